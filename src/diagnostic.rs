@@ -1,0 +1,198 @@
+//! What is wrong in a text that a user wrote: place, value, remedy.
+//!
+//! Loaders return every diagnostic of a text at once; none stops at the first.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// A text and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The path as the user gave it; used in messages only.
+    pub path: String,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl SourceFile {
+    /// A text under a name.
+    pub fn new(path: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        SourceFile { path: path.into(), text: text.into() }
+    }
+
+    /// One-based line and column (in characters) of a byte offset; offsets past the end are the end.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let before = &self.text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+/// Whether the text can be used all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Usable; probably not what was meant.
+    Warning,
+    /// Not usable.
+    Error,
+}
+
+/// One fault with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Whether the text can be used all the same.
+    pub level: Level,
+    /// The path of the text.
+    pub file: String,
+    /// One-based line.
+    pub line: usize,
+    /// One-based column in characters.
+    pub column: usize,
+    /// The bytes that are meant; empty when the place is a point.
+    pub bytes: Range<usize>,
+    /// What is wrong, naming the value.
+    pub message: String,
+    /// What to write instead; empty when the message says it.
+    pub help: String,
+    /// The line of source that is meant, without its line end.
+    pub snippet: String,
+}
+
+impl Diagnostic {
+    /// A fault at `bytes` of `file`.
+    pub fn at(
+        level: Level,
+        file: &SourceFile,
+        bytes: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        let (line, column) = file.line_column(bytes.start);
+        let snippet = file.text.lines().nth(line - 1).unwrap_or_default().to_owned();
+        Diagnostic {
+            level,
+            file: file.path.clone(),
+            line,
+            column,
+            bytes,
+            message: message.into(),
+            help: help.into(),
+            snippet,
+        }
+    }
+
+    /// An error at `bytes` of `file`.
+    pub fn error(file: &SourceFile, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Diagnostic::at(Level::Error, file, bytes, message, help)
+    }
+
+    /// A warning at `bytes` of `file`.
+    pub fn warning(
+        file: &SourceFile,
+        bytes: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Diagnostic::at(Level::Warning, file, bytes, message, help)
+    }
+}
+
+/// Whether any of the diagnostics forbids using the text.
+pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|d| d.level == Level::Error)
+}
+
+impl fmt::Display for Diagnostic {
+    /// Four lines: message, place, the source line, a caret under the value; then the remedy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        writeln!(f, "{level}: {}", self.message)?;
+        let gutter = self.line.to_string();
+        let pad = " ".repeat(gutter.len());
+        writeln!(f, "{pad}--> {}:{}:{}", self.file, self.line, self.column)?;
+        // A 10 MB line helps nobody: show the neighbourhood of the place.
+        let chars: Vec<char> = self.snippet.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+        let first = self.column.saturating_sub(60).min(chars.len());
+        let last = (first + 120).min(chars.len());
+        let shown: String = chars[first..last].iter().collect();
+        writeln!(f, "{gutter} | {shown}")?;
+        let indent = " ".repeat((self.column - 1).saturating_sub(first).min(120));
+        let width = self.bytes.len().clamp(1, (last + 1).saturating_sub(self.column).max(1));
+        write!(f, "{pad} | {indent}{}", "^".repeat(width))?;
+        if !self.help.is_empty() {
+            write!(f, "\n{pad} = help: {}", self.help)?;
+        }
+        Ok(())
+    }
+}
+
+/// The candidate nearest to `word` by optimal string alignment distance, if it is near enough to
+/// be a slip of the finger (at most a third of the letters).
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|c| (edit_distance(word, c), c))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, c)| (*distance, *c))
+        .map(|(_, c)| c)
+}
+
+/// Optimal string alignment distance: insertions, deletions, substitutions, swaps of neighbours.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).collect();
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for j in 0..=b.len() {
+        rows[0][j] = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caret_stands_under_the_value() {
+        let file = SourceFile::new("rules/a.yaml", "alerts:\n  - condition: erorr_rate > 10%\n");
+        let at = file.text.find("erorr").expect("there");
+        let d = Diagnostic::error(&file, at..at + 10, "unknown metric `erorr_rate`", "did you mean `error_rate`?");
+        assert_eq!(
+            d.to_string(),
+            "error: unknown metric `erorr_rate`\n --> rules/a.yaml:2:16\n2 |   - condition: erorr_rate > 10%\n  |                ^^^^^^^^^^\n  = help: did you mean `error_rate`?"
+        );
+    }
+
+    #[test]
+    fn near_words_are_suggested_and_far_ones_not() {
+        let names = ["error_rate", "success_rate", "cost"];
+        assert_eq!(did_you_mean("erorr_rate", names), Some("error_rate"));
+        assert_eq!(did_you_mean("sucess_rate", names), Some("success_rate"));
+        assert_eq!(did_you_mean("semantic_selection_time", names), None);
+    }
+}

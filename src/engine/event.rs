@@ -1,0 +1,315 @@
+//! What goes into the engine and what comes out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Record, Severity, Span, Subject, Timestamp, Unit};
+use crate::settings::ParameterKind;
+
+/// Something that happened. `now` is given beside it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Records that were read, in the order of their source.
+    Records(&'a [Record<'a>]),
+    /// A person or the shell wants something.
+    Command(Command),
+    /// How an effect went.
+    Receipt(Receipt),
+    /// Time passed; due deadlines are handled (every event does that first).
+    Deadline,
+}
+
+/// What a person or the shell may want.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// History is being read: decide, but send and apply nothing until [`Command::EndBackfill`].
+    BeginBackfill,
+    /// The history is read: alerts that still fire are sent now.
+    EndBackfill,
+    /// The values that stand in a target file at this moment.
+    Target {
+        /// The target's name.
+        target: String,
+        /// Its values; an agent whose path is absent is absent here.
+        values: Vec<CurrentValue>,
+    },
+    /// Lines that could not become records, to be counted.
+    Quarantined {
+        /// The source's name.
+        source: String,
+        /// How many lines.
+        lines: u64,
+    },
+}
+
+/// A tunable value as it stands in a file, in the parameter's inner unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurrentValue {
+    /// Index of the parameter in its target.
+    pub parameter: u32,
+    /// The agent.
+    pub agent: String,
+    /// The value (milliseconds, points or a count).
+    pub value: f64,
+}
+
+/// Identity of a delivery: the same for every attempt, before and after a crash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub String);
+
+/// Identity of a recommendation that was handed to the patcher.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChangeId(pub String);
+
+/// How an effect went, as the shell saw it. Receipts of unknown or settled effects are ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Receipt {
+    /// One attempt at a delivery ended.
+    Delivery {
+        /// Which one.
+        id: DeliveryId,
+        /// How it went.
+        result: Attempt,
+    },
+    /// A patch was written or a target edited, or not.
+    Change {
+        /// Which one.
+        id: ChangeId,
+        /// How it went.
+        result: ChangeResult,
+    },
+}
+
+/// Three outcomes of an attempt, not two.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Attempt {
+    /// The receiver has it.
+    Done,
+    /// Not now; try again, not before the given span when the receiver named one.
+    Retry {
+        /// What was seen.
+        reason: String,
+        /// The receiver's Retry-After.
+        after: Option<Span>,
+    },
+    /// Never: the receiver says the message itself is wrong.
+    Refuse {
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// How a change to a target went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ChangeResult {
+    /// The patch files are written, the target is untouched.
+    Suggested,
+    /// The target holds the new value.
+    Applied,
+    /// The target was left alone.
+    Refused {
+        /// Why: changed since, not writable, path absent.
+        reason: String,
+    },
+}
+
+/// Something the shell shall do or write down, in order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Effect {
+    /// Make one attempt at this delivery and report a [`Receipt::Delivery`].
+    Deliver(Delivery),
+    /// Write or apply this change and report a [`Receipt::Change`].
+    Apply(Change),
+    /// Write down what happened; no receipt.
+    Report(Report),
+}
+
+/// One attempt of one message to one receiver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Stable over attempts and restarts.
+    pub id: DeliveryId,
+    /// The receiver's name.
+    pub receiver: String,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// What is said.
+    pub alert: AlertEvent,
+}
+
+/// A change proposed to a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Stable over restarts.
+    pub id: ChangeId,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Whether the target is to be edited, not just proposed to.
+    pub apply: bool,
+    /// The numbers behind it.
+    pub recommendation: Recommendation,
+}
+
+/// What is written down for people and for the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Report {
+    /// An alert changed its state.
+    Alert(AlertEvent),
+    /// A delivery was queued, retried, done or given up.
+    Notification(NotificationReport),
+    /// A recommendation was made or kept back.
+    Recommendation(Recommendation),
+}
+
+/// The states of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    /// The condition does not hold.
+    Inactive,
+    /// It holds, not yet for long enough.
+    Pending,
+    /// It held for long enough.
+    Firing,
+    /// It fired and holds no more.
+    Resolved,
+}
+
+impl AlertState {
+    /// The word used in messages and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AlertState::Inactive => "inactive",
+            AlertState::Pending => "pending",
+            AlertState::Firing => "firing",
+            AlertState::Resolved => "resolved",
+        }
+    }
+}
+
+/// A change of state of one alert, with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertEvent {
+    /// When, by the engine's clock.
+    pub at: Timestamp,
+    /// Stable identity of this firing: the same in its resolved message.
+    pub id: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// The state it changed to.
+    pub state: AlertState,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The condition as written.
+    pub condition: String,
+    /// The left side of the deciding comparison; `None` when there was no data.
+    pub value: Option<f64>,
+    /// The right side.
+    pub threshold: Option<f64>,
+    /// The unit of both.
+    pub unit: Unit,
+    /// Samples in the window.
+    pub n: u64,
+    /// The window that was looked at.
+    pub window: Span,
+    /// Since when the condition held.
+    pub active_since: Timestamp,
+    /// Since when it fired; `None` before it did.
+    pub fired_at: Option<Timestamp>,
+    /// The rule's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The rule's annotations, filled in.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NotificationReport {
+    /// When.
+    pub at: Timestamp,
+    /// The delivery.
+    pub id: DeliveryId,
+    /// The receiver's name.
+    pub receiver: String,
+    /// The alert's identity.
+    pub alert_id: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// `firing` or `resolved`.
+    pub state: AlertState,
+    /// What became of it.
+    pub status: NotificationStatus,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// What the last attempt saw; empty when all is well.
+    pub reason: String,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationStatus {
+    /// Waiting for its first or next attempt.
+    Queued,
+    /// Delivered.
+    Delivered,
+    /// Refused by the receiver; not tried again.
+    Refused,
+    /// Given up after a day of attempts.
+    Expired,
+    /// The outbox was full.
+    Dropped,
+}
+
+/// Whether a recommendation changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Propose the new value.
+    Change,
+    /// Leave the value alone, for the reason given.
+    Keep,
+}
+
+/// A value for one parameter of one agent, with everything it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// The target's name.
+    pub target: String,
+    /// Index of the parameter in its target.
+    pub parameter_index: u32,
+    /// The agent.
+    pub agent: String,
+    /// The model that the evidence is about; the most used one.
+    pub model: Option<String>,
+    /// What it controls.
+    pub parameter: ParameterKind,
+    /// What stands there now, in the inner unit; `None` when the file does not have it.
+    pub current: Option<f64>,
+    /// What is proposed, in the inner unit; equals `current` or is `None` when kept.
+    pub proposed: Option<f64>,
+    /// Lower end of the interval around the estimate.
+    pub lower: Option<f64>,
+    /// Upper end.
+    pub upper: Option<f64>,
+    /// Executions behind the estimate.
+    pub n: u64,
+    /// How many of them were cut off.
+    pub censored: u64,
+    /// Weight of the profile's prior in the estimate, 0 to 1.
+    pub prior_weight: f64,
+    /// The guard that bound the value, if one did.
+    pub bound_by: Option<String>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Whether something changes.
+    pub decision: Decision,
+}

@@ -1,0 +1,13 @@
+//! evenkeel keeps fleets of LLM agents on an even keel.
+//!
+//! The daemon is a function of time-stamped events: a pure [`engine`] takes `(now, event)` and
+//! returns effects, a thin async [`shell`] turns the world into events and effects into I/O.
+//! `docs/architecture.md` is the map.
+
+pub mod diagnostic;
+pub mod engine;
+pub mod model;
+pub mod policy;
+pub mod profile;
+pub mod rule;
+pub mod settings;

@@ -1,0 +1,10 @@
+//! Names of agents, models and task types as they are written down.
+
+/// The longest name that is taken as it is; longer ones are quarantined at intake.
+pub const NAME_LIMIT: usize = 200;
+
+/// Whether `name` can be the name of an agent, model, task type or workflow: not empty, at most
+/// [`NAME_LIMIT`] bytes, no control characters.
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_LIMIT && !name.chars().any(char::is_control)
+}

@@ -1,0 +1,97 @@
+//! Whom a number is about: a set of labels such as `{agent: "reviewer", task_type: "review"}`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A label by which series may be split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Who did the work.
+    Agent,
+    /// The model as written by the source.
+    Model,
+    /// The kind of task.
+    TaskType,
+    /// The workflow or run that the execution was part of.
+    Workflow,
+    /// The provider behind the model.
+    Provider,
+    /// The team or customer that the work was for.
+    Tenant,
+    /// The class of the error; empty on success.
+    ErrorClass,
+    /// The source of the record, as named in the configuration.
+    Source,
+    /// A receiver of notifications; splits deliveries, not executions.
+    Receiver,
+}
+
+impl Dimension {
+    /// Every dimension in the order of declaration.
+    pub const ALL: [Dimension; 9] = [
+        Dimension::Agent,
+        Dimension::Model,
+        Dimension::TaskType,
+        Dimension::Workflow,
+        Dimension::Provider,
+        Dimension::Tenant,
+        Dimension::ErrorClass,
+        Dimension::Source,
+        Dimension::Receiver,
+    ];
+
+    /// The label name in rules, subjects and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dimension::Agent => "agent",
+            Dimension::Model => "model",
+            Dimension::TaskType => "task_type",
+            Dimension::Workflow => "workflow",
+            Dimension::Provider => "provider",
+            Dimension::Tenant => "tenant",
+            Dimension::ErrorClass => "error_class",
+            Dimension::Source => "source",
+            Dimension::Receiver => "receiver",
+        }
+    }
+
+    /// Reads a label name.
+    pub fn from_word(word: &str) -> Option<Dimension> {
+        Dimension::ALL.into_iter().find(|d| d.as_str() == word)
+    }
+}
+
+/// A set of labels, ordered by name; the empty set is the whole fleet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Subject(pub BTreeMap<String, String>);
+
+impl Subject {
+    /// The value of a label, if the subject has it.
+    pub fn get(&self, label: &str) -> Option<&str> {
+        self.0.get(label).map(String::as_str)
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Subject {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
+        Subject(labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+}
+
+impl fmt::Display for Subject {
+    /// `agent=reviewer task_type=review`; the empty subject is `fleet`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("fleet");
+        }
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let gap = if i == 0 { "" } else { " " };
+            write!(f, "{gap}{name}={value}")?;
+        }
+        Ok(())
+    }
+}

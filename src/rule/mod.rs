@@ -1,0 +1,128 @@
+//! Alert rules: YAML shape, then expression, then checks; what comes out can only be right.
+//!
+//! `raw` is the YAML shape, `lex` turns a condition into tokens with byte spans, `condition` checks units and
+//! names and lowers it to a slot-resolved [`Program`]; `load` puts rules together and returns
+//! every diagnostic of every file.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Dimension, Metric, Severity, Span, Unit};
+
+/// A checked rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Unique among the loaded rules.
+    pub name: String,
+    /// The condition as it was written.
+    pub condition: String,
+    /// The condition as it is evaluated.
+    pub program: Program,
+    /// How far back the metrics look.
+    pub window: Span,
+    /// The labels that make a subject; empty is the whole fleet.
+    pub by: Vec<Dimension>,
+    /// Which executions count at all; every matcher must match.
+    pub filter: Vec<Matcher>,
+    /// How long the condition must hold before the alert fires (`for`).
+    pub hold: Span,
+    /// How long the alert keeps firing after the condition stopped holding.
+    pub keep_firing_for: Span,
+    /// Fewer samples than this in the window are no data.
+    pub min_samples: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Labels added to the alert's own.
+    pub labels: BTreeMap<String, String>,
+    /// Texts for people, such as `summary`; may hold template fields, see [`annotation`].
+    pub annotations: BTreeMap<String, String>,
+    /// The file and line where it stands, for messages.
+    pub place: String,
+}
+
+/// A condition on one label of the executions that count: `agent: reviewer`, `model: "claude-*"`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Matcher {
+    /// The label.
+    pub dimension: Dimension,
+    /// The values, any of which matches; `*` stands for any run of characters.
+    pub patterns: Vec<String>,
+    /// Whether a match excludes instead (`!pattern`).
+    pub negated: bool,
+}
+
+/// What a slot of a program reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The value of a metric in the rule's window.
+    Metric(Metric),
+    /// The mean of a numeric record field in the rule's window.
+    Field(String),
+    /// The robust centre of the metric's values in the preceding windows, the tested one left out.
+    Baseline(Metric),
+}
+
+/// A condition lowered to arithmetic on slots. Missing data is a value of its own: arithmetic and
+/// comparison on it give "no data", `a || b` is true when one side is, `a && b` is false when
+/// one side is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// What each slot reads; equal inputs share a slot.
+    pub inputs: Vec<Input>,
+    /// The tree, its leaves naming slots.
+    pub root: Node,
+}
+
+/// A node of a [`Program`]. Boolean nodes give 1.0 and 0.0.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Node {
+    Const(f64),
+    Slot(usize),
+    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
+    Negate(Box<Node>),
+    /// `unit` is the unit that both sides share, for showing the values.
+    Compare {
+        op: Comparison,
+        left: Box<Node>,
+        right: Box<Node>,
+        unit: Unit,
+    },
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Not(Box<Node>),
+}
+
+/// Arithmetic between two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+/// Comparison of two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Comparison {
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    Equal,
+    NotEqual,
+}
+
+/// What an evaluation found: whether the condition holds, and the comparison that decided it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Whether the condition holds.
+    pub holds: bool,
+    /// The left side of the deciding comparison.
+    pub value: f64,
+    /// The right side of the deciding comparison.
+    pub threshold: f64,
+    /// The unit of both.
+    pub unit: Unit,
+}

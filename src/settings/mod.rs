@@ -1,0 +1,340 @@
+//! The daemon's own settings: the YAML shape (`raw`), then checks (`check`); what comes out is
+//! whole, with every default filled in.
+//!
+//! Secrets are never part of the settings: a receiver names where its secret is to be read from.
+
+use std::path::PathBuf;
+
+use crate::model::{Dimension, Severity, Span};
+
+/// Everything that `evenkeel.yaml` says. Paths are resolved against the folder of that file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where journal, snapshot and database live.
+    pub state_dir: PathBuf,
+    /// Files and folders of rules; default: the shipped pack.
+    pub rules: Vec<PathBuf>,
+    /// Files and folders of model profiles, added to the shipped ones.
+    pub profiles: Vec<PathBuf>,
+    /// Price tables, later ones win over the shipped one.
+    pub prices: Vec<PathBuf>,
+    /// What drives the engine's clock.
+    pub clock: Clock,
+    /// How often rules are evaluated; 1 s to 1 h.
+    pub evaluation_interval: Span,
+    /// What is read.
+    pub sources: Vec<Source>,
+    /// Who is told.
+    pub receivers: Vec<Receiver>,
+    /// Where the HTTP API listens; `None` switches it off.
+    pub listen: Option<std::net::SocketAddr>,
+    /// Where the API's bearer token is read from; must be there to listen beyond loopback.
+    pub api_token: Option<Secret>,
+    /// How agents are scored.
+    pub scores: ScoreSettings,
+    /// What is tuned and where it is written.
+    pub tune: TuneSettings,
+    /// Named bounds of the engine.
+    pub limits: Limits,
+}
+
+/// What drives the engine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The wall clock, once the history has been read.
+    Wall,
+    /// The newest record's time, going on at normal speed from there: for recordings and demos.
+    Records,
+}
+
+/// Something that is read for executions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Unique among the sources; a label of the records.
+    pub name: String,
+    /// A file, or a glob in the last component such as `metrics/*.jsonl`; may appear later.
+    pub path: PathBuf,
+    /// How its lines become records.
+    pub mapping: Mapping,
+}
+
+/// How a JSON object becomes a record: field names, units and what is trusted.
+///
+/// The default is the 13-key execution record plus the optional fields of `docs/formats.md`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// Zone of times that carry none (IANA name); `UTC` by default.
+    pub zone: String,
+    /// Key of the end time; `None`: records carry no time.
+    pub timestamp: Option<String>,
+    /// Key of the start time, used when there is no end time: end = start + duration.
+    pub start: Option<String>,
+    /// Key of the agent's name.
+    pub agent: Option<String>,
+    /// Agent when the key is absent; `{file_stem}` stands for the file's name without extension.
+    pub agent_default: Option<String>,
+    /// Key of the source's own record id.
+    pub id: Option<String>,
+    /// Key of the model.
+    pub model: Option<String>,
+    /// Key of the task type.
+    pub task_type: Option<String>,
+    /// Key of the workflow.
+    pub workflow: Option<String>,
+    /// Key of the provider.
+    pub provider: Option<String>,
+    /// Key of the tenant.
+    pub tenant: Option<String>,
+    /// Key of a boolean: true is ok.
+    pub success: Option<String>,
+    /// Key of an outcome word or of an error that is null or empty when all is well.
+    pub error: Option<String>,
+    /// Error values that count as `limit`, e.g. `429`, `RateLimitError`.
+    pub limit_errors: Vec<String>,
+    /// Error values that count as `timeout` and censor the duration, e.g. `TimeoutError`.
+    pub timeout_errors: Vec<String>,
+    /// Error values whose durations, tokens and cost are void (written as zero).
+    pub void_errors: Vec<String>,
+    /// Key of the duration.
+    pub duration: Option<String>,
+    /// Milliseconds in one unit of the duration: 1 for ms, 1000 for s.
+    pub duration_unit_ms: f64,
+    /// Key of a boolean: the run was stopped at its limit.
+    pub timed_out: Option<String>,
+    /// Key of the limit in force, same unit as the duration unless it ends in `_ms` or `_s`.
+    pub timeout: Option<String>,
+    /// Key of input tokens.
+    pub input_tokens: Option<String>,
+    /// Key of output tokens.
+    pub output_tokens: Option<String>,
+    /// Key of cached input tokens.
+    pub cache_read_tokens: Option<String>,
+    /// Whether input tokens already contain the cached ones.
+    pub input_includes_cached: bool,
+    /// Key of the reported cost in USD.
+    pub cost: Option<String>,
+    /// Whether the reported cost is used; otherwise it is recomputed from tokens and prices.
+    pub trust_cost: bool,
+    /// Key of the quality score.
+    pub quality: Option<String>,
+    /// Lowest and highest score of that scale, e.g. (0, 10).
+    pub quality_scale: (f64, f64),
+}
+
+/// Where a secret is read from when it is needed; never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable.
+    Env(String),
+    /// A file, its last newline dropped.
+    File(PathBuf),
+    /// `$CREDENTIALS_DIRECTORY/<name>`, as systemd's LoadCredential= gives it.
+    Credential(String),
+}
+
+/// Someone who is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receiver {
+    /// Unique among the receivers.
+    pub name: String,
+    /// Alerts below this severity are not sent.
+    pub min_severity: Severity,
+    /// Whether resolved alerts are sent too.
+    pub send_resolved: bool,
+    /// How it is reached.
+    pub channel: Channel,
+}
+
+/// How a receiver is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Channel {
+    /// HTTP POST with the body of Alertmanager's webhook, version 4.
+    Webhook {
+        /// The address.
+        url: String,
+        /// Key of the Standard-Webhooks signature.
+        secret: Option<Secret>,
+        /// Bearer token of the request.
+        token: Option<Secret>,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// Mail through an SMTP server.
+    Email {
+        /// `host:port`.
+        host: String,
+        /// Port of the server.
+        port: u16,
+        /// How the connection is protected.
+        tls: SmtpTls,
+        /// PEM file of an additional certificate authority.
+        ca_file: Option<PathBuf>,
+        /// User name for AUTH.
+        username: Option<String>,
+        /// Password for AUTH.
+        password: Option<Secret>,
+        /// Sender.
+        from: String,
+        /// Recipients, each told on its own.
+        to: Vec<String>,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+}
+
+/// How an SMTP connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Plain, then STARTTLS; refused when the server does not offer it.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// None: for servers on loopback.
+    None,
+}
+
+/// How agents are scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreSettings {
+    /// How far back scores look.
+    pub window: Span,
+    /// Fewer executions than this are "insufficient data".
+    pub min_samples: u32,
+    /// Health below this is degraded.
+    pub degraded_below: f64,
+}
+
+/// What is tuned and where it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TuneSettings {
+    /// How often targets are looked at.
+    pub interval: Span,
+    /// Where suggested patches are written.
+    pub patch_dir: PathBuf,
+    /// One killed run costs as much as this many re-runs (kappa).
+    pub kill_cost: f64,
+    /// Changes allowed per hour over the whole fleet.
+    pub changes_per_hour: u32,
+    /// The files that may be patched.
+    pub targets: Vec<Target>,
+}
+
+/// A file whose values are tuned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Unique among the targets.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Its syntax.
+    pub format: TargetFormat,
+    /// Whether it is left alone, proposed to, or edited.
+    pub mode: Mode,
+    /// The values in it.
+    pub parameters: Vec<Parameter>,
+}
+
+/// The syntax of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TargetFormat {
+    Json,
+    Yaml,
+    Toml,
+}
+
+/// What evenkeel may do with a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing.
+    Off,
+    /// Write patches beside it, for people to apply.
+    Suggest,
+    /// Edit it.
+    Apply,
+}
+
+/// One tuned value per agent in a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// What it controls.
+    pub kind: ParameterKind,
+    /// Path template such as `agents.{agent}.timeout`; segments are split at dots, a segment in
+    /// double quotes keeps its dots.
+    pub path: String,
+    /// Milliseconds in one unit of the value, for timeouts: 1 ms, 1000 s, 60000 min.
+    pub unit_ms: f64,
+    /// Whether the value is written as a string (`"600000"`).
+    pub as_string: bool,
+    /// Guards.
+    pub guard: Guard,
+    /// The task type whose quality target is meant; `complex` by default.
+    pub task_type: String,
+}
+
+/// What a parameter controls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// How long a run may take; milliseconds inside evenkeel.
+    Timeout,
+    /// The wanted quality, points 0 to 100.
+    QualityTarget,
+    /// How many runs at once.
+    Concurrency,
+}
+
+/// One set of guards for every parameter. Values are in the parameter's inner unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// Never below.
+    pub floor: f64,
+    /// Never above.
+    pub ceiling: f64,
+    /// Changes smaller than this share of the current value are not worth making.
+    pub dead_band: f64,
+    /// One change is at most this factor up.
+    pub step_up: f64,
+    /// One change is at most this factor down (0.5 halves).
+    pub step_down: f64,
+    /// At least this long between two changes of the same value.
+    pub cooldown: Span,
+    /// Fewer executions than this propose nothing.
+    pub min_samples: u32,
+}
+
+/// Named bounds; what happens at each is described in `docs/config.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Subjects per split; records of further ones count under the overflow subject.
+    pub series: u32,
+    /// Names the engine keeps; further ones count under the overflow name.
+    pub names: u32,
+    /// Bytes of one input line; longer ones are quarantined.
+    pub line_bytes: u32,
+    /// Notifications waiting; further ones are dropped and counted.
+    pub outbox: u32,
+    /// Records whose identity is remembered for dropping doubles.
+    pub seen_ids: u32,
+    /// Bytes of the quarantine file; older half is dropped.
+    pub quarantine_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            series: 20_000,
+            names: 100_000,
+            line_bytes: 1 << 20,
+            outbox: 10_000,
+            seen_ids: 65_536,
+            quarantine_bytes: 16 << 20,
+        }
+    }
+}
+
+/// The label value that stands for everything beyond a bound.
+pub const OVERFLOW: &str = "~overflow";
+
+/// Label sets that scores, baselines and tuning are kept by.
+pub const CELL: [Dimension; 3] = [Dimension::Agent, Dimension::TaskType, Dimension::Model];
