@@ -161,7 +161,7 @@ pub enum Channel {
     },
     /// Mail through an SMTP server.
     Email {
-        /// `host:port`.
+        /// Name or address of the server; its certificate must be made out to it.
         host: String,
         /// Port of the server.
         port: u16,
@@ -175,8 +175,9 @@ pub enum Channel {
         password: Option<Secret>,
         /// Sender.
         from: String,
-        /// Recipients, each told on its own.
-        to: Vec<String>,
+        /// Recipient. A list in the configuration becomes one receiver per address, named
+        /// `name/address`, so that each has its own deliveries and a bad one stops no other.
+        to: String,
         /// How long one attempt may take.
         timeout: Span,
     },
