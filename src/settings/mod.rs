@@ -113,12 +113,31 @@ pub struct Mapping {
     pub input_includes_cached: bool,
     /// Key of the reported cost in USD.
     pub cost: Option<String>,
-    /// Whether the reported cost is used; otherwise it is recomputed from tokens and prices.
-    pub trust_cost: bool,
+    /// Whether the reported cost is used or recomputed from tokens and prices.
+    pub trust_cost: CostTrust,
     /// Key of the quality score.
     pub quality: Option<String>,
     /// Lowest and highest score of that scale, e.g. (0, 10).
     pub quality_scale: (f64, f64),
+}
+
+/// Whose cost of an execution is used: the source's or the one recomputed from tokens and prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostTrust {
+    /// The reported cost, unless it is about a thousandth of the recomputed one (writers that
+    /// mistake dollars per million tokens for dollars per thousand). Where nothing can be
+    /// recomputed a reported cost above zero is used, and zero is unknown.
+    Auto,
+    /// The reported cost, zero included; recomputed only where none is reported.
+    Always,
+    /// The recomputed cost only; where it cannot be recomputed the cost is unknown.
+    Never,
+}
+
+impl CostTrust {
+    /// Ratio of reported to recomputed cost below which [`CostTrust::Auto`] takes the reported one
+    /// for a slip of units: well above 0.001, well below any discount.
+    pub const SLIP_OF_UNITS: f64 = 0.005;
 }
 
 /// Where a secret is read from when it is needed; never its value.
