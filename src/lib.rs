@@ -4,6 +4,7 @@
 //! returns effects, a thin async [`shell`] turns the world into events and effects into I/O.
 //! `docs/architecture.md` is the map.
 
+pub mod cli;
 pub mod diagnostic;
 pub mod engine;
 pub mod model;

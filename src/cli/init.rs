@@ -1,0 +1,77 @@
+//! `evenkeel init`: writes a commented configuration to start from; never over one that is there.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Exit, Failure, Output};
+
+/// The file that is written.
+const NAME: &str = "evenkeel.yaml";
+
+/// The text of the file; `@PATH@` stands for the path of the executions.
+const STARTER: &str = include_str!("starter.yaml");
+
+/// Where agents are known to log their executions, relative to their working folder.
+const KNOWN: [&str; 3] = [".claude/metrics/executions.jsonl", "metrics/executions.jsonl", "executions.jsonl"];
+
+/// Writes a commented evenkeel.yaml to start from.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel init            into the current folder
+  evenkeel init ops/agents into another one
+
+An evenkeel.yaml that is already there is left alone (exit 1).")]
+pub struct Args {
+    /// The folder to write into.
+    #[arg(default_value = ".", value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Written<'a> {
+    config: &'a Path,
+    executions: &'a str,
+    found: bool,
+}
+
+/// Writes the file and says what to do next.
+pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
+    let found = KNOWN.into_iter().find(|known| args.folder.join(known).is_file());
+    let executions = found.unwrap_or(KNOWN[0]);
+    let config = args.folder.join(NAME);
+    let shown = config.display();
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(&config) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text = format!("{shown} is already there and was left alone; move it away to start afresh");
+            if out.json {
+                out.json(&serde_json::json!({ "error": text }))?;
+            } else {
+                writeln!(out, "{text}")?;
+            }
+            return Ok(Exit::Finding);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Failure::Usage(format!("cannot write {shown}: the folder is not there; create it first")));
+        }
+        Err(error) => return Err(Failure::Machine(format!("cannot write {shown}: {error}"))),
+    };
+    file.write_all(STARTER.replace("@PATH@", executions).as_bytes())
+        .map_err(|error| Failure::Machine(format!("cannot write {shown}: {error}")))?;
+    if out.json {
+        out.json(&Written { config: &config, executions, found: found.is_some() })?;
+        return Ok(Exit::Ok);
+    }
+    writeln!(out, "wrote {}", out.bold(&shown))?;
+    match found {
+        Some(path) => writeln!(out, "it reads {path}, which is there")?,
+        None => writeln!(out, "it reads {executions}, which is not there yet; change `path` if yours is elsewhere")?,
+    }
+    writeln!(out, "next: evenkeel check {shown} && evenkeel run --config {shown}")?;
+    Ok(Exit::Ok)
+}

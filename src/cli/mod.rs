@@ -1,0 +1,156 @@
+//! The command line: one file per verb, one frame around them.
+//!
+//! A verb is a file with `Args` (clap) and `run(args, &mut Output) -> Result<Exit, Failure>`; adding one is a
+//! `mod` line and a line of [`Verb`]. What a verb finds goes to standard output, as text or (`--json`) as
+//! JSON; what keeps it from looking goes to standard error and becomes an exit code here, in one place.
+
+pub mod init;
+pub mod output;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::diagnostic::Diagnostic;
+pub use output::Output;
+
+/// What a process that ends tells its caller. The numbers above 2 are those of sysexits.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// The command worked and found something: a fault, a regression, a refused change.
+    Finding = 1,
+    /// The command worked and there is too little data for an answer.
+    NotEnoughData = 2,
+    /// The command line is wrong, or names a file that cannot be read.
+    Usage = 64,
+    /// The machine failed: a disk is full, an address is taken.
+    Failure = 74,
+    /// Configuration, rules, profiles or prices are wrong.
+    Configuration = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a verb gave up.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line cannot be obeyed; the text names the value and the remedy.
+    Usage(String),
+    /// The policy cannot be used.
+    Configuration(Vec<Diagnostic>),
+    /// The machine failed; the text names what was tried.
+    Machine(String),
+    /// Writing to standard output failed.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    /// Only for writing to [`Output`]; other I/O names its file in [`Failure::Machine`] or [`Failure::Usage`].
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  evenkeel init                                     write a commented evenkeel.yaml here
+  evenkeel check .                                  every fault of config, rules and profiles at once
+  evenkeel report .claude/metrics/executions.jsonl  who does well, who does not, and why
+  evenkeel run --config evenkeel.yaml               watch, alert and tune until stopped
+
+Exit codes: 0 all is well, 1 something was found, 2 not enough data, 64 wrong usage,
+74 the machine failed, 78 wrong configuration.";
+
+/// Keeps fleets of LLM agents on an even keel: scores, alerts and tuned limits from the
+/// executions they already log.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// Write JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// When to colour text; `auto` colours a terminal unless NO_COLOR is set.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    color: Color,
+}
+
+/// When to colour text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether to colour what goes to a stream that is a terminal or not.
+    /// An empty NO_COLOR counts as unset, see <https://no-color.org>.
+    fn wanted(self, terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(init::Args),
+}
+
+impl Verb {
+    fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        match self {
+            Verb::Init(args) => init::run(args, out),
+        }
+    }
+}
+
+/// Runs the program: parses `arguments` (the first is the program's name), obeys, reports failures
+/// on standard error and says how the process shall end.
+///
+/// A reader that closes our standard output early (`| head`) is no failure.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            // clap sends help and version to standard output, faults to standard error; a closed
+            // stream is nobody's fault here.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let mut out = Output::stdout(args.json, args.color.wanted(io::stdout().is_terminal()));
+    let result = args.verb.run(&mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    result.unwrap_or_else(|failure| report(failure, args.color.wanted(io::stderr().is_terminal())))
+}
+
+/// Says on standard error why a verb gave up. A closed standard error silences it.
+fn report(failure: Failure, color: bool) -> Exit {
+    let mut err = Output::stderr(color);
+    let (exit, text) = match failure {
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Ok,
+        Failure::Output(error) => (Exit::Failure, format!("cannot write to standard output: {error}")),
+        Failure::Machine(text) => (Exit::Failure, text),
+        Failure::Usage(text) => (Exit::Usage, text),
+        Failure::Configuration(diagnostics) => {
+            let _ = err.diagnostics(&diagnostics);
+            return Exit::Configuration;
+        }
+    };
+    let _ = writeln!(err, "{} {text}", err.red("error:"));
+    exit
+}
