@@ -4,6 +4,7 @@
 //! same state and event. It cannot fail, cannot block, reads no clock and touches no file.
 
 pub mod event;
+pub mod view;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Timestamp;
 use crate::policy::Policy;
 use event::{Effect, Event};
+use view::View;
 
 /// Everything the engine knows; the fold of all events. Serialised for snapshots (postcard).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -53,6 +55,11 @@ impl Engine {
     /// Effects that were handed out and have no receipt yet, for the shell after a restart.
     pub fn unsettled(&self) -> Vec<Effect> {
         Vec::new()
+    }
+
+    /// The picture for API, dashboard and CLI.
+    pub fn view(&self) -> View {
+        View::default()
     }
 
     /// The state, for a snapshot.
