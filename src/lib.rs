@@ -12,3 +12,4 @@ pub mod policy;
 pub mod profile;
 pub mod rule;
 pub mod settings;
+pub mod wire;

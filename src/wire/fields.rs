@@ -1,0 +1,315 @@
+//! Reads the fields of a YAML mapping by name and collects every fault on the way.
+//!
+//! A reader asks for each key it knows; what it never asked for is unknown and reported by
+//! [`Fields::finish`], so the list of known keys cannot drift from the code. A fault never stops
+//! the reading: the getter returns `None` and the fault is in [`Faults`].
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::yaml::{Key, Node, Value};
+use crate::diagnostic::{Diagnostic, Level, SourceFile, did_you_mean};
+use crate::model::Span;
+
+/// The faults of one file, shared by everything that reads it.
+#[derive(Debug)]
+pub struct Faults<'a> {
+    /// The file.
+    pub file: &'a SourceFile,
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+/// A value and the bytes it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub bytes: Range<usize>,
+}
+
+impl<'a> Faults<'a> {
+    /// No faults yet.
+    pub fn new(file: &'a SourceFile) -> Self {
+        Faults { file, found: RefCell::default() }
+    }
+
+    /// Adds an error.
+    pub fn error(&self, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.found.borrow_mut().push(Diagnostic::error(self.file, bytes, message, help));
+    }
+
+    /// Adds a warning.
+    pub fn warning(&self, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.found.borrow_mut().push(Diagnostic::warning(self.file, bytes, message, help));
+    }
+
+    /// Adds a fault that was found elsewhere.
+    pub fn push(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// How many errors there are; warnings do not count.
+    pub fn errors(&self) -> usize {
+        self.found.borrow().iter().filter(|d| d.level == Level::Error).count()
+    }
+
+    /// All faults in the order of the text.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|d| (d.bytes.start, d.bytes.end));
+        found
+    }
+}
+
+/// The fields of one mapping.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    faults: &'a Faults<'a>,
+    what: &'static str,
+    bytes: Range<usize>,
+    entries: Vec<(&'a Key, &'a Node)>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens a mapping; `what` names it in messages, such as `a rule`. Anything else than a mapping
+    /// is a fault and reads as an empty one, except nothing at all, which is just empty.
+    pub fn open(node: &'a Node, what: &'static str, faults: &'a Faults<'a>) -> Self {
+        let entries = match &node.value {
+            Value::Mapping(entries) => entries.iter().map(|(k, v)| (k, v)).collect(),
+            _ if node.is_null() => Vec::new(),
+            _ => {
+                let message = format!("{what} is a mapping of `key: value`, not {}", node.shape());
+                faults.error(node.bytes.clone(), message, "indent its keys below it");
+                Vec::new()
+            }
+        };
+        // A block mapping ends at the next token, pages below; its first key is a better place.
+        let bytes = entries.first().map_or(node.bytes.clone(), |(key, _)| key.bytes.clone());
+        Fields { faults, what, bytes, entries, asked: RefCell::default() }
+    }
+
+    /// The value under `name`; an empty value is as good as none.
+    pub fn node(&self, name: &'static str) -> Option<&'a Node> {
+        self.asked.borrow_mut().push(name);
+        self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| *node).filter(|node| !node.is_null())
+    }
+
+    /// The bytes of the key `name`, else of the whole mapping: where a message about it points.
+    pub fn place(&self, name: &str) -> Range<usize> {
+        self.entries.iter().find(|(key, _)| key.text == name).map_or(self.bytes.clone(), |(key, _)| key.bytes.clone())
+    }
+
+    /// Reports a required key that is absent; gives the value back.
+    pub fn require<T>(&self, name: &'static str, example: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() && !self.entries.iter().any(|(key, node)| key.text == name && !node.is_null()) {
+            let message = format!("{} has no `{name}`", self.what);
+            self.faults.error(self.place(name), message, format!("add `{name}: {example}`"));
+        }
+        value
+    }
+
+    /// A text of one value.
+    pub fn text(&self, name: &'static str) -> Option<Spanned<String>> {
+        self.node(name).and_then(|node| scalar(node, name, self.faults))
+    }
+
+    /// A duration such as `30s`, `5 minutes`, `1h30m`.
+    pub fn span(&self, name: &'static str) -> Option<Spanned<Span>> {
+        let text = self.text(name)?;
+        match Span::parse(&text.value) {
+            Ok(value) => Some(Spanned { value, bytes: text.bytes }),
+            Err(reason) => self.refuse(text.bytes, format!("`{name}`: {reason}"), ""),
+        }
+    }
+
+    /// A finite number from `low` to `high`; `_` may group its digits.
+    pub fn number(&self, name: &'static str, low: f64, high: f64) -> Option<Spanned<f64>> {
+        let text = self.text(name)?;
+        match text.value.replace('_', "").parse::<f64>() {
+            Ok(value) if (low..=high).contains(&value) => Some(Spanned { value, bytes: text.bytes }),
+            Ok(_) => self.refuse(
+                text.bytes,
+                format!("`{name}` is {}, out of its range", text.value),
+                &format!("write a number from {low} to {high}"),
+            ),
+            Err(_) => self.refuse(
+                text.bytes,
+                format!("`{name}` is `{}`, not a number", text.value),
+                &format!("write a number from {low} to {high}"),
+            ),
+        }
+    }
+
+    /// A whole number from `low` to `high`; `_` may group its digits.
+    pub fn integer(&self, name: &'static str, low: u64, high: u64) -> Option<Spanned<u64>> {
+        let text = self.text(name)?;
+        match text.value.replace('_', "").parse::<u64>() {
+            Ok(value) if (low..=high).contains(&value) => Some(Spanned { value, bytes: text.bytes }),
+            _ => self.refuse(
+                text.bytes,
+                format!("`{name}` is `{}`", text.value),
+                &format!("write a whole number from {low} to {high}"),
+            ),
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, name: &'static str) -> Option<Spanned<bool>> {
+        self.word(name, &["true", "false"], |word| word.parse().ok())
+    }
+
+    /// One of a few words, read by `read`; `words` are those a message lists.
+    pub fn word<T>(
+        &self,
+        name: &'static str,
+        words: &[&str],
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<Spanned<T>> {
+        let text = self.text(name)?;
+        match read(&text.value) {
+            Some(value) => Some(Spanned { value, bytes: text.bytes }),
+            None => self.refuse(
+                text.bytes,
+                format!("`{name}` cannot be `{}`", text.value),
+                &one_of(&text.value, words.iter().copied()),
+            ),
+        }
+    }
+
+    /// A list of texts; a single text is a list of one. `None` when the key is absent.
+    pub fn texts(&self, name: &'static str) -> Option<Vec<Spanned<String>>> {
+        self.node(name).map(|node| texts(node, name, self.faults))
+    }
+
+    /// A list of anything; absent is empty.
+    pub fn list(&self, name: &'static str) -> &'a [Node] {
+        match self.node(name) {
+            Some(Node { value: Value::Sequence(items), .. }) => items,
+            Some(node) => {
+                let message = format!("`{name}` is a list, not {}", node.shape());
+                self.faults.error(node.bytes.clone(), message, format!("begin each entry below `{name}:` with `- `"));
+                &[]
+            }
+            None => &[],
+        }
+    }
+
+    /// A mapping with keys of the user's choice; absent is empty.
+    pub fn table(&self, name: &'static str) -> &'a [(Key, Node)] {
+        match self.node(name) {
+            Some(Node { value: Value::Mapping(entries), .. }) => entries,
+            Some(node) => {
+                let message = format!("`{name}` is a mapping of `key: value`, not {}", node.shape());
+                self.faults.error(node.bytes.clone(), message, format!("indent the keys below `{name}:`"));
+                &[]
+            }
+            None => &[],
+        }
+    }
+
+    /// Reports every key that was never asked for.
+    pub fn finish(self) {
+        let asked = self.asked.into_inner();
+        for (key, _) in &self.entries {
+            if !asked.contains(&key.text.as_str()) {
+                let message = format!("{} has no field `{}`", self.what, key.text);
+                self.faults.error(key.bytes.clone(), message, one_of(&key.text, asked.iter().copied()));
+            }
+        }
+    }
+
+    fn refuse<T>(&self, bytes: Range<usize>, message: String, help: &str) -> Option<T> {
+        self.faults.error(bytes, message, help);
+        None
+    }
+}
+
+/// The text of a scalar; anything else is a fault that names `what`.
+pub fn scalar(node: &Node, what: &str, faults: &Faults<'_>) -> Option<Spanned<String>> {
+    match &node.value {
+        Value::Scalar { text, .. } if !node.is_null() => {
+            Some(Spanned { value: text.clone(), bytes: node.bytes.clone() })
+        }
+        _ => {
+            let message = format!("`{what}` is a single value, not {}", node.shape());
+            faults.error(node.bytes.clone(), message, format!("write `{what}: value`"));
+            None
+        }
+    }
+}
+
+/// The texts of a list; a single text is a list of one.
+pub fn texts(node: &Node, what: &str, faults: &Faults<'_>) -> Vec<Spanned<String>> {
+    match &node.value {
+        Value::Sequence(items) => items.iter().filter_map(|item| scalar(item, what, faults)).collect(),
+        _ => scalar(node, what, faults).into_iter().collect(),
+    }
+}
+
+/// The remedy for a word that is none of `words`: the nearest one, else all of them.
+pub fn one_of<'w>(word: &str, words: impl Iterator<Item = &'w str> + Clone) -> String {
+    match did_you_mean(word, words.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write one of: {}", words.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::yaml;
+
+    #[test]
+    fn every_fault_is_found_in_one_reading() {
+        let text = "name: [a]\nwindw: 5m\nhold: 5 parsecs\ncount: -1\nshare: 2\nloud: yes\nmany: {a: 1}\nlist: x\n";
+        let file = SourceFile::new("t.yaml", text);
+        let root = yaml::parse(&file).expect("valid YAML");
+        let faults = Faults::new(&file);
+        let fields = Fields::open(&root, "a thing", &faults);
+        assert_eq!(fields.text("name"), None);
+        assert_eq!(fields.span("window"), None);
+        assert_eq!(fields.span("hold"), None);
+        assert_eq!(fields.integer("count", 0, 9), None);
+        assert_eq!(fields.number("share", 0.0, 1.0), None);
+        assert_eq!(fields.flag("loud"), None);
+        assert_eq!(fields.texts("many"), Some(vec![]));
+        assert!(fields.list("list").is_empty());
+        assert_eq!(fields.require("condition", "error_rate > 10%", fields.text("condition")), None);
+        fields.finish();
+        let found: Vec<String> = faults
+            .into_diagnostics()
+            .iter()
+            .map(|d| format!("{}:{} {} ({})", d.line, d.column, d.message, d.help))
+            .collect();
+        let expected = [
+            "1:1 a thing has no `condition` (add `condition: error_rate > 10%`)",
+            "1:7 `name` is a single value, not a list (write `name: value`)",
+            "2:1 a thing has no field `windw` (did you mean `window`?)",
+            "3:7 `hold`: `parsecs` is not a unit of time: expected a duration such as 30s, 5 minutes, 1h30m or 90d ()",
+            "4:8 `count` is `-1` (write a whole number from 0 to 9)",
+            "5:8 `share` is 2, out of its range (write a number from 0 to 1)",
+            "6:7 `loud` cannot be `yes` (write one of: true, false)",
+            "7:7 `many` is a single value, not a mapping (write `many: value`)",
+            "8:7 `list` is a list, not a single value (begin each entry below `list:` with `- `)",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn values_are_read_with_their_place() {
+        let file = SourceFile::new("t.yaml", "span: 5 minutes\nby: [a, 'b']\none: x\nn: 1_000\nnothing:\n");
+        let root = yaml::parse(&file).expect("valid YAML");
+        let faults = Faults::new(&file);
+        let fields = Fields::open(&root, "a thing", &faults);
+        assert_eq!(fields.span("span"), Some(Spanned { value: Span::minutes(5), bytes: 6..15 }));
+        let words = |name| fields.texts(name).expect(name).into_iter().map(|t| t.value).collect::<Vec<_>>();
+        assert_eq!(words("by"), ["a", "b"]);
+        assert_eq!(words("one"), ["x"]);
+        assert_eq!(fields.integer("n", 1, 5_000).map(|n| n.value), Some(1000));
+        assert_eq!(fields.text("nothing"), None);
+        fields.finish();
+        assert_eq!(faults.into_diagnostics(), []);
+    }
+}

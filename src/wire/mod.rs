@@ -1,0 +1,4 @@
+//! Every text format that is read or written at run time.
+
+pub mod fields;
+pub mod yaml;
