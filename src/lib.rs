@@ -12,4 +12,5 @@ pub mod policy;
 pub mod profile;
 pub mod rule;
 pub mod settings;
+pub mod stats;
 pub mod wire;

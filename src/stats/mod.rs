@@ -1,0 +1,18 @@
+//! Arithmetic on numbers: quantile digests, survival with cut-off durations, proportions, robust
+//! location and spread, moments, the normal distribution.
+//!
+//! Nothing here knows agents, metrics, rules or clocks. Results depend on the numbers alone and,
+//! except for [`moments`], not on their order.
+
+pub mod digest;
+pub mod moments;
+pub mod normal;
+pub mod proportion;
+pub mod robust;
+pub mod survival;
+
+pub use digest::Digest;
+pub use moments::Moments;
+pub use proportion::Interval;
+pub use robust::Robust;
+pub use survival::{Durations, Estimate};
