@@ -12,5 +12,6 @@ pub mod policy;
 pub mod profile;
 pub mod rule;
 pub mod settings;
+pub mod shell;
 pub mod stats;
 pub mod wire;

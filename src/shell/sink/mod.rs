@@ -1,0 +1,113 @@
+//! Makes one attempt at a delivery and says how it went.
+//!
+//! Owns the sockets to receivers and what their answers mean; never decides when to try again and
+//! never tries twice, because back-off and limits are the engine's state and survive a crash there.
+//! An answer about the *message* refuses it; everything else (no connection, no credentials, a
+//! server that wants rest) is a reason to try again, since a person can repair it and an alert
+//! must not be lost to an expired password.
+
+mod email;
+mod notice;
+mod secret;
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::event::{Attempt, Delivery};
+use crate::model::Span;
+use crate::settings::{Channel, Receiver};
+use crate::wire::mail::one_line;
+pub use secret::{SecretError, SecretText, read};
+
+/// How long to leave a receiver alone whose configuration or credentials are at fault: quick
+/// repetition locks accounts and repairs nothing.
+const FAULT_PAUSE: Span = Span::minutes(1);
+
+/// The longest text of an answer that is repeated in a reason, in characters.
+const EXCERPT: usize = 200;
+
+/// Everyone who can be told, with the connections to them.
+#[derive(Debug)]
+pub struct Sinks {
+    http: reqwest::Client,
+    external_url: String,
+    channels: BTreeMap<String, Channel>,
+}
+
+impl Sinks {
+    /// Sinks of these receivers. `external_url` is where people find this daemon's API; it is put
+    /// into messages and may be empty.
+    pub fn new(receivers: &[Receiver], external_url: impl Into<String>) -> Sinks {
+        // reqwest takes the process-wide provider; a second installation is refused and harmless.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Sinks {
+            http: webhook::client(),
+            external_url: external_url.into(),
+            channels: receivers.iter().map(|r| (r.name.clone(), r.channel.clone())).collect(),
+        }
+    }
+
+    /// Makes exactly one attempt, within the receiver's timeout.
+    pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
+        let Some(channel) = self.channels.get(&delivery.receiver) else {
+            return refuse(format!("receiver `{}` is not in the configuration", delivery.receiver));
+        };
+        match channel {
+            Channel::Webhook { url, secret, token, timeout } => {
+                let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
+                webhook::attempt(&self.http, &hook, &self.external_url, delivery).await
+            }
+            Channel::Email { host, port, tls, ca_file, username, password, from, to, timeout } => {
+                let account = email::Account {
+                    host,
+                    port: *port,
+                    tls: *tls,
+                    ca_file: ca_file.as_deref(),
+                    username: username.as_deref(),
+                    password: password.as_ref(),
+                    from,
+                    to,
+                    timeout: *timeout,
+                };
+                email::attempt(&account, &self.external_url, delivery).await
+            }
+        }
+    }
+}
+
+fn retry(reason: impl AsRef<str>) -> Attempt {
+    Attempt::Retry { reason: one_line(reason.as_ref(), 2 * EXCERPT), after: None }
+}
+
+fn retry_after(reason: impl AsRef<str>, after: Span) -> Attempt {
+    Attempt::Retry { reason: one_line(reason.as_ref(), 2 * EXCERPT), after: Some(after) }
+}
+
+/// The receiver cannot be reached as it is configured.
+fn fault(reason: impl AsRef<str>) -> Attempt {
+    retry_after(reason, FAULT_PAUSE)
+}
+
+fn refuse(reason: impl AsRef<str>) -> Attempt {
+    Attempt::Refuse { reason: one_line(reason.as_ref(), 2 * EXCERPT) }
+}
+
+/// An error with its causes; causes that the text before them already ends with are left out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs one step of an attempt; `None` when it takes longer than `limit`.
+async fn within<T>(limit: Duration, step: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, step).await.ok()
+}

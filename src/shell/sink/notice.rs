@@ -1,0 +1,200 @@
+//! An alert event in the words of its messages: labels, annotations, subject line, letter.
+//!
+//! Every message says value, threshold, samples and window, the resolved one too: a reader must
+//! be able to judge an alert without opening anything else.
+
+use crate::engine::event::{AlertEvent, AlertState};
+use crate::model::{Severity, Timestamp};
+use crate::wire::alertmanager::{Alert, Labels};
+use crate::wire::mail::{Letter, one_line};
+
+/// The comparison operators of rule conditions, longer spellings first.
+const OPERATORS: [&str; 6] = [">=", "<=", "==", "!=", ">", "<"];
+
+/// The longest subject line in characters, before encoding.
+const SUBJECT_LIMIT: usize = 200;
+
+fn is_resolved(event: &AlertEvent) -> bool {
+    event.state == AlertState::Resolved
+}
+
+fn starts_at(event: &AlertEvent) -> Timestamp {
+    event.fired_at.unwrap_or(event.active_since)
+}
+
+/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for resolved
+/// alerts, the value and the condition as written.
+pub fn evidence(event: &AlertEvent) -> String {
+    let Some(value) = event.value else {
+        return format!("no data for {}", event.condition);
+    };
+    let value = event.unit.show(value);
+    match (simple_comparison(&event.condition), event.threshold) {
+        (Some((left, operator)), Some(threshold)) if !is_resolved(event) => {
+            format!("{left} {value} {operator} {}", event.unit.show(threshold))
+        }
+        (Some((left, _)), _) => format!("{left} {value}, alert when {}", event.condition),
+        (None, Some(threshold)) => format!("{value} against {} in {}", event.unit.show(threshold), event.condition),
+        (None, None) => format!("{value} in {}", event.condition),
+    }
+}
+
+/// Left side and operator of a condition that is one comparison.
+fn simple_comparison(condition: &str) -> Option<(&str, &'static str)> {
+    if condition.contains(['&', '|', '(', ')']) {
+        return None;
+    }
+    let word = |w: &str| condition.split_whitespace().any(|c| c.eq_ignore_ascii_case(w));
+    if word("and") || word("or") || word("not") {
+        return None;
+    }
+    let (at, operator) = OPERATORS.iter().filter_map(|o| Some((condition.find(o)?, *o))).min_by_key(|(at, _)| *at)?;
+    let right = &condition[at + operator.len()..];
+    let left = condition[..at].trim();
+    (!left.is_empty() && !right.contains(['<', '>', '=', '!'])).then_some((left, operator))
+}
+
+/// `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
+pub fn subject_line(event: &AlertEvent) -> String {
+    let state = event.state.as_str().to_uppercase();
+    let text = format!("[{state}] {} on {}: {}", event.rule, event.subject, evidence(event));
+    one_line(&text, SUBJECT_LIMIT)
+}
+
+/// The alert of a webhook body. The name, the severity and the subject win over equal labels of
+/// the rule, so that no rule file can disguise them.
+pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
+    let mut labels: Labels = event.labels.clone();
+    labels.extend(event.subject.0.clone());
+    labels.insert("severity".to_owned(), event.severity.as_str().to_owned());
+    labels.insert("alertname".to_owned(), event.rule.clone());
+    let mut annotations: Labels = event.annotations.clone();
+    let samples = format!("{} (n = {}, window {})", evidence(event), event.n, event.window);
+    annotations.entry("evidence".to_owned()).or_insert(samples);
+    let generator = if external_url.is_empty() { String::new() } else { format!("{external_url}/api/v1/alerts") };
+    Alert::new(labels, annotations, starts_at(event), is_resolved(event).then_some(event.at), generator)
+}
+
+/// The letter about an alert.
+pub fn letter(event: &AlertEvent, external_url: &str) -> Letter {
+    let shown = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| event.unit.show(v));
+    let mut rows = vec![
+        ("rule", event.rule.clone()),
+        ("subject", event.subject.to_string()),
+        ("state", event.state.as_str().to_owned()),
+        ("severity", event.severity.as_str().to_owned()),
+        ("value", shown(event.value)),
+        ("threshold", shown(event.threshold)),
+        ("n", event.n.to_string()),
+        ("window", event.window.to_string()),
+        ("condition", event.condition.clone()),
+        ("since", event.active_since.to_rfc3339()),
+    ];
+    if let Some(fired) = event.fired_at {
+        rows.push(("fired", fired.to_rfc3339()));
+    }
+    if is_resolved(event) {
+        rows.push(("resolved", event.at.to_rfc3339()));
+        rows.push(("lasted", event.at.since(starts_at(event)).to_string()));
+    }
+    rows.push(("alert id", event.id.clone()));
+    let mut rows: Vec<(String, String)> = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let own = event.annotations.iter().filter(|(name, _)| *name != "summary");
+    rows.extend(event.labels.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())));
+    Letter {
+        subject: subject_line(event),
+        headline: match event.annotations.get("summary") {
+            Some(summary) => summary.clone(),
+            None => format!("{} on {}: {}", event.rule, event.subject, evidence(event)),
+        },
+        colour: if is_resolved(event) { "#2e7d32" } else { colour(event.severity) },
+        rows,
+        footer: if external_url.is_empty() { "evenkeel".to_owned() } else { format!("evenkeel {external_url}") },
+    }
+}
+
+fn colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "#1565c0",
+        Severity::Warning => "#f9a825",
+        Severity::High => "#ef6c00",
+        Severity::Critical => "#c62828",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Span, Subject, Unit};
+
+    fn event(condition: &str, state: AlertState) -> AlertEvent {
+        AlertEvent {
+            at: Timestamp(1_763_116_305_123),
+            id: "a-1".to_owned(),
+            rule: "errors".to_owned(),
+            subject: Subject::from_iter([("agent", "reviewer")]),
+            state,
+            severity: Severity::High,
+            condition: condition.to_owned(),
+            value: Some(0.23),
+            threshold: Some(0.1),
+            unit: Unit::Ratio,
+            n: 120,
+            window: Span::minutes(5),
+            active_since: Timestamp(1_763_116_185_123),
+            fired_at: Some(Timestamp(1_763_116_245_123)),
+            labels: [("team", "core"), ("alertname", "disguise")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+            annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn the_deciding_comparison_is_named() {
+        for (condition, state, expected) in [
+            ("error_rate > 10%", AlertState::Firing, "error_rate 23% > 10%"),
+            ("error_rate >= baseline * 2", AlertState::Firing, "error_rate 23% >= 10%"),
+            ("error_rate > 10%", AlertState::Resolved, "error_rate 23%, alert when error_rate > 10%"),
+            ("a > 1 && b > 2", AlertState::Firing, "23% against 10% in a > 1 && b > 2"),
+            ("a > 1 or b > 2", AlertState::Firing, "23% against 10% in a > 1 or b > 2"),
+        ] {
+            assert_eq!(evidence(&event(condition, state)), expected);
+        }
+        let silent = AlertEvent { value: None, threshold: None, ..event("silence > 1h", AlertState::Firing) };
+        assert_eq!(evidence(&silent), "no data for silence > 1h");
+    }
+
+    #[test]
+    fn the_subject_line_is_one_line_whatever_the_names_hold() {
+        let mut hostile = event("error_rate > 10%", AlertState::Firing);
+        assert_eq!(subject_line(&hostile), "[FIRING] errors on agent=reviewer: error_rate 23% > 10%");
+        hostile.rule = "a\r\nBcc: victim@example.org\r\n\r\nbody".to_owned();
+        assert!(!subject_line(&hostile).contains(['\r', '\n']));
+        hostile.rule = "x".repeat(5_000);
+        assert_eq!(subject_line(&hostile).chars().count(), SUBJECT_LIMIT);
+    }
+
+    #[test]
+    fn rule_labels_cannot_disguise_the_alert() {
+        let firing = alert(&event("error_rate > 10%", AlertState::Firing), "http://127.0.0.1:9464");
+        let text = |name: &str| firing.labels.get(name).map(String::as_str);
+        assert_eq!(text("alertname"), Some("errors"));
+        assert_eq!((text("agent"), text("severity"), text("team")), (Some("reviewer"), Some("high"), Some("core")));
+        assert_eq!(firing.annotations["evidence"], "error_rate 23% > 10% (n = 120, window 5m)");
+        assert_eq!(firing.generator_url, "http://127.0.0.1:9464/api/v1/alerts");
+        let resolved = alert(&event("error_rate > 10%", AlertState::Resolved), "");
+        assert_eq!(resolved.starts_at, firing.starts_at);
+        assert_eq!(resolved.fingerprint, firing.fingerprint);
+        assert_eq!(resolved.ends_at, "2025-11-14T10:31:45.123Z");
+    }
+
+    #[test]
+    fn the_letter_says_value_threshold_samples_and_window() {
+        let letter = letter(&event("error_rate > 10%", AlertState::Resolved), "");
+        for (name, value) in
+            [("value", "23%"), ("threshold", "10%"), ("n", "120"), ("window", "5m"), ("lasted", "1m"), ("team", "core")]
+        {
+            assert!(letter.rows.contains(&(name.to_owned(), value.to_owned())), "{name}: {:?}", letter.rows);
+        }
+        assert_eq!(letter.headline, "Many errors");
+    }
+}

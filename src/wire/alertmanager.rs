@@ -1,0 +1,180 @@
+//! The body of Alertmanager's webhook, version 4, which dozens of receivers already read.
+//!
+//! Owns the shape, the group key and the fingerprint; decides nothing about when or to whom. One
+//! message carries one alert: each has its own delivery, so one that fails holds up no other, and
+//! the group is all of the alert's labels, as with `group_by: ['...']`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::Timestamp;
+
+/// Names to values, ordered by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// The whole body.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Always `4`.
+    pub version: &'static str,
+    /// Identity of the group: the same for every message about the same labels.
+    pub group_key: String,
+    /// Alerts left out of `alerts`; always 0.
+    pub truncated_alerts: u64,
+    /// `firing` while any alert fires.
+    pub status: Status,
+    /// The receiver's name.
+    pub receiver: String,
+    /// The labels that the group shares by definition.
+    pub group_labels: Labels,
+    /// The labels that all alerts share.
+    pub common_labels: Labels,
+    /// The annotations that all alerts share.
+    pub common_annotations: Labels,
+    /// Where the sender is found; empty when it serves no API.
+    #[serde(rename = "externalURL")]
+    pub external_url: String,
+    /// The alerts.
+    pub alerts: Vec<Alert>,
+}
+
+/// One alert of a body.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alert {
+    /// Whether it still fires.
+    pub status: Status,
+    /// What identifies it.
+    pub labels: Labels,
+    /// Texts for people.
+    pub annotations: Labels,
+    /// RFC 3339: since when it fires.
+    pub starts_at: String,
+    /// RFC 3339: when it was resolved; year 1 while it fires, as Alertmanager writes it.
+    pub ends_at: String,
+    /// Where the alert can be looked at; empty when the sender serves no API.
+    #[serde(rename = "generatorURL")]
+    pub generator_url: String,
+    /// Sixteen hexadecimal digits, see [`fingerprint`].
+    pub fingerprint: String,
+}
+
+/// The two states that receivers are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Status {
+    Firing,
+    Resolved,
+}
+
+/// How Go prints the time that was never set.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+impl Alert {
+    /// An alert that fires since `starts_at` and was resolved at `ends_at`, if it was.
+    pub fn new(
+        labels: Labels,
+        annotations: Labels,
+        starts_at: Timestamp,
+        ends_at: Option<Timestamp>,
+        generator_url: String,
+    ) -> Alert {
+        Alert {
+            status: if ends_at.is_some() { Status::Resolved } else { Status::Firing },
+            fingerprint: format!("{:016x}", fingerprint(&labels)),
+            labels,
+            annotations,
+            starts_at: starts_at.to_rfc3339(),
+            ends_at: ends_at.map_or_else(|| NEVER.to_owned(), Timestamp::to_rfc3339),
+            generator_url,
+        }
+    }
+}
+
+impl Webhook {
+    /// The message to `receiver` about one alert.
+    pub fn single(receiver: &str, external_url: &str, alert: Alert) -> Webhook {
+        Webhook {
+            version: "4",
+            group_key: group_key(&alert.labels),
+            truncated_alerts: 0,
+            status: alert.status,
+            receiver: receiver.to_owned(),
+            group_labels: alert.labels.clone(),
+            common_labels: alert.labels.clone(),
+            common_annotations: alert.annotations.clone(),
+            external_url: external_url.to_owned(),
+            alerts: vec![alert],
+        }
+    }
+}
+
+/// The key of the root route's group of these labels: `{}:{alertname="x", severity="high"}`.
+fn group_key(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{}}:{{{}}}", pairs.join(", "))
+}
+
+/// Prometheus' fingerprint of a label set, so that an alert has the same one here and in
+/// Alertmanager: FNV-1a of 64 bits over name, byte 255, value, byte 255, in the order of names.
+/// Source: `LabelsToSignature` of prometheus/common, `model/signature.go`.
+pub fn fingerprint(labels: &Labels) -> u64 {
+    let bytes = labels.iter().flat_map(|(name, value)| name.bytes().chain([255]).chain(value.bytes()).chain([255]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn fingerprints_are_those_of_prometheus() {
+        for (pairs, expected) in [
+            (&[][..], 14_695_981_039_346_656_037),
+            (&[("name", "garland, briggs"), ("fear", "love is not enough")][..], 5_799_056_148_416_392_346),
+        ] {
+            assert_eq!(fingerprint(&labels(pairs)), expected);
+        }
+    }
+
+    #[test]
+    fn the_body_is_version_4() {
+        let since = Timestamp(1_763_116_245_123);
+        let labels = labels(&[("alertname", "errors"), ("agent", "a\"1")]);
+        let firing = Alert::new(labels.clone(), Labels::new(), since, None, "http://x/y".to_owned());
+        let body = Webhook::single("ops", "http://x", firing);
+        assert_eq!(
+            serde_json::to_value(&body).expect("serialises"),
+            serde_json::json!({
+                "version": "4",
+                "groupKey": "{}:{agent=\"a\\\"1\", alertname=\"errors\"}",
+                "truncatedAlerts": 0,
+                "status": "firing",
+                "receiver": "ops",
+                "groupLabels": {"agent": "a\"1", "alertname": "errors"},
+                "commonLabels": {"agent": "a\"1", "alertname": "errors"},
+                "commonAnnotations": {},
+                "externalURL": "http://x",
+                "alerts": [{
+                    "status": "firing",
+                    "labels": {"agent": "a\"1", "alertname": "errors"},
+                    "annotations": {},
+                    "startsAt": "2025-11-14T10:30:45.123Z",
+                    "endsAt": "0001-01-01T00:00:00Z",
+                    "generatorURL": "http://x/y",
+                    "fingerprint": format!("{:016x}", fingerprint(&labels)),
+                }],
+            })
+        );
+        let resolved = Alert::new(labels, Labels::new(), since, Some(Timestamp(since.0 + 60_000)), String::new());
+        assert_eq!((resolved.status, resolved.ends_at.as_str()), (Status::Resolved, "2025-11-14T10:31:45.123Z"));
+        assert_eq!(resolved.fingerprint, body.alerts[0].fingerprint);
+    }
+}
