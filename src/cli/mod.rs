@@ -6,6 +6,7 @@
 
 pub mod init;
 pub mod output;
+pub mod profiles;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -109,12 +110,14 @@ impl Color {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Profiles(profiles::Args),
 }
 
 impl Verb {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         match self {
             Verb::Init(args) => init::run(args, out),
+            Verb::Profiles(args) => profiles::run(args, out),
         }
     }
 }

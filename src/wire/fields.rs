@@ -142,6 +142,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A share from `low` to `high`, written `10%` or `0.1`.
+    pub fn share(&self, name: &'static str, low: f64, high: f64) -> Option<Spanned<f64>> {
+        let text = self.text(name)?;
+        let (digits, divisor) = match text.value.strip_suffix('%') {
+            Some(digits) => (digits.trim_end(), 100.0),
+            None => (text.value.as_str(), 1.0),
+        };
+        match digits.parse::<f64>().map(|number| number / divisor) {
+            Ok(value) if (low..=high).contains(&value) => Some(Spanned { value, bytes: text.bytes }),
+            _ => self.refuse(
+                text.bytes,
+                format!("`{name}` is `{}`", text.value),
+                &format!("write a share from {}% to {}%", low * 100.0, high * 100.0),
+            ),
+        }
+    }
+
     /// A whole number from `low` to `high`; `_` may group its digits.
     pub fn integer(&self, name: &'static str, low: u64, high: u64) -> Option<Spanned<u64>> {
         let text = self.text(name)?;
@@ -263,7 +280,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_found_in_one_reading() {
-        let text = "name: [a]\nwindw: 5m\nhold: 5 parsecs\ncount: -1\nshare: 2\nloud: yes\nmany: {a: 1}\nlist: x\n";
+        let text = "name: [a]\nwindw: 5m\nhold: 5 parsecs\ncount: -1\nshare: 2\npart: 120%\nloud: yes\nmany: {a: 1}\nlist: x\n";
         let file = SourceFile::new("t.yaml", text);
         let root = yaml::parse(&file).expect("valid YAML");
         let faults = Faults::new(&file);
@@ -273,6 +290,7 @@ mod tests {
         assert_eq!(fields.span("hold"), None);
         assert_eq!(fields.integer("count", 0, 9), None);
         assert_eq!(fields.number("share", 0.0, 1.0), None);
+        assert_eq!(fields.share("part", 0.0, 1.0), None);
         assert_eq!(fields.flag("loud"), None);
         assert_eq!(fields.texts("many"), Some(vec![]));
         assert!(fields.list("list").is_empty());
@@ -290,16 +308,18 @@ mod tests {
             "3:7 `hold`: `parsecs` is not a unit of time: expected a duration such as 30s, 5 minutes, 1h30m or 90d ()",
             "4:8 `count` is `-1` (write a whole number from 0 to 9)",
             "5:8 `share` is 2, out of its range (write a number from 0 to 1)",
-            "6:7 `loud` cannot be `yes` (write one of: true, false)",
-            "7:7 `many` is a single value, not a mapping (write `many: value`)",
-            "8:7 `list` is a list, not a single value (begin each entry below `list:` with `- `)",
+            "6:7 `part` is `120%` (write a share from 0% to 100%)",
+            "7:7 `loud` cannot be `yes` (write one of: true, false)",
+            "8:7 `many` is a single value, not a mapping (write `many: value`)",
+            "9:7 `list` is a list, not a single value (begin each entry below `list:` with `- `)",
         ];
         assert_eq!(found, expected);
     }
 
     #[test]
     fn values_are_read_with_their_place() {
-        let file = SourceFile::new("t.yaml", "span: 5 minutes\nby: [a, 'b']\none: x\nn: 1_000\nnothing:\n");
+        let file =
+            SourceFile::new("t.yaml", "span: 5 minutes\nby: [a, 'b']\none: x\nn: 1_000\npart: 12.5%\nnothing:\n");
         let root = yaml::parse(&file).expect("valid YAML");
         let faults = Faults::new(&file);
         let fields = Fields::open(&root, "a thing", &faults);
@@ -308,6 +328,7 @@ mod tests {
         assert_eq!(words("by"), ["a", "b"]);
         assert_eq!(words("one"), ["x"]);
         assert_eq!(fields.integer("n", 1, 5_000).map(|n| n.value), Some(1000));
+        assert_eq!(fields.share("part", 0.0, 1.0).map(|n| n.value), Some(0.125));
         assert_eq!(fields.text("nothing"), None);
         fields.finish();
         assert_eq!(faults.into_diagnostics(), []);
