@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::profile::Profiles;
+use crate::profile::price::PriceTable;
 use crate::rule::Rule;
 use crate::settings::Settings;
 
@@ -28,4 +30,23 @@ pub struct Policy {
     pub settings: Settings,
     /// The rules, in the order of their files.
     pub rules: Vec<Rule>,
+    /// What is assumed of models before their own data speak.
+    pub profiles: Profiles,
+    /// What tokens cost.
+    pub prices: PriceTable,
+    /// The same for the same texts, else different.
+    pub fingerprint: u64,
+}
+
+impl Default for Policy {
+    /// Default settings, the shipped profiles and prices, and no rules.
+    fn default() -> Self {
+        Policy {
+            settings: Settings::default(),
+            rules: Vec::new(),
+            profiles: Profiles::shipped(),
+            prices: PriceTable::shipped(),
+            fingerprint: 0,
+        }
+    }
 }

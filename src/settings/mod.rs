@@ -12,7 +12,7 @@ use crate::model::{Dimension, Severity, Span};
 pub struct Settings {
     /// Where journal, snapshot and database live.
     pub state_dir: PathBuf,
-    /// Files and folders of rules; default: the shipped pack.
+    /// Files and folders of rules; none: the shipped pack.
     pub rules: Vec<PathBuf>,
     /// Files and folders of model profiles, added to the shipped ones.
     pub profiles: Vec<PathBuf>,
@@ -37,6 +37,32 @@ pub struct Settings {
     /// Named bounds of the engine.
     pub limits: Limits,
 }
+
+impl Default for Settings {
+    /// What holds without a configuration file: the shipped rules, nothing to read, nobody to tell,
+    /// nothing to tune, the API on loopback. Paths are relative to the working folder.
+    fn default() -> Self {
+        Settings {
+            state_dir: PathBuf::from(".evenkeel"),
+            rules: Vec::new(),
+            profiles: Vec::new(),
+            prices: Vec::new(),
+            clock: Clock::Wall,
+            evaluation_interval: Span::seconds(15),
+            sources: Vec::new(),
+            receivers: Vec::new(),
+            listen: Some(LISTEN),
+            api_token: None,
+            scores: ScoreSettings::default(),
+            tune: TuneSettings::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where the API listens when the configuration does not say.
+const LISTEN: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9533);
 
 /// What drives the engine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +135,8 @@ pub struct Mapping {
     pub output_tokens: Option<String>,
     /// Key of cached input tokens.
     pub cache_read_tokens: Option<String>,
+    /// Key of input tokens that were written to a cache.
+    pub cache_write_tokens: Option<String>,
     /// Whether input tokens already contain the cached ones.
     pub input_includes_cached: bool,
     /// Key of the reported cost in USD.
@@ -119,6 +147,45 @@ pub struct Mapping {
     pub quality: Option<String>,
     /// Lowest and highest score of that scale, e.g. (0, 10).
     pub quality_scale: (f64, f64),
+}
+
+impl Default for Mapping {
+    /// The 13-key execution record that claude-force writes, and the optional keys beside it.
+    fn default() -> Self {
+        let key = |name: &str| Some(name.to_owned());
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Mapping {
+            zone: "UTC".to_owned(),
+            timestamp: key("timestamp"),
+            start: None,
+            agent: key("agent_name"),
+            agent_default: None,
+            id: key("id"),
+            model: key("model"),
+            task_type: key("task_type"),
+            workflow: key("workflow_name"),
+            provider: key("provider"),
+            tenant: key("tenant"),
+            success: key("success"),
+            error: key("error_type"),
+            limit_errors: words(&["RateLimitError", "429"]),
+            timeout_errors: words(&["TimeoutError"]),
+            void_errors: Vec::new(),
+            duration: key("execution_time_ms"),
+            duration_unit_ms: 1.0,
+            timed_out: key("timed_out"),
+            timeout: key("timeout_ms"),
+            input_tokens: key("input_tokens"),
+            output_tokens: key("output_tokens"),
+            cache_read_tokens: key("cache_read_tokens"),
+            cache_write_tokens: key("cache_write_tokens"),
+            input_includes_cached: false,
+            cost: key("estimated_cost"),
+            trust_cost: CostTrust::Auto,
+            quality: key("quality_score"),
+            quality_scale: (0.0, 100.0),
+        }
+    }
 }
 
 /// Whose cost of an execution is used: the source's or the one recomputed from tokens and prices.
@@ -224,6 +291,12 @@ pub struct ScoreSettings {
     pub degraded_below: f64,
 }
 
+impl Default for ScoreSettings {
+    fn default() -> Self {
+        ScoreSettings { window: Span::days(30), min_samples: 20, degraded_below: 0.8 }
+    }
+}
+
 /// What is tuned and where it is written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TuneSettings {
@@ -237,6 +310,18 @@ pub struct TuneSettings {
     pub changes_per_hour: u32,
     /// The files that may be patched.
     pub targets: Vec<Target>,
+}
+
+impl Default for TuneSettings {
+    fn default() -> Self {
+        TuneSettings {
+            interval: Span::minutes(5),
+            patch_dir: PathBuf::from(".evenkeel/patches"),
+            kill_cost: 2.0,
+            changes_per_hour: 10,
+            targets: Vec::new(),
+        }
+    }
 }
 
 /// A file whose values are tuned.
