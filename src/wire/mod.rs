@@ -4,4 +4,5 @@ pub mod alertmanager;
 pub mod fields;
 pub mod mail;
 pub mod signature;
+pub mod target;
 pub mod yaml;
