@@ -93,18 +93,19 @@ fn refuse(reason: impl AsRef<str>) -> Attempt {
     Attempt::Refuse { reason: one_line(reason.as_ref(), 2 * EXCERPT) }
 }
 
-/// An error with its causes; causes that the text before them already ends with are left out.
+/// An error with its causes, each said once: some errors print their cause, some do not.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        for part in error.to_string().split(": ") {
+            if !parts.iter().any(|p| p == part) {
+                parts.push(part.to_owned());
+            }
         }
-        source = cause.source();
+        next = error.source();
     }
-    text
+    parts.join(": ")
 }
 
 /// Runs one step of an attempt; `None` when it takes longer than `limit`.

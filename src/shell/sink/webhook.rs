@@ -38,7 +38,8 @@ pub fn client() -> Client {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(30))
+            // Alerts are rare: a kept connection that the receiver has closed would be a failure that is none.
+            .pool_max_idle_per_host(0)
     };
     // A system without certificate authorities must still reach receivers on plain HTTP.
     builder()
