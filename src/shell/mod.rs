@@ -1,3 +1,12 @@
-//! The world outside: sockets, files, signals and the wall clock, around the engine.
+//! The world outside the engine: files, sockets, signals, the wall clock.
+//!
+//! The shell turns what happens into events, writes each event to the [`journal`], lets the engine
+//! decide, and hands the effects to bounded queues. It decides nothing itself.
 
+pub mod clock;
+pub mod journal;
+pub mod lock;
+pub mod quarantine;
 pub mod sink;
+pub mod snapshot;
+pub mod source;

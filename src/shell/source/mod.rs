@@ -1,0 +1,8 @@
+//! Where lines come from. Sources are files that others append to; each remembers how far it was read.
+
+mod pattern;
+pub mod tail;
+pub mod tailer;
+
+pub use tail::{Checkpoint, Chunk, Oversized};
+pub use tailer::Tailer;
