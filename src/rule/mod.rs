@@ -40,7 +40,7 @@ pub struct Rule {
 }
 
 /// A condition on one label of the executions that count: `agent: reviewer`, `model: "claude-*"`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Matcher {
     /// The label.
     pub dimension: Dimension,
@@ -126,3 +126,9 @@ pub struct Verdict {
     /// The unit of both.
     pub unit: Unit,
 }
+
+/// Labels that a rule may split by, at most.
+pub const BY_LIMIT: usize = 4;
+
+/// Different values that one condition may read, at most.
+pub const INPUT_LIMIT: usize = 8;
