@@ -6,17 +6,59 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant: milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+/// An instant: milliseconds since the Unix epoch, UTC. RFC 3339 in JSON, the number in snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 
-/// A length of time in milliseconds; negative only as the difference of two instants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A length of time in milliseconds; negative only as the difference of two instants. Compact text
+/// such as `1h30m` in JSON, the number in snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub i64);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.to_rfc3339().serialize(serializer)
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Timestamp);
+        }
+        let text = String::deserialize(deserializer)?;
+        let parsed = Timestamp::parse(&text, &jiff::tz::TimeZone::UTC).or_else(|| text.parse().ok().map(Timestamp));
+        parsed.ok_or_else(|| D::Error::custom(format!("`{text}` is not a time of RFC 3339")))
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            self.to_string().serialize(serializer)
+        } else {
+            self.0.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i64::deserialize(deserializer).map(Span);
+        }
+        let text = String::deserialize(deserializer)?;
+        let (sign, length) = text.strip_prefix('-').map_or((1, text.as_str()), |length| (-1, length));
+        Span::parse(length).map(|span| Span(sign * span.0)).map_err(D::Error::custom)
+    }
+}
 
 impl Span {
     /// No time at all.
@@ -199,6 +241,26 @@ mod tests {
         for text in ["", "5", "five minutes", "3 months", "-5s", "1e9d", "99999d"] {
             assert!(Span::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_text_in_json_and_numbers_in_snapshots() {
+        let stamps = [
+            (Timestamp(1_763_116_245_123), "\"2025-11-14T10:30:45.123Z\""),
+            (Timestamp::MIN, "\"-2305843009213693952\""),
+        ];
+        for (stamp, text) in stamps {
+            assert_eq!(serde_json::to_string(&stamp).expect("serialises"), text);
+            assert_eq!(serde_json::from_str::<Timestamp>(text).expect(text), stamp);
+            assert_eq!(postcard::from_bytes::<Timestamp>(&postcard::to_stdvec(&stamp).expect("serialises")), Ok(stamp));
+        }
+        for (span, text) in [(Span(5_400_250), "\"1h30m250ms\""), (Span(-90_000), "\"-1m30s\""), (Span::ZERO, "\"0s\"")]
+        {
+            assert_eq!(serde_json::to_string(&span).expect("serialises"), text);
+            assert_eq!(serde_json::from_str::<Span>(text).expect(text), span);
+            assert_eq!(postcard::from_bytes::<Span>(&postcard::to_stdvec(&span).expect("serialises")), Ok(span));
+        }
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 
     #[test]
