@@ -148,6 +148,8 @@ pub struct AgentView {
     pub cost_unknown: u64,
     /// Mean verdict in points.
     pub quality: Option<f64>,
+    /// The newest verdicts in points, oldest first; at most 20.
+    pub quality_scores: Vec<f64>,
     /// All tokens, of executions that count them.
     pub total_tokens: Option<u64>,
     /// Mean duration in ms, cut-off ones at their cut.
