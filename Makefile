@@ -1,0 +1,34 @@
+# make test      everything that can be tested here; what cannot is named
+# make lint      format, clippy and documentation, warnings denied
+# make licences  licences, bans and sources of every dependency
+
+CARGO ?= cargo
+# Tests talk to servers on loopback; a proxy must not come between.
+export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
+export no_proxy := $(NO_PROXY)
+
+.PHONY: test tools lint licences clean
+
+test: tools
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --no-fail-fast && $(CARGO) test --locked --doc; \
+	else \
+		$(CARGO) test --locked --no-fail-fast; \
+	fi
+	@tests/servers/prepare report
+
+# Python with aiosmtpd and promtool under target/; never fails, says what is missing.
+tools:
+	@tests/servers/prepare
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+licences:
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --debug
+	$(CARGO) deny --locked check bans licenses sources
+
+clean:
+	$(CARGO) clean
