@@ -1,7 +1,14 @@
-//! The daemon's own settings: the YAML shape (`raw`), then checks (`check`); what comes out is
+//! The daemon's own settings: a table of fields, the YAML shape (`raw`), then checks; what comes out is
 //! whole, with every default filled in.
 //!
 //! Secrets are never part of the settings: a receiver names where its secret is to be read from.
+
+mod check;
+mod raw;
+mod receiver;
+mod source;
+pub mod table;
+mod target;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,134 @@
+//! Checks what is read, and which key of a record means what.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use super::check::unique_name;
+use super::raw::Section;
+use super::table::{UNITS, unit_of_name};
+use super::{CostTrust, Mapping, Source};
+use crate::model::time::unit_millis;
+use crate::wire::fields::Spanned;
+use crate::wire::yaml::Value;
+
+/// The sources without faults; the faults of the others are said.
+pub(super) fn check(sections: Vec<Section<'_>>) -> Vec<Source> {
+    let mut names = BTreeMap::new();
+    sections.into_iter().filter_map(|section| source(section, &mut names)).collect()
+}
+
+fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Source> {
+    let name = unique_name(&section, names);
+    let path = section.require("path", section.path_at("path"));
+    if let Some(path) = path.as_ref().filter(|path| glob_in_folder(&path.value)) {
+        let message = "`path` has a `*` before its last part";
+        section.reader.error(path.bytes.clone(), message, "write one source per folder");
+    }
+    let mut mapping = section.section("fields").map(mapping).unwrap_or_default();
+    if let Some(Spanned { value, bytes }) = section.text("zone") {
+        match jiff::tz::TimeZone::get(&value) {
+            Ok(_) => mapping.zone = value,
+            Err(_) => {
+                let message = format!("`zone` is `{value}`, which is no zone that is known");
+                section.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
+            }
+        }
+    }
+    mapping.trust_cost = match section.word("trust_cost").map(|word| word.value) {
+        Some("always") => CostTrust::Always,
+        Some("never") => CostTrust::Never,
+        _ => CostTrust::Auto,
+    };
+    section.finish();
+    Some(Source { name: name?, path: path?.value, mapping })
+}
+
+/// Whether a part of the path but the last holds a `*`.
+fn glob_in_folder(path: &Path) -> bool {
+    let starred = |component: Component<'_>| component.as_os_str().to_string_lossy().contains('*');
+    path.parent().is_some_and(|folder| folder.components().any(starred))
+}
+
+/// Reads the names of the keys; those that are not said keep their default.
+fn mapping(fields: Section<'_>) -> Mapping {
+    let mut mapping = Mapping::default();
+    let plain: [(&'static str, &mut Option<String>); 15] = [
+        ("timestamp", &mut mapping.timestamp),
+        ("start", &mut mapping.start),
+        ("id", &mut mapping.id),
+        ("model", &mut mapping.model),
+        ("task_type", &mut mapping.task_type),
+        ("workflow", &mut mapping.workflow),
+        ("provider", &mut mapping.provider),
+        ("tenant", &mut mapping.tenant),
+        ("success", &mut mapping.success),
+        ("timed_out", &mut mapping.timed_out),
+        ("timeout", &mut mapping.timeout),
+        ("output_tokens", &mut mapping.output_tokens),
+        ("cache_read_tokens", &mut mapping.cache_read_tokens),
+        ("cache_write_tokens", &mut mapping.cache_write_tokens),
+        ("cost", &mut mapping.cost),
+    ];
+    for (name, place) in plain {
+        set(place, fields.key(name));
+    }
+    key_or(&fields, "agent", &mut mapping.agent, |more| {
+        mapping.agent_default = more.text("default").map(|text| text.value);
+    });
+    key_or(&fields, "error", &mut mapping.error, |more| {
+        let words = |name, words: &mut Vec<String>| {
+            if let Some(texts) = more.texts(name) {
+                *words = texts.into_iter().map(|text| text.value).collect();
+            }
+        };
+        words("limit", &mut mapping.limit_errors);
+        words("timeout", &mut mapping.timeout_errors);
+        words("void", &mut mapping.void_errors);
+    });
+    let mut unit = None;
+    key_or(&fields, "duration", &mut mapping.duration, |more| unit = more.word("unit"));
+    mapping.duration_unit_ms = duration_unit(&fields, mapping.duration.as_deref(), unit.map(|word| word.value));
+    key_or(&fields, "input_tokens", &mut mapping.input_tokens, |more| {
+        mapping.input_includes_cached = more.flag("include_cached").unwrap_or(mapping.input_includes_cached);
+    });
+    key_or(&fields, "quality", &mut mapping.quality, |more| {
+        mapping.quality_scale = more.range("scale").unwrap_or(mapping.quality_scale);
+    });
+    if mapping.agent.is_none() && mapping.agent_default.is_none() {
+        let help = "write `agent: {key: off, default: NAME}`; `{file_stem}` stands for the file's name";
+        fields.reader.error(fields.fields.place("agent"), "nothing says who did the work", help);
+    }
+    fields.finish();
+    mapping
+}
+
+/// A key that was said replaces the default; `off` clears it.
+fn set(place: &mut Option<String>, said: Option<Option<String>>) {
+    if let Some(key) = said {
+        *place = key;
+    }
+}
+
+/// Reads `name: key` or `name: {key: ..., more}`.
+fn key_or(fields: &Section<'_>, name: &'static str, place: &mut Option<String>, more: impl FnOnce(&Section<'_>)) {
+    match fields.node(name).map(|node| &node.value) {
+        Some(Value::Mapping(_)) => {
+            let Some(section) = fields.section(name) else { return };
+            set(place, section.key("key"));
+            more(&section);
+            section.finish();
+        }
+        _ => set(place, fields.key(name)),
+    }
+}
+
+/// Milliseconds in one unit of the duration: as said, else as the key's name says.
+fn duration_unit(fields: &Section<'_>, key: Option<&str>, said: Option<&'static str>) -> f64 {
+    let Some(key) = key else { return 1.0 };
+    said.and_then(unit_millis).or_else(|| unit_of_name(key)).unwrap_or_else(|| {
+        let message = format!("the unit of the duration `{key}` is not known");
+        let help = format!("write `duration: {{key: {key}, unit: s}}`; units are {}", UNITS.join(", "));
+        fields.reader.error(fields.fields.place("duration"), message, help);
+        1.0
+    })
+}
