@@ -10,3 +10,4 @@ pub mod quarantine;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
+pub mod store;

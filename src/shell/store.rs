@@ -1,0 +1,393 @@
+//! `state_dir/evenkeel.db`: what happened, in SQLite, for people with the sqlite3 shell and for the history
+//! of the API.
+//!
+//! A projection of the effects, never a source of decisions: those rest on journal and snapshot alone. So it
+//! may lag, and a restart writes again what it decides again; rows have the identity of what they tell of and
+//! are replaced, not doubled. One thread writes, in transactions of whatever has come in meanwhile. When the
+//! disk is full it tries again while the queue fills, then rows are dropped and counted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use crate::engine::event::{AlertEvent, Decision, NotificationReport, NotificationStatus, Recommendation, Report};
+use crate::model::{Subject, Timestamp};
+use crate::settings::ParameterKind;
+
+/// Version of the tables, kept in `PRAGMA user_version`.
+const VERSION: i32 = 1;
+/// Rows kept in each of `alerts` and `deliveries`; the oldest beyond them are dropped.
+const ROWS_KEPT: u32 = 100_000;
+/// Reports waiting for the writer.
+const QUEUE: usize = 16_384;
+/// Reports written in one transaction.
+const BATCH: usize = 1_024;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS alerts (
+    alert_id TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL, rule TEXT NOT NULL, subject TEXT NOT NULL,
+    severity TEXT NOT NULL, condition TEXT NOT NULL, value REAL, threshold REAL, n INTEGER NOT NULL,
+    window TEXT NOT NULL, active_since TEXT NOT NULL, fired_at TEXT, labels TEXT NOT NULL, annotations TEXT NOT NULL,
+    UNIQUE (alert_id, state)
+) STRICT;
+CREATE INDEX IF NOT EXISTS alerts_at ON alerts (at);
+CREATE TABLE IF NOT EXISTS deliveries (
+    id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL,
+    subject TEXT NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+    reason TEXT NOT NULL, at TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS recommendations (
+    target TEXT NOT NULL, parameter_index INTEGER NOT NULL, agent TEXT NOT NULL, at TEXT NOT NULL, model TEXT,
+    parameter TEXT NOT NULL, current REAL, proposed REAL, lower REAL, upper REAL, n INTEGER NOT NULL,
+    censored INTEGER NOT NULL, prior_weight REAL NOT NULL, bound_by TEXT, reason TEXT NOT NULL, decision TEXT NOT NULL,
+    UNIQUE (target, parameter_index, agent)
+) STRICT;
+";
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite says no.
+    #[error("cannot use {path}: {error}; move it away to start a new history")]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        error: rusqlite::Error,
+    },
+    /// A newer evenkeel wrote it.
+    #[error("{path} has tables of version {version}, this evenkeel writes version {VERSION}; install the newer one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: i32,
+    },
+}
+
+/// Opens the database of a state directory for reading and writing, with its tables.
+pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> {
+    let path = state_dir.join("evenkeel.db");
+    let open = || -> Result<(Connection, i32)> {
+        let connection = Connection::open(&path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((connection, version))
+    };
+    let sqlite = |error| StoreError::Sqlite { path: path.clone(), error };
+    let (connection, version) = open().map_err(sqlite)?;
+    if version > VERSION {
+        return Err(StoreError::Newer { path, version });
+    }
+    connection.execute_batch(SCHEMA).map_err(sqlite)?;
+    connection.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
+    Ok(connection)
+}
+
+/// The writer.
+#[derive(Debug)]
+pub struct Store {
+    queue: Option<SyncSender<(Timestamp, Report)>>,
+    thread: Option<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// Starts the writer of a state directory's database.
+    pub fn start(state_dir: &Path) -> std::result::Result<Store, StoreError> {
+        let connection = connect(state_dir)?;
+        let (queue, reports) = sync_channel(QUEUE);
+        let (stopping, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let stop = Arc::clone(&stopping);
+        let lost = Arc::clone(&dropped);
+        let thread = std::thread::spawn(move || write_all(connection, &reports, &stop, &lost));
+        Ok(Store { queue: Some(queue), thread: Some(thread), stopping, dropped })
+    }
+
+    /// Queues a report that was made when the engine's clock showed `now`; never waits.
+    pub fn put(&self, now: Timestamp, report: Report) {
+        let Some(queue) = &self.queue else { return };
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send((now, report)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reports that were dropped because the queue was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Store {
+    /// Writes what is queued; gives up on a disk that is still full.
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(
+    mut connection: Connection,
+    reports: &Receiver<(Timestamp, Report)>,
+    stopping: &AtomicBool,
+    dropped: &AtomicU64,
+) {
+    let mut failing = false;
+    let mut written = 0;
+    while let Ok(first) = reports.recv() {
+        let batch: Vec<_> = std::iter::once(first).chain(reports.try_iter().take(BATCH - 1)).collect();
+        loop {
+            match write(&mut connection, &batch) {
+                Ok(()) => {
+                    if failing {
+                        tracing::info!("history is written again");
+                    }
+                    failing = false;
+                    break;
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::error!(%error, "cannot write the history; decisions do not depend on it");
+                    }
+                    failing = true;
+                    if stopping.load(Ordering::Relaxed) {
+                        dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            }
+        }
+        written += batch.len();
+        if written >= 8 * BATCH {
+            written = 0;
+            if let Err(error) = prune(&connection) {
+                tracing::warn!(%error, "cannot drop old history");
+            }
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batch: &[(Timestamp, Report)]) -> Result<()> {
+    let transaction = connection.transaction()?;
+    for (now, report) in batch {
+        match report {
+            Report::Alert(alert) => put_alert(&transaction, alert)?,
+            Report::Notification(notification) => put_notification(&transaction, notification)?,
+            Report::Recommendation(recommendation) => put_recommendation(&transaction, *now, recommendation)?,
+        }
+    }
+    transaction.commit()
+}
+
+fn prune(connection: &Connection) -> Result<()> {
+    for table in ["alerts", "deliveries"] {
+        let newest: Option<i64> = connection
+            .query_row(&format!("SELECT max(rowid) FROM {table}"), [], |row| row.get(0))
+            .optional()?
+            .flatten();
+        if let Some(newest) = newest {
+            connection
+                .execute(&format!("DELETE FROM {table} WHERE rowid <= ?1"), params![newest - i64::from(ROWS_KEPT)])?;
+        }
+    }
+    Ok(())
+}
+
+fn put_alert(connection: &Connection, alert: &AlertEvent) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO alerts (alert_id, state, at, rule, subject, severity, condition, value, threshold, n, window,
+                             active_since, fired_at, labels, annotations)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT (alert_id, state) DO UPDATE SET at = ?3, value = ?8, threshold = ?9, n = ?10, fired_at = ?13,
+                                                     annotations = ?15",
+    )?;
+    statement.execute(params![
+        alert.id,
+        alert.state.as_str(),
+        alert.at.to_rfc3339(),
+        alert.rule,
+        subject(&alert.subject),
+        alert.severity.as_str(),
+        alert.condition,
+        alert.value.filter(|v| v.is_finite()),
+        alert.threshold.filter(|v| v.is_finite()),
+        alert.n as i64,
+        alert.window.to_string(),
+        alert.active_since.to_rfc3339(),
+        alert.fired_at.map(Timestamp::to_rfc3339),
+        json(&alert.labels),
+        json(&alert.annotations),
+    ])?;
+    Ok(())
+}
+
+fn put_notification(connection: &Connection, report: &NotificationReport) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO deliveries (id, receiver, alert_id, rule, subject, state, status, attempts, reason, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET status = ?7, attempts = ?8, reason = ?9, at = ?10",
+    )?;
+    statement.execute(params![
+        report.id.0,
+        report.receiver,
+        report.alert_id,
+        report.rule,
+        subject(&report.subject),
+        report.state.as_str(),
+        status(report.status),
+        report.attempts,
+        report.reason,
+        report.at.to_rfc3339(),
+    ])?;
+    Ok(())
+}
+
+fn put_recommendation(connection: &Connection, now: Timestamp, advice: &Recommendation) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO recommendations (target, parameter_index, agent, at, model, parameter, current, proposed, lower,
+                                      upper, n, censored, prior_weight, bound_by, reason, decision)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+         ON CONFLICT (target, parameter_index, agent) DO UPDATE SET
+             at = ?4, model = ?5, parameter = ?6, current = ?7, proposed = ?8, lower = ?9, upper = ?10, n = ?11,
+             censored = ?12, prior_weight = ?13, bound_by = ?14, reason = ?15, decision = ?16",
+    )?;
+    statement.execute(params![
+        advice.target,
+        advice.parameter_index,
+        advice.agent,
+        now.to_rfc3339(),
+        advice.model,
+        parameter(advice.parameter),
+        advice.current,
+        advice.proposed,
+        advice.lower,
+        advice.upper,
+        advice.n as i64,
+        advice.censored as i64,
+        advice.prior_weight,
+        advice.bound_by,
+        advice.reason,
+        decision(advice.decision),
+    ])?;
+    Ok(())
+}
+
+fn subject(subject: &Subject) -> String {
+    json(&subject.0)
+}
+
+fn json(labels: &std::collections::BTreeMap<String, String>) -> String {
+    serde_json::to_string(labels).expect("a map of texts is JSON")
+}
+
+fn status(status: NotificationStatus) -> &'static str {
+    match status {
+        NotificationStatus::Queued => "queued",
+        NotificationStatus::Delivered => "delivered",
+        NotificationStatus::Refused => "refused",
+        NotificationStatus::Expired => "expired",
+        NotificationStatus::Dropped => "dropped",
+    }
+}
+
+fn parameter(kind: ParameterKind) -> &'static str {
+    match kind {
+        ParameterKind::Timeout => "timeout",
+        ParameterKind::QualityTarget => "quality_target",
+        ParameterKind::Concurrency => "concurrency",
+    }
+}
+
+fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Change => "change",
+        Decision::Keep => "keep",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::{AlertState, DeliveryId};
+    use crate::model::{Severity, Span, Unit};
+
+    fn alert(id: &str, state: AlertState) -> Report {
+        Report::Alert(AlertEvent {
+            at: Timestamp(1_000),
+            id: id.to_owned(),
+            rule: "errors".to_owned(),
+            subject: [("agent", "a")].into_iter().collect(),
+            state,
+            severity: Severity::High,
+            condition: "error_rate > 10%".to_owned(),
+            value: Some(f64::NAN),
+            threshold: Some(0.1),
+            unit: Unit::Ratio,
+            n: 7,
+            window: Span::minutes(5),
+            active_since: Timestamp(0),
+            fired_at: None,
+            labels: Default::default(),
+            annotations: Default::default(),
+        })
+    }
+
+    fn notification(status: NotificationStatus, attempts: u32) -> Report {
+        Report::Notification(NotificationReport {
+            at: Timestamp(2_000),
+            id: DeliveryId("d1".to_owned()),
+            receiver: "ops".to_owned(),
+            alert_id: "x".to_owned(),
+            rule: "errors".to_owned(),
+            subject: Subject::default(),
+            state: AlertState::Firing,
+            status,
+            attempts,
+            reason: String::new(),
+        })
+    }
+
+    #[test]
+    fn what_is_decided_again_is_replaced_not_doubled() {
+        let dir = tempfile::tempdir().expect("dir");
+        for _ in 0..2 {
+            let store = Store::start(dir.path()).expect("starts");
+            store.put(Timestamp(0), alert("x", AlertState::Pending));
+            store.put(Timestamp(0), alert("x", AlertState::Firing));
+            store.put(Timestamp(0), notification(NotificationStatus::Queued, 0));
+            store.put(Timestamp(0), notification(NotificationStatus::Delivered, 1));
+            drop(store);
+        }
+        let connection = connect(dir.path()).expect("opens");
+        let count = |sql: &str| -> i64 { connection.query_row(sql, [], |row| row.get(0)).expect("a number") };
+        assert_eq!(count("SELECT count(*) FROM alerts"), 2);
+        assert_eq!(count("SELECT count(*) FROM alerts WHERE value IS NULL AND subject = '{\"agent\":\"a\"}'"), 2);
+        assert_eq!(count("SELECT count(*) FROM deliveries WHERE status = 'delivered' AND attempts = 1"), 1);
+    }
+
+    #[test]
+    fn a_newer_database_and_another_file_are_refused() {
+        let dir = tempfile::tempdir().expect("dir");
+        let connection = connect(dir.path()).expect("opens");
+        connection.pragma_update(None, "user_version", 99).expect("set");
+        drop(connection);
+        let error = Store::start(dir.path()).expect_err("newer").to_string();
+        assert!(error.contains("version 99"), "{error}");
+        std::fs::write(dir.path().join("evenkeel.db"), "not a database, but long enough to be read as one")
+            .expect("write");
+        let error = Store::start(dir.path()).expect_err("damaged").to_string();
+        assert!(error.contains("evenkeel.db") && error.contains("move it away"), "{error}");
+    }
+}
