@@ -1,8 +1,21 @@
 //! Alert rules: YAML shape, then expression, then checks; what comes out can only be right.
 //!
-//! `raw` is the YAML shape, `lex` turns a condition into tokens with byte spans, `condition` checks units and
-//! names and lowers it to a slot-resolved [`Program`]; `load` puts rules together and returns
-//! every diagnostic of every file.
+//! `lex` turns a condition into tokens with byte spans, `syntax` holds them to the grammar and lets
+//! the expression parser build a tree, `condition` checks names, units and ranges and lowers it to
+//! a slot-resolved [`Program`]; [`load`] puts rules together and returns every diagnostic of every
+//! file.
+
+pub mod annotation;
+mod condition;
+mod lex;
+pub mod load;
+mod matcher;
+mod names;
+mod program;
+mod range;
+pub mod shipped;
+mod syntax;
+mod trial;
 
 use std::collections::BTreeMap;
 

@@ -267,7 +267,8 @@ pub fn texts(node: &Node, what: &str, faults: &Faults<'_>) -> Vec<Spanned<String
 
 /// The remedy for a word that is none of `words`: the nearest one, else all of them.
 pub fn one_of<'w>(word: &str, words: impl Iterator<Item = &'w str> + Clone) -> String {
-    match did_you_mean(word, words.clone()) {
+    // One letter is as near to every other as to the one that is meant.
+    match did_you_mean(word, words.clone()).filter(|_| word.chars().count() > 2) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write one of: {}", words.collect::<Vec<_>>().join(", ")),
     }

@@ -1,0 +1,170 @@
+//! Templates in annotations: `{{ agent }} fails {{ value }} of its runs`.
+//!
+//! A field is checked when the rule is loaded, so a message never goes out with a hole in it. There
+//! are no expressions and no loops: what a message says beyond its fields belongs to the receiver.
+
+use std::ops::Range;
+
+use super::lex::Fault;
+use super::names::FIELD_PREFIX;
+use crate::model::Dimension;
+
+/// The fields of every template, with their meaning.
+pub const FIELDS: [(&str, &str); 10] = [
+    ("value", "the left side of the deciding comparison, in its unit"),
+    ("threshold", "the right side of the deciding comparison, in its unit"),
+    ("n", "samples in the window"),
+    ("window", "the rule's window"),
+    ("severity", "the rule's severity"),
+    ("rule", "the rule's name"),
+    ("condition", "the condition as written"),
+    ("state", "`firing` or `resolved`"),
+    ("subject", "whom it is about, such as `agent=reviewer`"),
+    ("duration", "how long the condition has held, or held until it was resolved"),
+];
+
+/// The prefix of a label: one of `by`, or one of the rule's own.
+pub const LABEL_PREFIX: &str = "label.";
+
+/// A piece of a template.
+enum Piece<'a> {
+    Text(&'a str),
+    /// A field's name and its bytes.
+    Field(&'a str, Range<usize>),
+    /// Braces that are not closed.
+    Broken(Range<usize>),
+}
+
+/// Fills a template; what `lookup` does not know becomes `n/a`. The names it is asked for are
+/// those of [`FIELDS`], the labels of `by`, and `label.` followed by a label.
+pub fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    let mut text = String::with_capacity(template.len() + 32);
+    for piece in pieces(template) {
+        match piece {
+            Piece::Text(part) => text += part,
+            Piece::Field(name, _) => text += &lookup(name).unwrap_or_else(|| "n/a".to_owned()),
+            Piece::Broken(bytes) => text += &template[bytes],
+        }
+    }
+    text
+}
+
+/// The faults of a template of a rule that is split by `by` and carries `labels`.
+pub(super) fn check(template: &str, by: &[Dimension], labels: &[&str]) -> Vec<Fault> {
+    let is_label = |name: &str| by.iter().any(|d| d.as_str() == name) || labels.contains(&name);
+    let mut faults = Vec::new();
+    for piece in pieces(template) {
+        let (name, bytes) = match piece {
+            Piece::Text(_) => continue,
+            Piece::Broken(bytes) => {
+                faults.push(Fault::error(bytes, "`{{` is not closed", "write `{{ value }}`"));
+                continue;
+            }
+            Piece::Field(name, bytes) => (name, bytes),
+        };
+        let known = FIELDS.iter().any(|(field, _)| *field == name)
+            || name.strip_prefix(LABEL_PREFIX).is_some_and(is_label)
+            || by.iter().any(|d| d.as_str() == name);
+        if !known {
+            faults.push(Fault::error(bytes, format!("a message has no field `{name}`"), remedy(name, by, labels)));
+        }
+    }
+    faults
+}
+
+fn remedy(name: &str, by: &[Dimension], labels: &[&str]) -> String {
+    // The spellings of Prometheus templates.
+    let bare = name.trim_start_matches(['$', '.']);
+    let label =
+        ["labels.", "Labels.", LABEL_PREFIX, FIELD_PREFIX].iter().find_map(|p| bare.strip_prefix(p)).unwrap_or(bare);
+    if Dimension::from_word(label).is_some_and(|d| !by.contains(&d)) {
+        return format!("the rule is not split by `{label}`: add it to `by`");
+    }
+    let by = by.iter().map(|d| d.as_str());
+    let own: Vec<String> = labels.iter().map(|label| format!("{LABEL_PREFIX}{label}")).collect();
+    let words = FIELDS.iter().map(|(field, _)| *field).chain(by).chain(own.iter().map(String::as_str));
+    if labels.contains(&label) {
+        return format!("write `{{{{ {LABEL_PREFIX}{label} }}}}`");
+    }
+    match words.clone().find(|word| *word == label) {
+        Some(word) => format!("write `{{{{ {word} }}}}`"),
+        None => crate::wire::fields::one_of(label, words),
+    }
+}
+
+fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = template.get(at..).filter(|rest| !rest.is_empty())?;
+        let Some(inner) = rest.strip_prefix("{{") else {
+            let end = rest.find("{{").unwrap_or(rest.len());
+            at += end;
+            return Some(Piece::Text(&rest[..end]));
+        };
+        let start = at;
+        match inner.find("}}") {
+            Some(end) => {
+                at += end + 4;
+                Some(Piece::Field(inner[..end].trim(), start..at))
+            }
+            None => {
+                at = template.len();
+                Some(Piece::Broken(start..at))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn templates_are_filled() {
+        let lookup = |name: &str| match name {
+            "value" => Some("12%".to_owned()),
+            "label.agent" => Some("reviewer".to_owned()),
+            _ => None,
+        };
+        for (template, text) in [
+            ("{{label.agent}} at {{ value }}", "reviewer at 12%"),
+            ("{{ threshold }}", "n/a"),
+            ("no field", "no field"),
+            ("{ {value} }", "{ {value} }"),
+            ("", ""),
+        ] {
+            assert_eq!(fill(template, lookup), text);
+        }
+    }
+
+    #[test]
+    fn fields_are_checked() {
+        for (template, expected) in [
+            ("{{ agent }} {{ label.agent }} {{ label.team }} {{ value }}", None),
+            ("{{ vlaue }}", Some("did you mean `value`?")),
+            ("{{ $value }}", Some("write `{{ value }}`")),
+            ("{{ $labels.agent }}", Some("write `{{ agent }}`")),
+            ("{{ team }}", Some("write `{{ label.team }}`")),
+            ("{{ model }}", Some("not split by `model`")),
+            ("{{ $labels.model }}", Some("not split by `model`")),
+            ("{{ value", Some("write `{{ value }}`")),
+            ("{{ }}", Some("write one of: value, threshold")),
+        ] {
+            let faults = check(template, &[Dimension::Agent], &["team"]);
+            assert_eq!(faults.len(), usize::from(expected.is_some()), "{template}: {faults:?}");
+            for fault in faults {
+                assert!(fault.help.contains(expected.expect("counted")), "{fault:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_plain_text_is_kept(text in "[a-z{} ]{0,30}") {
+            let faulty = !check(&text, &[], &[]).is_empty();
+            let filled = fill(&text, |_| None);
+            prop_assert!(faulty || filled == text);
+        }
+    }
+}

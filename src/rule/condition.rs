@@ -1,0 +1,386 @@
+//! Checks a condition's names and units and lowers it to a [`Program`].
+//!
+//! The expression parser's tree is walked once; its leaves are the operands of the text in order,
+//! so every fault points at the bytes that are meant, and one run finds them all. Values from
+//! data stand on the left of a comparison and what they are held against on the right, whichever way
+//! the condition is written, so that a message can say "value" and "threshold".
+
+use std::ops::Range as Bytes;
+
+use evalexpr::Operator;
+
+use super::lex::{Fault, Kind as TokenKind, Token, lex};
+use super::range::Range;
+use super::{Arithmetic, Comparison, INPUT_LIMIT, Input, Node, Program, names, syntax, trial};
+use crate::model::{Metric, Unit};
+
+/// What a part of a condition is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// True or false.
+    Truth,
+    /// A number without a unit, which takes on that of its neighbour.
+    Bare,
+    /// A number in a unit.
+    Of(Unit),
+}
+
+/// A checked part of a condition.
+struct Part {
+    node: Node,
+    kind: Kind,
+    range: Range,
+    bytes: Bytes<usize>,
+}
+
+/// Checks a condition: its program, unless there are errors, and everything worth saying about it.
+pub(super) fn check(text: &str) -> (Option<Program>, Vec<Fault>) {
+    if text.len() > syntax::CONDITION_LIMIT {
+        let message = format!("the condition has {} bytes, the limit is {}", text.len(), syntax::CONDITION_LIMIT);
+        return (None, vec![Fault::error(0..text.len(), message, "split it into several rules")]);
+    }
+    let tokens = match lex(text) {
+        Ok(tokens) => tokens,
+        Err(faults) => return (None, faults),
+    };
+    let tree = match syntax::parse(text, &tokens) {
+        Ok(tree) => tree,
+        Err(fault) => return (None, vec![fault]),
+    };
+    let operands = tokens.iter().filter(|token| syntax::is_operand(&token.kind));
+    let mut check =
+        Check { text, operands, inputs: Vec::new(), leaves: Vec::new(), near: Vec::new(), faults: Vec::new() };
+    let root = check.part(&tree).and_then(|part| check.truth(part));
+    let Check { inputs, leaves, mut faults, .. } = check;
+    let program = root.map(|root| Program { inputs, root });
+    if let Some(program) = &program
+        && let Err(message) = trial::agrees(program, &tree, &leaves)
+    {
+        faults.push(Fault::error(0..text.len(), message, "put parentheses around its parts"));
+        return (None, faults);
+    }
+    (program, faults)
+}
+
+struct Check<'a, I> {
+    text: &'a str,
+    /// The operands that were not met yet.
+    operands: I,
+    inputs: Vec<Input>,
+    /// For each name in the text, in order: its slot and the factor on it.
+    leaves: Vec<(usize, f64)>,
+    /// The metrics that a bare `baseline` may be of.
+    near: Vec<Metric>,
+    faults: Vec<Fault>,
+}
+
+impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
+    /// Checks a subtree. Both sides of an operator are always walked: that finds all faults and
+    /// keeps leaves and operands in step.
+    fn part(&mut self, tree: &evalexpr::Node) -> Option<Part> {
+        let children = tree.children();
+        match tree.operator() {
+            Operator::RootNode => self.part(children.first().expect("the order check refuses empty parentheses")),
+            Operator::Const { .. } | Operator::VariableIdentifierRead { .. } => self.leaf(),
+            Operator::Neg => {
+                let inner = self.part(&children[0])?;
+                self.number(&inner)?;
+                Some(Part { node: Node::Negate(Box::new(inner.node)), range: inner.range.negated(), ..inner })
+            }
+            Operator::Not => {
+                let inner = self.part(&children[0])?;
+                let bytes = inner.bytes.clone();
+                Some(truth(Node::Not(Box::new(self.truth(inner)?)), bytes))
+            }
+            Operator::And | Operator::Or => {
+                let (left, right) = (self.part(&children[0]), self.part(&children[1]));
+                let (left, right) = (left?, right?);
+                let bytes = left.bytes.start..right.bytes.end;
+                let (left, right) = (self.truth(left), self.truth(right));
+                let (left, right) = (Box::new(left?), Box::new(right?));
+                let and = *tree.operator() == Operator::And;
+                Some(truth(if and { Node::And(left, right) } else { Node::Or(left, right) }, bytes))
+            }
+            Operator::Add => self.arithmetic(Arithmetic::Add, children),
+            Operator::Sub => self.arithmetic(Arithmetic::Subtract, children),
+            Operator::Mul => self.arithmetic(Arithmetic::Multiply, children),
+            Operator::Div => self.arithmetic(Arithmetic::Divide, children),
+            Operator::Lt => self.compare(Comparison::Less, children),
+            Operator::Leq => self.compare(Comparison::LessEqual, children),
+            Operator::Gt => self.compare(Comparison::Greater, children),
+            Operator::Geq => self.compare(Comparison::GreaterEqual, children),
+            Operator::Eq => self.compare(Comparison::Equal, children),
+            Operator::Neq => self.compare(Comparison::NotEqual, children),
+            other => unreachable!("no token makes the operator {other:?}"),
+        }
+    }
+
+    fn leaf(&mut self) -> Option<Part> {
+        let token = self.operands.next().expect("a leaf per operand");
+        let bytes = token.bytes.clone();
+        match &token.kind {
+            TokenKind::Number(value, unit) => Some(Part {
+                node: Node::Const(*value),
+                kind: unit.map_or(Kind::Bare, Kind::Of),
+                range: Range::of(*value, *value),
+                bytes,
+            }),
+            TokenKind::Name(name) => {
+                let meaning = match names::resolve(name, &self.near) {
+                    Ok(meaning) => meaning,
+                    Err((message, help)) => {
+                        self.faults.push(Fault::error(bytes, message, help));
+                        return None;
+                    }
+                };
+                if let Some((message, help)) = meaning.warning {
+                    self.faults.push(Fault::warning(bytes.clone(), message, help));
+                }
+                let slot = self.slot(meaning.input, &bytes)?;
+                self.leaves.push((slot, meaning.factor));
+                let mut node = Node::Slot(slot);
+                if meaning.factor != 1.0 {
+                    let factor = Box::new(Node::Const(meaning.factor));
+                    node = Node::Arithmetic(Arithmetic::Multiply, Box::new(node), factor);
+                }
+                let (low, high) = meaning.range;
+                Some(Part { node, kind: Kind::Of(meaning.unit), range: Range::of(low, high), bytes })
+            }
+            _ => unreachable!("only names and numbers are operands"),
+        }
+    }
+
+    /// The slot that reads an input; equal inputs share one.
+    fn slot(&mut self, input: Input, bytes: &Bytes<usize>) -> Option<usize> {
+        if let Some(slot) = self.inputs.iter().position(|known| *known == input) {
+            return Some(slot);
+        }
+        if self.inputs.len() == INPUT_LIMIT {
+            let message = format!("the condition reads more than {INPUT_LIMIT} different values");
+            self.faults.push(Fault::error(bytes.clone(), message, "split it into several rules"));
+            return None;
+        }
+        self.inputs.push(input);
+        Some(self.inputs.len() - 1)
+    }
+
+    fn arithmetic(&mut self, op: Arithmetic, children: &[evalexpr::Node]) -> Option<Part> {
+        let (left, right) = (self.part(&children[0]), self.part(&children[1]));
+        let (left, right) = (left?, right?);
+        let (l, r) = (self.number(&left), self.number(&right));
+        let kind = match op {
+            Arithmetic::Add | Arithmetic::Subtract => {
+                l?;
+                r?;
+                self.unify(&left, &right)?
+            }
+            Arithmetic::Multiply => match (l?, r?) {
+                (Kind::Bare, other) | (other, Kind::Bare) => other,
+                (Kind::Of(Unit::Any), _) | (_, Kind::Of(Unit::Any)) => Kind::Of(Unit::Any),
+                (Kind::Of(Unit::Count), Kind::Of(Unit::Count)) => Kind::Of(Unit::Any),
+                (Kind::Of(Unit::Ratio), other) | (other, Kind::Of(Unit::Ratio)) => other,
+                (Kind::Of(Unit::Count), other) | (other, Kind::Of(Unit::Count)) => other,
+                _ => {
+                    let message =
+                        format!("{} cannot be multiplied: {}", self.quote(&left, &right), self.kinds(&left, &right));
+                    let help = "multiply by a number without a unit, such as `baseline * 2`";
+                    self.faults.push(Fault::error(left.bytes.start..right.bytes.end, message, help));
+                    return None;
+                }
+            },
+            Arithmetic::Divide => match (l?, r?) {
+                (left, Kind::Bare | Kind::Of(Unit::Ratio | Unit::Count)) if left != r? => left,
+                (Kind::Of(Unit::Any), _) | (_, Kind::Of(Unit::Any)) => Kind::Of(Unit::Any),
+                (left, right) if left == right => Kind::Bare,
+                _ => Kind::Of(Unit::Any),
+            },
+        };
+        Some(Part {
+            range: left.range.arithmetic(op, right.range),
+            bytes: left.bytes.start..right.bytes.end,
+            node: Node::Arithmetic(op, Box::new(left.node), Box::new(right.node)),
+            kind,
+        })
+    }
+
+    fn compare(&mut self, op: Comparison, children: &[evalexpr::Node]) -> Option<Part> {
+        let (of_left, of_right) = (names::metrics(&children[0]), names::metrics(&children[1]));
+        let outer =
+            std::mem::replace(&mut self.near, if of_right.is_empty() { of_left.clone() } else { of_right.clone() });
+        let left = self.part(&children[0]);
+        self.near = if of_left.is_empty() { of_right } else { of_left };
+        let right = self.part(&children[1]);
+        self.near = outer;
+        let (left, right) = (left?, right?);
+        let bytes = left.bytes.start..right.bytes.end;
+        if left.kind == Kind::Truth || right.kind == Kind::Truth {
+            let message = "comparisons cannot be chained or compared";
+            self.faults.push(Fault::error(bytes, message, "join them: `a > 1 and a < 5`"));
+            return None;
+        }
+        let unit = match self.unify(&left, &right)? {
+            Kind::Of(unit) => unit,
+            Kind::Bare | Kind::Truth => Unit::Any,
+        };
+        let (op, left, right) = if self.weight(&left.node) < self.weight(&right.node) {
+            (op.mirrored(), right, left)
+        } else {
+            (op, left, right)
+        };
+        if self.weight(&left.node) == 0 {
+            let message = format!("`{}` compares numbers and reads no metric", &self.text[bytes.clone()]);
+            self.faults.push(Fault::error(bytes, message, "name a metric, such as `error_rate > 10%`"));
+            return None;
+        }
+        self.decided(op, &left, &right, unit, bytes.clone());
+        let (left, right) = (Box::new(left.node), Box::new(right.node));
+        Some(truth(Node::Compare { op, left, right, unit }, bytes))
+    }
+
+    /// Reports a comparison that comes out the same whatever the data.
+    fn decided(&mut self, op: Comparison, left: &Part, right: &Part, unit: Unit, bytes: Bytes<usize>) {
+        let Some(holds) = left.range.decides(op, right.range) else { return };
+        let written = &self.text[bytes.clone()];
+        let value = &self.text[left.bytes.clone()];
+        let low = unit.show(left.range.low);
+        let span = match left.range.high.is_finite() {
+            true => format!("{low} to {}", unit.show(left.range.high)),
+            false => format!("{low} or more"),
+        };
+        let help = match right.node {
+            Node::Const(share) if unit == Unit::Ratio && right.kind == Kind::Bare && share > 1.0 => {
+                format!("{share} as a share is {}: did you mean `{share}%`?", unit.show(share))
+            }
+            _ if left.range.low.is_finite() => format!("`{value}` is {span}: choose a threshold inside"),
+            _ => "choose a threshold inside the range of the value".to_owned(),
+        };
+        self.faults.push(if holds {
+            Fault::warning(bytes, format!("`{written}` always holds when there is data"), help)
+        } else {
+            Fault::error(bytes, format!("`{written}` can never hold"), help)
+        });
+    }
+
+    /// How much a side is the value rather than the threshold: 2 reads data, 1 a baseline.
+    fn weight(&self, node: &Node) -> u8 {
+        match node {
+            Node::Const(_) => 0,
+            Node::Slot(slot) => 2 - u8::from(matches!(self.inputs[*slot], Input::Baseline(_))),
+            Node::Negate(inner) | Node::Not(inner) => self.weight(inner),
+            Node::Arithmetic(_, left, right)
+            | Node::And(left, right)
+            | Node::Or(left, right)
+            | Node::Compare { left, right, .. } => self.weight(left).max(self.weight(right)),
+        }
+    }
+
+    /// The kind that two sides share.
+    fn unify(&mut self, left: &Part, right: &Part) -> Option<Kind> {
+        let zero = |part: &Part| matches!(part.node, Node::Const(0.0));
+        match (left.kind, right.kind) {
+            (Kind::Bare, Kind::Of(Unit::Duration)) if !zero(left) => self.no_unit(left, right),
+            (Kind::Of(Unit::Duration), Kind::Bare) if !zero(right) => self.no_unit(right, left),
+            (Kind::Bare, other) | (other, Kind::Bare) => Some(other),
+            (Kind::Of(Unit::Any), other) | (other, Kind::Of(Unit::Any)) => Some(other),
+            (left, right) if left == right => Some(left),
+            _ => {
+                // The number is the more likely slip, so the caret stands there.
+                let (wrong, other) = match (&left.node, &right.node) {
+                    (Node::Const(_), _) => (left.bytes.clone(), right),
+                    (_, Node::Const(_)) => (right.bytes.clone(), left),
+                    _ => (left.bytes.start..right.bytes.end, left),
+                };
+                let help = match other.kind {
+                    Kind::Of(unit) => format!("compare it with {}", example(unit)),
+                    Kind::Bare | Kind::Truth => "use one unit on both sides".to_owned(),
+                };
+                let message = self.kinds(left, right);
+                self.faults.push(Fault::error(wrong, message, help));
+                None
+            }
+        }
+    }
+
+    fn no_unit(&mut self, bare: &Part, other: &Part) -> Option<Kind> {
+        let (number, name) = (&self.text[bare.bytes.clone()], &self.text[other.bytes.clone()]);
+        let message = format!("`{name}` is a duration, `{number}` has no unit");
+        let help = format!("write `{number}ms`, `{number}s` or whatever is meant");
+        self.faults.push(Fault::error(bare.bytes.clone(), message, help));
+        None
+    }
+
+    fn number(&mut self, part: &Part) -> Option<Kind> {
+        if part.kind != Kind::Truth {
+            return Some(part.kind);
+        }
+        let message = format!("`{}` is true or false, not a number", &self.text[part.bytes.clone()]);
+        self.faults.push(Fault::error(part.bytes.clone(), message, "compute with numbers, then compare once"));
+        None
+    }
+
+    fn truth(&mut self, part: Part) -> Option<Node> {
+        if part.kind == Kind::Truth {
+            return Some(part.node);
+        }
+        let written = &self.text[part.bytes.clone()];
+        let help = match part.kind {
+            Kind::Of(unit) => format!("compare it: `{written} > {}`", threshold(unit)),
+            Kind::Bare | Kind::Truth => "compare a metric with it, such as `error_rate > 10%`".to_owned(),
+        };
+        self.faults.push(Fault::error(part.bytes.clone(), format!("`{written}` is a number, not a condition"), help));
+        None
+    }
+
+    fn quote(&self, left: &Part, right: &Part) -> String {
+        format!("`{}` and `{}`", &self.text[left.bytes.clone()], &self.text[right.bytes.clone()])
+    }
+
+    fn kinds(&self, left: &Part, right: &Part) -> String {
+        let kind = |part: &Part| {
+            let kind = match part.kind {
+                Kind::Of(unit) => noun(unit),
+                Kind::Bare => "a number",
+                Kind::Truth => "true or false",
+            };
+            format!("`{}` is {kind}", &self.text[part.bytes.clone()])
+        };
+        format!("{}, {}", kind(left), kind(right))
+    }
+}
+
+fn truth(node: Node, bytes: Bytes<usize>) -> Part {
+    Part { node, kind: Kind::Truth, range: Range::ALL, bytes }
+}
+
+/// What a value in the unit is called.
+pub(super) fn noun(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ratio => "a ratio",
+        Unit::Duration => "a duration",
+        Unit::Money => "an amount of money",
+        Unit::Tokens => "a number of tokens",
+        Unit::Count => "a count",
+        Unit::Points => "a number of points",
+        Unit::Any => "a number of no declared unit",
+    }
+}
+
+/// A literal that a value in the unit may be compared with.
+pub(super) fn threshold(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ratio => "10%",
+        Unit::Duration => "15s",
+        Unit::Money => "$2",
+        Unit::Tokens => "1_000 tokens",
+        Unit::Count | Unit::Any => "100",
+        Unit::Points => "80 points",
+    }
+}
+
+fn example(unit: Unit) -> String {
+    format!("{}, such as `{}`", noun(unit), threshold(unit))
+}
+
+#[cfg(test)]
+#[path = "condition_tests.rs"]
+mod tests;

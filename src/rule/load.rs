@@ -1,0 +1,289 @@
+//! Reads rule files: every rule that is right, and everything that is wrong with the others.
+//!
+//! A faulty rule is left out and the rest load; whether that is good enough is the caller's choice
+//! (a reload takes all or nothing, see [`crate::diagnostic::has_errors`]).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::lex::Fault;
+use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
+use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::model::agent::{NAME_LIMIT, is_name};
+use crate::model::{Dimension, Severity, Span, Unit};
+use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
+use crate::wire::yaml::{self, Node, Value};
+
+/// The window of a rule that names none.
+pub const WINDOW: Span = Span::minutes(5);
+/// The longest window.
+pub const WINDOW_LIMIT: Span = Span::days(30);
+/// The longest `for` and `keep_firing_for`.
+pub const HOLD_LIMIT: Span = Span::days(7);
+/// `min_samples` of a rule that reads a share: below it, one run in a handful is a burst.
+pub const RATIO_MIN_SAMPLES: u32 = 5;
+/// The longest label value or annotation, in bytes.
+pub const TEXT_LIMIT: usize = 4_096;
+
+/// Loads rule files in their order. `evaluation_interval` is how often rules are evaluated: a
+/// window must not be shorter.
+pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<Diagnostic>) {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut diagnostics = Vec::new();
+    // Every name that was given, by faulty rules too, with its place.
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for file in files {
+        let root = match yaml::parse(file) {
+            Ok(root) => root,
+            Err(fault) => {
+                diagnostics.push(*fault);
+                continue;
+            }
+        };
+        let faults = Faults::new(file);
+        let top = Fields::open(&root, "a rule file", &faults);
+        let (alerts, also) = (top.list("alerts"), top.list("rules"));
+        if !root.is_null() && top.node("alerts").or(top.node("rules")).is_none() {
+            faults.warning(top.place("alerts"), "the file has no rules", "list them below `alerts:`");
+        }
+        for node in alerts.iter().chain(also) {
+            rules.extend(RuleReader { faults: &faults, evaluation_interval }.read(node, &mut names));
+        }
+        top.finish();
+        diagnostics.extend(faults.into_diagnostics());
+    }
+    (rules, diagnostics)
+}
+
+struct RuleReader<'a> {
+    faults: &'a Faults<'a>,
+    evaluation_interval: Span,
+}
+
+impl RuleReader<'_> {
+    fn read(&self, node: &Node, names: &mut BTreeMap<String, String>) -> Option<Rule> {
+        let before = self.faults.errors();
+        let fields = Fields::open(node, "a rule", self.faults);
+        let name = self.name(&fields, names);
+        let (condition, program) = self.condition(&fields).unzip();
+        let window = self.window(&fields, program.as_ref());
+        let by = self.by(&fields);
+        let filter = self.filter(&fields, &by);
+        let hold = self.hold(&fields, "for");
+        let keep_firing_for = self.hold(&fields, "keep_firing_for");
+        let least = program.as_ref().map_or(1, default_min_samples);
+        let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| n.value as u32);
+        let words = Severity::ALL.map(Severity::as_str);
+        let severity = fields.word("severity", &words, Severity::from_word).map_or(Severity::Warning, |s| s.value);
+        let labels = self.labels(&fields, &by);
+        let annotations = self.annotations(&fields, &by, &labels);
+        let place = format!("{}:{}", self.faults.file.path, self.faults.file.line_column(node.bytes.start).0);
+        fields.finish();
+        if self.faults.errors() > before {
+            return None;
+        }
+        Some(Rule {
+            name: name?,
+            condition: condition?,
+            program: program?,
+            window,
+            by,
+            filter,
+            hold,
+            keep_firing_for,
+            min_samples,
+            severity,
+            labels,
+            annotations,
+            place,
+        })
+    }
+
+    fn name(&self, fields: &Fields<'_>, names: &mut BTreeMap<String, String>) -> Option<String> {
+        let name = fields.require("name", "high_error_rate", fields.text("name"))?;
+        if !is_name(&name.value) {
+            let message = "the name is longer than the limit or holds control characters";
+            self.faults.error(name.bytes, message, format!("write at most {NAME_LIMIT} bytes"));
+            return None;
+        }
+        let (line, _) = self.faults.file.line_column(name.bytes.start);
+        let place = format!("{}:{line}", self.faults.file.path);
+        if let Some(first) = names.insert(name.value.clone(), place) {
+            let message = format!("there is already a rule `{}`, in {first}", name.value);
+            self.faults.error(name.bytes, message, "give each rule a name of its own");
+            names.insert(name.value, first);
+            return None;
+        }
+        Some(name.value)
+    }
+
+    fn condition(&self, fields: &Fields<'_>) -> Option<(String, Program)> {
+        let text = fields.require("condition", "error_rate > 10%", fields.text("condition"))?;
+        let node = fields.node("condition")?;
+        let (program, found) = condition::check(&text.value);
+        for fault in found {
+            self.report(node, fault);
+        }
+        Some((text.value, program?))
+    }
+
+    fn report(&self, node: &Node, fault: Fault) {
+        let bytes = node.bytes_of(self.faults.file, fault.bytes);
+        self.faults.push(Diagnostic::at(fault.level, self.faults.file, bytes, fault.message, fault.help));
+    }
+
+    fn window(&self, fields: &Fields<'_>, program: Option<&Program>) -> Span {
+        let Some(Spanned { value: window, bytes }) = fields.span("window") else { return WINDOW };
+        let step = self.evaluation_interval;
+        let reads_window =
+            program.is_none_or(|p| p.inputs.iter().any(|i| *i != Input::Metric(crate::model::Metric::Silence)));
+        if window > WINDOW_LIMIT {
+            let message = format!("a window of {window} is longer than the limit of {WINDOW_LIMIT}");
+            self.faults.error(bytes, message, "compare shorter windows with `baseline` to see slow change");
+        } else if window <= Span::ZERO || (reads_window && window < step) {
+            let message = format!("a window of {window} is shorter than the evaluation interval of {step}");
+            let help = format!("runs between two evaluations would never be seen: write at least {}", Span(step.0 * 2));
+            self.faults.error(bytes, message, help);
+        } else if reads_window && window < Span(step.0 * 2) {
+            let message = format!("a window of {window} is shorter than two evaluation intervals of {step}");
+            self.faults.warning(bytes, message, format!("write at least {}", Span(step.0 * 2)));
+        }
+        window
+    }
+
+    fn hold(&self, fields: &Fields<'_>, name: &'static str) -> Span {
+        let Some(Spanned { value, bytes }) = fields.span(name) else { return Span::ZERO };
+        if value > HOLD_LIMIT {
+            let message = format!("`{name}` of {value} is longer than the limit of {HOLD_LIMIT}");
+            self.faults.error(bytes, message, "use a longer window instead");
+        }
+        value
+    }
+
+    fn by(&self, fields: &Fields<'_>) -> Vec<Dimension> {
+        let Some(words) = fields.texts("by") else { return vec![Dimension::Agent] };
+        let mut by = Vec::new();
+        let fleet = |word: &Spanned<String>| word.value == "fleet";
+        if words.iter().any(fleet) {
+            for word in words.iter().filter(|word| !fleet(word)) {
+                let message = format!("`fleet` is everything at once and cannot be split by `{}`", word.value);
+                self.faults.error(word.bytes.clone(), message, "write `by: fleet` alone, or leave `fleet` out");
+            }
+            return by;
+        }
+        for word in words {
+            let Some(dimension) = self.dimension(&word.value, &word.bytes, &["fleet"]) else { continue };
+            if by.contains(&dimension) {
+                self.faults.error(word.bytes, format!("`{}` stands twice in `by`", word.value), "delete one");
+            } else {
+                by.push(dimension);
+            }
+        }
+        if by.len() > BY_LIMIT {
+            let message = format!("`by` has {} labels, the limit is {BY_LIMIT}", by.len());
+            self.faults.error(fields.place("by"), message, "name only labels that tell subjects apart");
+        }
+        if by.len() > 1 && by.contains(&Dimension::Receiver) {
+            let message = "`receiver` splits deliveries, the other labels split executions";
+            self.faults.error(fields.place("by"), message, "write `by: receiver` alone");
+        }
+        by
+    }
+
+    fn dimension(&self, word: &str, bytes: &Range<usize>, also: &[&str]) -> Option<Dimension> {
+        let dimension = Dimension::from_word(word);
+        if dimension.is_none() {
+            let words = Dimension::ALL.map(Dimension::as_str);
+            let help = one_of(word, words.into_iter().chain(also.iter().copied()));
+            self.faults.error(bytes.clone(), format!("`{word}` is not a label of executions"), help);
+        }
+        dimension
+    }
+
+    /// Patterns of one label that are wanted make one matcher, the `!` ones another.
+    fn filter(&self, fields: &Fields<'_>, by: &[Dimension]) -> Vec<Matcher> {
+        let mut filter = Vec::new();
+        for (key, node) in fields.table("where") {
+            let Some(dimension) = self.dimension(&key.text, &key.bytes, &[]) else { continue };
+            if (dimension == Dimension::Receiver) != (by == [Dimension::Receiver]) {
+                let message = format!("`{}` cannot select what this rule reads", key.text);
+                self.faults.error(
+                    key.bytes.clone(),
+                    message,
+                    "deliveries have the one label `receiver`, executions the others",
+                );
+            }
+            let patterns: Vec<String> = match &node.value {
+                // The empty text selects executions without the label.
+                Value::Scalar { .. } if node.is_null() => vec![String::new()],
+                _ => texts(node, &key.text, self.faults).into_iter().map(|t| t.value).collect(),
+            };
+            let (without, with): (Vec<String>, Vec<String>) = patterns.into_iter().partition(|p| p.starts_with('!'));
+            let without: Vec<String> = without.iter().map(|p| p[1..].trim_start().to_owned()).collect();
+            for (patterns, negated) in [(with, false), (without, true)] {
+                if !patterns.is_empty() {
+                    filter.push(Matcher { dimension, patterns, negated });
+                }
+            }
+        }
+        filter
+    }
+
+    fn labels(&self, fields: &Fields<'_>, by: &[Dimension]) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        for (key, node) in fields.table("labels") {
+            let name = key.text.as_str();
+            let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !plain {
+                let message = format!("`{name}` cannot be the name of a label");
+                self.faults.error(key.bytes.clone(), message, "use letters, digits and _, a letter first");
+            } else if matches!(name, "alertname" | "severity") || by.iter().any(|d| d.as_str() == name) {
+                let message = format!("every alert of this rule has a label `{name}` already");
+                self.faults.error(key.bytes.clone(), message, "choose another name");
+            }
+            if let Some(text) = self.bounded(node, name) {
+                labels.insert(name.to_owned(), text);
+            }
+        }
+        labels
+    }
+
+    fn annotations(
+        &self,
+        fields: &Fields<'_>,
+        by: &[Dimension],
+        labels: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let labels: Vec<&str> = labels.keys().map(String::as_str).collect();
+        let mut annotations = BTreeMap::new();
+        for (key, node) in fields.table("annotations") {
+            let Some(text) = self.bounded(node, &key.text) else { continue };
+            for fault in annotation::check(&text, by, &labels) {
+                self.report(node, fault);
+            }
+            annotations.insert(key.text.clone(), text);
+        }
+        annotations
+    }
+
+    fn bounded(&self, node: &Node, what: &str) -> Option<String> {
+        let text = scalar(node, what, self.faults)?;
+        if text.value.len() > TEXT_LIMIT {
+            let message = format!("`{what}` has {} bytes, the limit is {TEXT_LIMIT}", text.value.len());
+            self.faults.error(text.bytes, message, "link to a longer text instead");
+            return None;
+        }
+        Some(text.value)
+    }
+}
+
+/// Shares need a handful of samples, everything else one.
+fn default_min_samples(program: &Program) -> u32 {
+    let share = |input: &Input| matches!(input, Input::Metric(metric) if metric.unit() == Unit::Ratio);
+    if program.inputs.iter().any(share) { RATIO_MIN_SAMPLES } else { 1 }
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,83 @@
+//! Matches label values against globs in time linear in the value.
+
+use super::Matcher;
+
+impl Matcher {
+    /// Whether an execution whose label has `value` counts. A label that is absent has the empty
+    /// value, which `*` matches.
+    pub fn matches(&self, value: &str) -> bool {
+        self.patterns.iter().any(|pattern| glob(pattern, value)) != self.negated
+    }
+}
+
+/// Whether `value` as a whole matches `pattern`, where `*` stands for any run of characters.
+///
+/// The pieces between stars are searched from left to right, each once: taking the first place
+/// of a piece never hurts the pieces behind it, so there is no backtracking.
+pub fn glob(pattern: &str, value: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == value };
+    let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(value) = value.strip_prefix(head) else { return false };
+    let Some(mut value) = value.strip_suffix(tail) else { return false };
+    for piece in middle.split('*') {
+        match value.find(piece) {
+            Some(at) => value = &value[at + piece.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Dimension;
+    use proptest::prelude::*;
+
+    #[test]
+    fn globs_match_whole_values() {
+        for (pattern, value, expected) in [
+            ("reviewer", "reviewer", true),
+            ("reviewer", "reviewer2", false),
+            ("claude-*", "claude-sonnet-4.5", true),
+            ("claude-*", "gpt-claude-1", false),
+            ("*-4.5", "claude-sonnet-4.5", true),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a*b*a", "aba", true),
+            ("a*b*a", "ab", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("**b**", "abc", true),
+        ] {
+            assert_eq!(glob(pattern, value), expected, "{pattern} {value}");
+        }
+    }
+
+    #[test]
+    fn negation_excludes_what_matches() {
+        let patterns = vec!["test-*".to_owned(), "tmp".to_owned()];
+        let matcher = Matcher { dimension: Dimension::Agent, patterns, negated: true };
+        assert!(matcher.matches("reviewer"));
+        assert!(!matcher.matches("test-1"));
+        assert!(!matcher.matches("tmp"));
+    }
+
+    /// The definition, by trying every split.
+    fn slow(pattern: &[char], value: &[char]) -> bool {
+        match pattern.split_first() {
+            None => value.is_empty(),
+            Some(('*', rest)) => (0..=value.len()).any(|i| slow(rest, &value[i..])),
+            Some((c, rest)) => value.first() == Some(c) && slow(rest, &value[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn globs_agree_with_their_definition(pattern in "[ab*]{0,7}", value in "[ab]{0,8}") {
+            let chars = |s: &str| s.chars().collect::<Vec<_>>();
+            prop_assert_eq!(glob(&pattern, &value), slow(&chars(&pattern), &chars(&value)));
+        }
+    }
+}

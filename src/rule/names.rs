@@ -1,0 +1,122 @@
+//! What a name in a condition means: a metric, a baseline, or a field of the records.
+
+use super::Input;
+use crate::diagnostic::did_you_mean;
+use crate::model::metric::METRICS;
+use crate::model::{Metric, Unit};
+
+/// The prefix that says a name is a field of the records, whatever metrics there are.
+pub const FIELD_PREFIX: &str = "field.";
+/// The prefix that names the metric whose baseline is meant.
+pub const BASELINE_PREFIX: &str = "baseline.";
+
+/// What a name stands for.
+pub(super) struct Meaning {
+    pub input: Input,
+    pub unit: Unit,
+    /// Smallest and largest value, once multiplied by the factor.
+    pub range: (f64, f64),
+    /// Turns the input into the base of the unit.
+    pub factor: f64,
+    /// Message and remedy, when the name is probably not what was meant.
+    pub warning: Option<(String, String)>,
+}
+
+/// Resolves a name; a bare `baseline` is that of the one metric in `near`.
+///
+/// # Errors
+/// Message and remedy.
+pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, String)> {
+    if let Some(metric) = Metric::from_word(name) {
+        let about = metric.about();
+        let input = Input::Metric(metric);
+        return Ok(Meaning { input, unit: about.unit, range: about.range, factor: 1.0, warning: None });
+    }
+    if name == "baseline" {
+        let help = "name the metric: `baseline.p95_latency`".to_owned();
+        return match near {
+            [metric] => baseline(*metric),
+            [] => Err(("`baseline` stands beside no built-in metric whose baseline it could be".to_owned(), help)),
+            _ => Err(("`baseline` could be that of several metrics".to_owned(), help)),
+        };
+    }
+    if let Some(word) = name.strip_prefix(BASELINE_PREFIX) {
+        return match Metric::from_word(word) {
+            Some(metric) => baseline(metric),
+            None => Err((format!("there is no metric `{word}`, so it has no baseline"), nearest(word))),
+        };
+    }
+    if let Some(field) = name.strip_prefix(FIELD_PREFIX)
+        && !field.is_empty()
+    {
+        return Ok(record_field(field, None));
+    }
+    if let Some(near) = did_you_mean(name, words().chain(["baseline"])) {
+        let help = format!("did you mean `{near}`? A record field of that name is `{FIELD_PREFIX}{name}`");
+        return Err((format!("there is no metric `{name}`"), help));
+    }
+    let message = format!("no built-in metric `{name}`: read as the numeric record field of that name");
+    let help = format!("no data until a record carries it; {}", nearest(name));
+    Ok(record_field(name, Some((message, help))))
+}
+
+/// The metrics that a subtree names, each once.
+pub(super) fn metrics(tree: &evalexpr::Node) -> Vec<Metric> {
+    let mut found = Vec::new();
+    let mut open = vec![tree];
+    while let Some(node) = open.pop() {
+        if let evalexpr::Operator::VariableIdentifierRead { identifier } = node.operator() {
+            found.extend(Metric::from_word(identifier));
+        }
+        open.extend(node.children());
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn baseline(metric: Metric) -> Result<Meaning, (String, String)> {
+    if metric == Metric::Silence {
+        let help = "compare it with a duration: `silence > 15m`".to_owned();
+        return Err(("`silence` has no baseline: it is not measured per window".to_owned(), help));
+    }
+    let about = metric.about();
+    let input = Input::Baseline(metric);
+    Ok(Meaning { input, unit: about.unit, range: about.range, factor: 1.0, warning: None })
+}
+
+/// A field's unit is what its name ends in; one that does not say is held against any literal, and
+/// is milliseconds when that is a duration.
+fn record_field(field: &str, warning: Option<(String, String)>) -> Meaning {
+    let ends = |endings: &[&str]| endings.iter().any(|ending| field.ends_with(ending));
+    let (unit, factor) = if ends(&["_ms", "_millis", "_milliseconds"]) {
+        (Unit::Duration, 1.0)
+    } else if ends(&["_s", "_secs", "_seconds"]) {
+        (Unit::Duration, 1_000.0)
+    } else if ends(&["_usd"]) {
+        (Unit::Money, 1.0)
+    } else if ends(&["_tokens"]) {
+        (Unit::Tokens, 1.0)
+    } else {
+        (Unit::Any, 1.0)
+    };
+    let range = (f64::NEG_INFINITY, f64::INFINITY);
+    Meaning { input: Input::Field(field.to_owned()), unit, range, factor, warning }
+}
+
+fn words() -> impl Iterator<Item = &'static str> + Clone {
+    METRICS.iter().flat_map(|about| std::iter::once(about.name).chain(about.aliases.iter().copied()))
+}
+
+/// Metrics that a word may have meant, as a remedy.
+fn nearest(word: &str) -> String {
+    if let Some(near) = did_you_mean(word, words()) {
+        return format!("did you mean `{near}`?");
+    }
+    let holding: Vec<_> =
+        METRICS.iter().filter(|about| about.name.contains(word)).map(|about| format!("`{}`", about.name)).collect();
+    match holding.is_empty() {
+        true => "docs/metrics.md lists the built-in ones".to_owned(),
+        false => format!("did you mean {}?", holding.join(" or ")),
+    }
+}

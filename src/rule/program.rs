@@ -1,0 +1,153 @@
+//! Evaluates a [`Program`]: one walk over a small tree, no allocation, no way to fail.
+
+use super::{Arithmetic, Comparison, Node, Program, Verdict};
+
+impl Program {
+    /// The verdict over the values of [`Program::inputs`], in their order; `None` is no data, and
+    /// so is a division by zero or any other result that is no finite number.
+    ///
+    /// The comparison that decided is, of `and`, the first that fails, else the last; of `or`, the
+    /// first that holds, else the first with data.
+    ///
+    /// # Panics
+    /// When `inputs` is shorter than [`Program::inputs`].
+    pub fn eval(&self, inputs: &[Option<f64>]) -> Option<Verdict> {
+        truth(&self.root, inputs)
+    }
+}
+
+fn truth(node: &Node, inputs: &[Option<f64>]) -> Option<Verdict> {
+    match node {
+        Node::Compare { op, left, right, unit } => {
+            let (value, threshold) = (number(left, inputs)?, number(right, inputs)?);
+            Some(Verdict { holds: op.holds(value, threshold), value, threshold, unit: *unit })
+        }
+        Node::And(left, right) => match truth(left, inputs) {
+            Some(left) if !left.holds => Some(left),
+            left => truth(right, inputs).filter(|right| !right.holds || left.is_some()),
+        },
+        Node::Or(left, right) => match truth(left, inputs) {
+            Some(left) if left.holds => Some(left),
+            left => match truth(right, inputs) {
+                Some(right) if right.holds => Some(right),
+                right => left.filter(|_| right.is_some()),
+            },
+        },
+        Node::Not(inner) => truth(inner, inputs).map(|v| Verdict { holds: !v.holds, ..v }),
+        Node::Const(_) | Node::Slot(_) | Node::Arithmetic(..) | Node::Negate(_) => {
+            unreachable!("the check lets only comparisons stand where truth is wanted")
+        }
+    }
+}
+
+fn number(node: &Node, inputs: &[Option<f64>]) -> Option<f64> {
+    let value = match node {
+        Node::Const(value) => *value,
+        Node::Slot(slot) => inputs[*slot]?,
+        Node::Negate(inner) => -number(inner, inputs)?,
+        Node::Arithmetic(op, left, right) => {
+            let (left, right) = (number(left, inputs)?, number(right, inputs)?);
+            match op {
+                Arithmetic::Add => left + right,
+                Arithmetic::Subtract => left - right,
+                Arithmetic::Multiply => left * right,
+                Arithmetic::Divide => left / right,
+            }
+        }
+        Node::Compare { .. } | Node::And(..) | Node::Or(..) | Node::Not(_) => {
+            unreachable!("the check lets no truth stand where a number is wanted")
+        }
+    };
+    value.is_finite().then_some(value)
+}
+
+impl Comparison {
+    /// Whether `left op right`.
+    pub fn holds(self, left: f64, right: f64) -> bool {
+        match self {
+            Comparison::Less => left < right,
+            Comparison::LessEqual => left <= right,
+            Comparison::Greater => left > right,
+            Comparison::GreaterEqual => left >= right,
+            Comparison::Equal => left == right,
+            Comparison::NotEqual => left != right,
+        }
+    }
+
+    /// The comparison that says the same with its sides exchanged.
+    pub fn mirrored(self) -> Comparison {
+        match self {
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessEqual => Comparison::GreaterEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterEqual => Comparison::LessEqual,
+            Comparison::Equal | Comparison::NotEqual => self,
+        }
+    }
+
+    /// Its sign in conditions and messages.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Comparison::Less => "<",
+            Comparison::LessEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterEqual => ">=",
+            Comparison::Equal => "==",
+            Comparison::NotEqual => "!=",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Unit;
+
+    fn compare(slot: usize, op: Comparison, threshold: f64) -> Box<Node> {
+        let (left, right) = (Box::new(Node::Slot(slot)), Box::new(Node::Const(threshold)));
+        Box::new(Node::Compare { op, left, right, unit: Unit::Count })
+    }
+
+    #[test]
+    fn missing_data_is_a_value_of_its_own() {
+        let (a, b) = (|| compare(0, Comparison::Greater, 1.0), || compare(1, Comparison::Greater, 2.0));
+        let and = Node::And(a(), b());
+        let or = Node::Or(a(), b());
+        let not = Node::Not(a());
+        let (yes, no, none) = (Some(9.0), Some(0.0), None);
+        for (root, first, second, expected) in [
+            // (holds, threshold of the deciding comparison)
+            (&and, yes, yes, Some((true, 2.0))),
+            (&and, no, yes, Some((false, 1.0))),
+            (&and, yes, no, Some((false, 2.0))),
+            (&and, none, no, Some((false, 2.0))),
+            (&and, no, none, Some((false, 1.0))),
+            (&and, none, yes, None),
+            (&and, yes, none, None),
+            (&and, none, none, None),
+            (&or, yes, none, Some((true, 1.0))),
+            (&or, none, yes, Some((true, 2.0))),
+            (&or, no, yes, Some((true, 2.0))),
+            (&or, no, no, Some((false, 1.0))),
+            (&or, no, none, None),
+            (&or, none, no, None),
+            (&not, yes, none, Some((false, 1.0))),
+            (&not, none, none, None),
+        ] {
+            let program = Program { inputs: vec![], root: root.clone() };
+            let verdict = program.eval(&[first, second]).map(|v| (v.holds, v.threshold));
+            assert_eq!(verdict, expected, "{root:?} {first:?} {second:?}");
+        }
+    }
+
+    #[test]
+    fn a_division_by_zero_is_no_data() {
+        let quotient = Node::Arithmetic(Arithmetic::Divide, Box::new(Node::Slot(0)), Box::new(Node::Slot(1)));
+        let (left, right) = (Box::new(quotient), Box::new(Node::Const(2.0)));
+        let root = Node::Compare { op: Comparison::Greater, left, right, unit: Unit::Any };
+        let program = Program { inputs: vec![], root };
+        assert_eq!(program.eval(&[Some(1.0), Some(0.0)]), None);
+        assert_eq!(program.eval(&[Some(0.0), Some(0.0)]), None);
+        assert!(program.eval(&[Some(9.0), Some(3.0)]).is_some_and(|v| v.holds && v.value == 3.0));
+    }
+}
