@@ -382,10 +382,14 @@ mod tests {
             }
             let keep = (journal.length() as f64 * cut) as u64;
             let garbage = if zeros { vec![0; garbage.len()] } else { garbage };
+            let mut cut_off = vec![0; (journal.length() - keep) as usize];
+            journal.file.read_exact_at(&mut cut_off, keep).expect("reads");
             journal.file.set_len(keep).expect("cut");
             journal.file.write_all_at(&garbage, keep).expect("garbage");
             drop(journal);
-            let whole = ends.iter().filter(|e| **e <= keep).count().saturating_sub(1);
+            // Garbage that happens to be what was cut off restores it.
+            let restored = keep + cut_off.iter().zip(&garbage).take_while(|(was, is)| was == is).count() as u64;
+            let whole = ends.iter().filter(|e| **e <= restored).count().saturating_sub(1);
             // Garbage inside the magic number makes the file one of another kind.
             prop_assume!(keep >= 8 || zeros || garbage.is_empty());
             prop_assume!(keep >= 8 || keep == 0 || garbage.len() + (keep as usize) < 8);
