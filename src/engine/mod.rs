@@ -4,6 +4,7 @@
 //! same state and event. It cannot fail, cannot block, reads no clock and touches no file.
 
 pub mod event;
+pub mod tune;
 pub mod view;
 
 use std::sync::Arc;
