@@ -5,7 +5,9 @@
 
 pub mod clock;
 pub mod journal;
+pub mod ledger;
 pub mod lock;
+pub mod patch;
 pub mod quarantine;
 pub mod sink;
 pub mod snapshot;
