@@ -1,29 +1,79 @@
 //! All decisions; the only owner of state.
 //!
 //! [`Engine::handle`] is the one door in: `(now, event)` gives effects, in the same order for the
-//! same state and event. It cannot fail, cannot block, reads no clock and touches no file.
+//! same state and event. It cannot fail, cannot block, reads no clock and touches no file. Every
+//! event first catches up with the deadlines before it, each at its own due time, so it makes no
+//! difference whether the driver woke the engine for them or not.
 
+mod alert;
+mod baseline;
 pub mod event;
+mod intake;
+mod names;
+mod notify;
+mod pane;
+mod plan;
+mod rules;
+mod score;
+mod split;
 pub mod tune;
+mod tuning;
 pub mod view;
+mod window;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Timestamp;
+use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
 use crate::policy::Policy;
-use event::{Effect, Event};
-use view::View;
+use alert::Alert;
+use baseline::Baseline;
+use event::{AlertEvent, AlertState, Attempt, Command, Effect, Event, Receipt, Report};
+use intake::Seen;
+use names::{Name, Names};
+use notify::Outbox;
+use pane::Sample;
+use plan::Plan;
+use rules::{Evaluation, RuleState, Transition};
+use split::{NEVER, Split};
+use tuning::Tuning;
+use view::{Counters, View};
 
-/// Everything the engine knows; the fold of all events. Serialised for snapshots (postcard).
+/// Verdicts kept per agent for show.
+const VERDICTS: usize = 20;
+
+/// Everything the engine knows; the fold of all events. Serialised for snapshots.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct State {}
+pub struct State {
+    clock: Option<Timestamp>,
+    /// The newest record's time.
+    newest: Option<Timestamp>,
+    /// History is being read: decide, but send and apply nothing.
+    backfill: bool,
+    names: Names,
+    seen: Seen,
+    splits: Vec<Split>,
+    rules: Vec<RuleState>,
+    /// One per series of the cell split.
+    baselines: Vec<Baseline>,
+    /// Firing alerts per agent; what they cover does not teach baselines.
+    active: BTreeMap<Name, u32>,
+    /// The newest verdicts per agent in thousandths of a point, oldest first.
+    verdicts: BTreeMap<Name, VecDeque<i64>>,
+    outbox: Outbox,
+    tuning: Tuning,
+    counters: Counters,
+}
 
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
     policy: Arc<Policy>,
+    plan: Plan,
+    /// Per split: the rules that look at it.
+    here: Vec<Vec<usize>>,
     state: State,
 }
 
@@ -31,40 +81,393 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`. State of rules and splits that the
     /// policy no longer has is dropped, that of unchanged ones survives.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        Engine { policy, state }
+        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), state };
+        engine.adopt();
+        engine
+    }
+
+    /// Brings the state in line with the plan; the alerts of rules that are gone.
+    fn adopt(&mut self) -> Vec<Alert> {
+        let state = &mut self.state;
+        state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
+        let mut old = std::mem::take(&mut state.rules);
+        for rule in &self.policy.rules {
+            let identity = rules::identity(rule);
+            let found = old.iter().position(|s| s.identity == identity);
+            state.rules.push(found.map_or_else(|| RuleState::new(rule), |at| old.swap_remove(at)));
+        }
+        state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
+        self.here = vec![Vec::new(); self.plan.splits.len()];
+        for (rule, plan) in self.plan.rules.iter().enumerate() {
+            self.here[plan.split].push(rule);
+        }
+        for (split, here) in state.splits.iter_mut().zip(&self.here) {
+            split.ruled = !here.is_empty();
+        }
+        old.into_iter().flat_map(|s| s.alerts.into_values()).filter(|a| a.fired.is_some()).collect()
     }
 
     /// Handles deadlines up to `now`, then the event. A `now` before the last one counts as the
     /// last one.
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>) -> Vec<Effect> {
-        let _ = (now, event, &self.policy);
-        Vec::new()
+        let mut effects = Vec::new();
+        let now = self.advance(now, &mut effects);
+        match event {
+            Event::Records(records) => self.records(now, records),
+            Event::Command(command) => self.command(now, command, &mut effects),
+            Event::Receipt(receipt) => self.receipt(now, receipt, &mut effects),
+            Event::Deadline => {}
+        }
+        if !self.state.backfill {
+            self.state.outbox.pump(now, &mut effects);
+        }
+        effects
     }
 
     /// When [`Event::Deadline`] is wanted next, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        None
+        let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline() };
+        let next = self.next_evaluation().min(self.next_tuning()).min(outbox);
+        (next != NEVER).then_some(next)
     }
 
-    /// Obeys another policy from now on.
+    /// Obeys another policy from now on. Alerts of rules that are gone are resolved.
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
-        let _ = now;
+        let mut effects = Vec::new();
+        let now = self.advance(now, &mut effects);
+        let firing = self.firing();
+        self.plan = Plan::new(&policy);
         self.policy = policy;
-        Vec::new()
+        let gone = self.adopt();
+        let receivers = &self.policy.settings.receivers;
+        for mut event in firing.into_iter().filter(|e| gone.iter().any(|a| a.id == e.id)) {
+            event.state = AlertState::Resolved;
+            event.at = now;
+            event.annotations.insert("reason".into(), "the rule was changed or removed".into());
+            effects.push(Effect::Report(Report::Alert(event.clone())));
+            self.state.counters.resolved += 1;
+            if gone.iter().any(|a| a.id == event.id && a.told) {
+                self.state.outbox.tell(receivers, self.policy.settings.limits.outbox, &event, &mut effects);
+            }
+        }
+        self.state.outbox.retain(receivers, now, &mut effects);
+        self.count_active();
+        if !self.state.backfill {
+            self.state.outbox.pump(now, &mut effects);
+        }
+        effects
     }
 
     /// Effects that were handed out and have no receipt yet, for the shell after a restart.
     pub fn unsettled(&self) -> Vec<Effect> {
-        Vec::new()
-    }
-
-    /// The picture for API, dashboard and CLI.
-    pub fn view(&self) -> View {
-        View::default()
+        self.state.outbox.unsettled().chain(self.state.tuning.unsettled()).collect()
     }
 
     /// The state, for a snapshot.
     pub fn state(&self) -> &State {
         &self.state
     }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Record fields that rules name, for the reader of records.
+    pub fn fields(&self) -> &[String] {
+        &self.plan.fields
+    }
+
+    /// The engine's clock; `None` before the first event.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.state.clock
+    }
+
+    /// The picture for API, dashboard and CLI.
+    pub fn view(&self) -> View {
+        let settings = &self.policy.settings;
+        let now = self.state.clock.unwrap_or_default();
+        let mut alerts = self.active_alerts();
+        alerts.sort_by(|a, b| {
+            (b.severity, b.state, &a.rule, &a.subject).cmp(&(a.severity, a.state, &b.rule, &b.subject))
+        });
+        View {
+            now: self.state.clock,
+            agents: self.agents(now),
+            alerts,
+            recommendations: self.state.tuning.recommendations(),
+            counters: self.state.counters,
+            receivers: self.state.outbox.view(&settings.receivers),
+            splits: self
+                .state
+                .splits
+                .iter()
+                .map(|s| view::SplitView { name: s.spec.name(), series: s.series.len() as u64, overflow: s.overflow })
+                .collect(),
+        }
+    }
+
+    /// Moves the clock to `now`, handling what falls due on the way, each at its own time.
+    fn advance(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Timestamp {
+        let clock = self.state.clock.unwrap_or(now);
+        self.state.counters.clock_backwards += u64::from(now < clock);
+        let now = now.max(clock);
+        loop {
+            let (evaluation, tuning) = (self.next_evaluation(), self.next_tuning());
+            let due = evaluation.min(tuning);
+            if due > now {
+                break;
+            }
+            self.state.clock = Some(due);
+            if evaluation == due {
+                self.evaluate(due, effects);
+            }
+            if tuning == due {
+                self.tune(due, effects);
+            }
+        }
+        self.state.clock = Some(now);
+        now
+    }
+
+    /// The next multiple of the evaluation interval at which some rule could change its mind.
+    fn next_evaluation(&self) -> Timestamp {
+        let Some(clock) = self.state.clock else { return NEVER };
+        let wake = self.state.splits.iter().zip(&self.here).map(|(s, _)| s.wake).min().unwrap_or(NEVER);
+        if wake == NEVER {
+            return NEVER;
+        }
+        let step = self.policy.settings.evaluation_interval.0.max(1);
+        let after = wake.0.max(clock.0 + 1);
+        Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
+    }
+
+    fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut transitions = Vec::new();
+        for (split, here) in self.state.splits.iter_mut().zip(&self.here) {
+            if split.wake > now {
+                continue;
+            }
+            let evaluation = Evaluation {
+                now,
+                step: self.policy.settings.evaluation_interval,
+                rules: &self.policy.rules,
+                plans: &self.plan.rules,
+                here,
+                names: &self.state.names,
+            };
+            self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);
+        }
+        for transition in transitions {
+            self.transition(now, transition, effects);
+        }
+    }
+
+    fn transition(&mut self, now: Timestamp, transition: Transition, effects: &mut Vec<Effect>) {
+        let Transition { rule: index, series, state, alert } = transition;
+        let rule = &self.policy.rules[index];
+        let split = &self.state.splits[self.plan.rules[index].split];
+        let subject = split.subject(series, &self.state.names);
+        let event = alert::event(state, &alert, rule, &subject, now);
+        let agent = split.label(series, Dimension::Agent);
+        effects.push(Effect::Report(Report::Alert(event.clone())));
+        match state {
+            AlertState::Firing => {
+                self.state.counters.fired += 1;
+                if let Some(agent) = agent {
+                    *self.state.active.entry(agent).or_default() += 1;
+                }
+                if !self.state.backfill {
+                    self.tell(index, series, &event, effects);
+                }
+            }
+            AlertState::Resolved => {
+                self.state.counters.resolved += 1;
+                if let Some(agent) = agent {
+                    self.release(agent);
+                }
+                // Who was never told that it fired is not told that it ended.
+                if alert.told && !self.state.backfill {
+                    let settings = &self.policy.settings;
+                    self.state.outbox.tell(&settings.receivers, settings.limits.outbox, &event, effects);
+                }
+            }
+            AlertState::Pending | AlertState::Inactive => {}
+        }
+    }
+
+    fn tell(&mut self, rule: usize, series: usize, event: &AlertEvent, effects: &mut Vec<Effect>) {
+        let settings = &self.policy.settings;
+        self.state.outbox.tell(&settings.receivers, settings.limits.outbox, event, effects);
+        if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
+            alert.told = true;
+        }
+    }
+
+    fn release(&mut self, agent: Name) {
+        if let Some(count) = self.state.active.get_mut(&agent) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.state.active.remove(&agent);
+            }
+        }
+    }
+
+    fn count_active(&mut self) {
+        self.state.active.clear();
+        for (rule, plan) in self.state.rules.iter().zip(&self.plan.rules) {
+            for (series, _) in rule.alerts.iter().filter(|(_, a)| a.fired.is_some()) {
+                if let Some(agent) = self.state.splits[plan.split].label(*series as usize, Dimension::Agent) {
+                    *self.state.active.entry(agent).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    /// Every pending or firing alert with its newest evidence.
+    fn active_alerts(&self) -> Vec<AlertEvent> {
+        let now = self.state.clock.unwrap_or_default();
+        let mut events = Vec::new();
+        for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
+            let split = &self.state.splits[plan.split];
+            for (series, alert) in &state.alerts {
+                let subject = split.subject(*series as usize, &self.state.names);
+                let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
+                events.push(alert::event(to, alert, rule, &subject, now));
+            }
+        }
+        events
+    }
+
+    fn firing(&self) -> Vec<AlertEvent> {
+        self.active_alerts().into_iter().filter(|e| e.state == AlertState::Firing).collect()
+    }
+
+    fn records(&mut self, now: Timestamp, records: &[Record<'_>]) {
+        for record in records {
+            self.record(now, record);
+        }
+    }
+
+    fn record(&mut self, now: Timestamp, record: &Record<'_>) {
+        let limits = &self.policy.settings.limits;
+        let State { names, seen, splits, baselines, active, counters, newest, verdicts, .. } = &mut self.state;
+        if let Some(id) = record.id
+            && !seen.insert(id.0, limits.seen_ids)
+        {
+            counters.duplicates += 1;
+            return;
+        }
+        counters.records += 1;
+        counters.outcomes[record.outcome as usize] += 1;
+        counters.unpriced += u64::from(record.cost.is_none());
+        let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
+        let labels = intake::labels(record, &self.plan.dimensions, names, limits.names, counters);
+        let sample = intake::sample(record, at);
+        if let Some(quality) = sample.quality {
+            let room = verdicts.len() < limits.series as usize;
+            let agent = labels[Dimension::Agent as usize];
+            let agent = if room || verdicts.contains_key(&agent) { agent } else { Name::OVERFLOW };
+            let verdicts = verdicts.entry(agent).or_default();
+            if verdicts.len() == VERDICTS {
+                verdicts.pop_front();
+            }
+            verdicts.push_back(quality);
+        }
+        let fields: Vec<(Name, f64, String)> = record
+            .extra
+            .iter()
+            .map(|(field, value)| (names.intern(field, limits.names), *value, field.to_string()))
+            .collect();
+        for (index, split) in splits.iter_mut().enumerate() {
+            if split.spec.deliveries || !split.admits(&labels, names) {
+                continue;
+            }
+            let series = split.series_of(&labels, at, limits.series);
+            counters.late += split.insert(series, now, &sample, &fields);
+            if index == Plan::CELLS {
+                if baselines.len() <= series {
+                    baselines.resize(series + 1, Baseline::default());
+                }
+                let held = active.contains_key(&labels[Dimension::Agent as usize]);
+                baselines[series].insert(&sample, held);
+            }
+        }
+    }
+
+    fn command(&mut self, now: Timestamp, command: Command, effects: &mut Vec<Effect>) {
+        match command {
+            Command::BeginBackfill => self.state.backfill = true,
+            Command::EndBackfill => {
+                self.state.backfill = false;
+                self.tell_untold(effects);
+                self.tune(now, effects);
+            }
+            Command::Target { target, values } => {
+                self.state.tuning.observe(target, values);
+                if !self.state.backfill {
+                    self.tune(now, effects);
+                }
+            }
+            Command::Quarantined { lines, .. } => self.state.counters.quarantined += lines,
+        }
+    }
+
+    /// Tells receivers of alerts that began to fire while history was read and still do.
+    fn tell_untold(&mut self, effects: &mut Vec<Effect>) {
+        let untold: Vec<(usize, usize)> = self
+            .state
+            .rules
+            .iter()
+            .enumerate()
+            .flat_map(|(rule, s)| s.alerts.iter().map(move |(series, alert)| (rule, *series as usize, alert)))
+            .filter(|(_, _, alert)| alert.fired.is_some() && !alert.told)
+            .map(|(rule, series, _)| (rule, series))
+            .collect();
+        let firing = self.firing();
+        for (rule, series) in untold {
+            let id = &self.state.rules[rule].alerts[&(series as u32)].id;
+            if let Some(event) = firing.iter().find(|e| e.id == *id) {
+                self.tell(rule, series, event, effects);
+            }
+        }
+    }
+
+    fn receipt(&mut self, now: Timestamp, receipt: Receipt, effects: &mut Vec<Effect>) {
+        match receipt {
+            Receipt::Delivery { id, result } => {
+                let refused = matches!(result, Attempt::Refuse { .. });
+                if let Some((receiver, done)) = self.state.outbox.receipt(now, &id, result, effects) {
+                    let outcome = match (done, refused) {
+                        (true, _) => Outcome::Ok,
+                        (_, true) => Outcome::Refused,
+                        _ => Outcome::Error,
+                    };
+                    self.delivered(now, &receiver, outcome);
+                }
+            }
+            Receipt::Change { id, result } => self.state.tuning.receipt(now, &id, result),
+        }
+    }
+
+    /// Deliveries are executions of receivers: rules may watch them like any other.
+    fn delivered(&mut self, now: Timestamp, receiver: &str, outcome: Outcome) {
+        let limits = &self.policy.settings.limits;
+        let State { names, splits, counters, .. } = &mut self.state;
+        let mut labels = [Name::NONE; Dimension::ALL.len()];
+        labels[Dimension::Receiver as usize] = names.intern(receiver, limits.names);
+        let sample =
+            Sample { at: now, outcome, duration_ms: None, censored: false, tokens: None, cost: None, quality: None };
+        for split in splits.iter_mut().filter(|s| s.spec.deliveries) {
+            if split.admits(&labels, names) {
+                let series = split.series_of(&labels, now, limits.series);
+                counters.late += split.insert(series, now, &sample, &[]);
+            }
+        }
+    }
+}
+
+/// Engine time since a record, for views.
+fn age(now: Timestamp, at: Timestamp) -> Span {
+    now.since(at).max(Span::ZERO)
 }

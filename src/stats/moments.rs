@@ -14,6 +14,11 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// The moments of `n` numbers with this mean and sample variance.
+    pub fn from_parts(n: u64, mean: f64, variance: f64) -> Moments {
+        Moments { n, mean, squares: variance * n.saturating_sub(1) as f64 }
+    }
+
     /// Adds a finite number.
     pub fn insert(&mut self, value: f64) {
         debug_assert!(value.is_finite(), "moments take finite values, not {value}");

@@ -1,0 +1,264 @@
+//! Who is told what and when: one queue per receiver, kept in the engine's state.
+//!
+//! A message stays in its queue until the receiver has it or refuses it, so a crash loses
+//! nothing: what was in flight is handed out again under the same id. A failing receiver is
+//! probed with one message at a time, at most four seconds apart (or after its own Retry-After),
+//! so that it gets everything soon after it returns and is not hammered before.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::alert::hex;
+use super::event::{
+    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, NotificationReport, NotificationStatus, Report,
+};
+use super::split::NEVER;
+use super::view::ReceiverView;
+use crate::model::{Span, Timestamp};
+use crate::settings::Receiver;
+
+/// First wait after a failed attempt; it doubles from there.
+const BACKOFF: Span = Span(500);
+/// Longest wait of our own making.
+const BACKOFF_CAP: Span = Span::seconds(4);
+/// Longest Retry-After that is honoured.
+const RETRY_AFTER_CAP: Span = Span::hours(1);
+/// A message that could not be delivered for this long is given up.
+const EXPIRY: Span = Span::hours(24);
+/// Attempts in flight to one healthy receiver.
+const IN_FLIGHT: usize = 4;
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Message {
+    /// Place in line; a message that is tried again keeps it.
+    number: u64,
+    queued: Timestamp,
+    delivery: Delivery,
+}
+
+/// Messages to one receiver.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Queue {
+    waiting: VecDeque<Message>,
+    flying: Vec<Message>,
+    /// No attempt before this instant.
+    not_before: Option<Timestamp>,
+    failures: u32,
+    failing_since: Option<Timestamp>,
+    last_error: String,
+    delivered: u64,
+    failed: u64,
+    retries: u64,
+}
+
+/// All messages on their way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outbox {
+    queues: BTreeMap<String, Queue>,
+    next_number: u64,
+    /// Messages dropped because the outbox was full.
+    pub dropped: u64,
+}
+
+impl Outbox {
+    /// Queues an alert for every receiver that wants it; whether any did.
+    pub fn tell(&mut self, receivers: &[Receiver], limit: u32, event: &AlertEvent, effects: &mut Vec<Effect>) -> bool {
+        let mut wanted = false;
+        for receiver in receivers {
+            if event.severity < receiver.min_severity
+                || (event.state == AlertState::Resolved && !receiver.send_resolved)
+            {
+                continue;
+            }
+            wanted = true;
+            let delivery = Delivery {
+                id: delivery_id(event, &receiver.name),
+                receiver: receiver.name.clone(),
+                attempt: 0,
+                alert: event.clone(),
+            };
+            let full = self.queues.values().map(|q| q.waiting.len() + q.flying.len()).sum::<usize>() >= limit as usize;
+            let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
+            let reason = if full { format!("the outbox holds its limit of {limit} messages") } else { String::new() };
+            effects.push(report(event.at, &delivery, status, reason));
+            let queue = self.queues.entry(receiver.name.clone()).or_default();
+            if full {
+                self.dropped += 1;
+                queue.failed += 1;
+            } else {
+                queue.waiting.push_back(Message { number: self.next_number, queued: event.at, delivery });
+                self.next_number += 1;
+            }
+        }
+        wanted
+    }
+
+    /// Hands out every attempt that is due.
+    pub fn pump(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for queue in self.queues.values_mut() {
+            while queue.waiting.front().is_some_and(|m| now.since(m.queued) > EXPIRY) {
+                if let Some(message) = queue.waiting.pop_front() {
+                    queue.failed += 1;
+                    let reason = format!("not delivered within {EXPIRY}: {}", queue.last_error);
+                    effects.push(report(now, &message.delivery, NotificationStatus::Expired, reason));
+                }
+            }
+            while let Some(at) = queue.ready(now) {
+                if let Some(mut message) = queue.waiting.remove(at) {
+                    message.delivery.attempt += 1;
+                    effects.push(Effect::Deliver(message.delivery.clone()));
+                    queue.flying.push(message);
+                }
+            }
+        }
+    }
+
+    /// Takes the result of an attempt in; the receiver and whether it has the message, or `None`
+    /// when no such attempt was in flight.
+    pub fn receipt(
+        &mut self,
+        now: Timestamp,
+        id: &DeliveryId,
+        result: Attempt,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(String, bool)> {
+        let (name, queue, at) = self.queues.iter_mut().find_map(|(name, queue)| {
+            let at = queue.flying.iter().position(|m| m.delivery.id == *id)?;
+            Some((name, queue, at))
+        })?;
+        let message = queue.flying.remove(at);
+        let done = matches!(result, Attempt::Done);
+        match result {
+            Attempt::Done => {
+                queue.delivered += 1;
+                queue.recover();
+                effects.push(report(now, &message.delivery, NotificationStatus::Delivered, String::new()));
+            }
+            Attempt::Refuse { reason } => {
+                // The receiver is there and answers: only this message is lost.
+                queue.failed += 1;
+                queue.recover();
+                queue.last_error.clone_from(&reason);
+                effects.push(report(now, &message.delivery, NotificationStatus::Refused, reason));
+            }
+            Attempt::Retry { reason, after } => {
+                queue.retries += 1;
+                queue.failing_since.get_or_insert(now);
+                let backoff = Span(BACKOFF.0 << queue.failures.min(8)).min(BACKOFF_CAP);
+                queue.failures += 1;
+                let wait = after.unwrap_or(Span::ZERO).min(RETRY_AFTER_CAP).max(backoff);
+                queue.not_before = Some(now + wait);
+                queue.last_error.clone_from(&reason);
+                effects.push(report(now, &message.delivery, NotificationStatus::Queued, reason));
+                queue.put_back(message);
+            }
+        }
+        Some((name.clone(), done))
+    }
+
+    /// When [`Outbox::pump`] could hand something out next.
+    pub fn deadline(&self) -> Timestamp {
+        self.queues.values().map(Queue::deadline).min().unwrap_or(NEVER)
+    }
+
+    /// Attempts that are in flight, for the shell after a restart.
+    pub fn unsettled(&self) -> impl Iterator<Item = Effect> {
+        self.queues.values().flat_map(|q| &q.flying).map(|m| Effect::Deliver(m.delivery.clone()))
+    }
+
+    /// Drops the queues of receivers that the policy no longer has, and reports their messages.
+    pub fn retain(&mut self, receivers: &[Receiver], now: Timestamp, effects: &mut Vec<Effect>) {
+        let gone: Vec<String> =
+            self.queues.keys().filter(|name| receivers.iter().all(|r| r.name != **name)).cloned().collect();
+        for name in gone {
+            let queue = self.queues.remove(&name).unwrap_or_default();
+            for message in queue.flying.iter().chain(&queue.waiting) {
+                self.dropped += 1;
+                let reason = "the receiver was removed from the configuration".to_owned();
+                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
+            }
+        }
+    }
+
+    /// The queues at a glance, one entry per receiver of the policy.
+    pub fn view(&self, receivers: &[Receiver]) -> Vec<ReceiverView> {
+        let empty = Queue::default();
+        let one = |receiver: &Receiver| {
+            let queue = self.queues.get(&receiver.name).unwrap_or(&empty);
+            ReceiverView {
+                receiver: receiver.name.clone(),
+                queued: (queue.waiting.len() + queue.flying.len()) as u64,
+                delivered: queue.delivered,
+                failed: queue.failed,
+                retries: queue.retries,
+                failing_since: queue.failing_since,
+                last_error: queue.last_error.clone(),
+            }
+        };
+        receivers.iter().map(one).collect()
+    }
+}
+
+impl Queue {
+    /// The first waiting message that no attempt in flight holds back. Messages of one alert keep
+    /// their order: a resolved one never overtakes its firing one.
+    fn free(&self) -> Option<usize> {
+        let width = if self.failures > 0 { 1 } else { IN_FLIGHT };
+        if self.flying.len() >= width {
+            return None;
+        }
+        let same = |a: &Message, b: &Message| a.delivery.alert.id == b.delivery.alert.id;
+        self.waiting.iter().position(|m| !self.flying.iter().any(|f| same(f, m)))
+    }
+
+    /// The message that may be tried now.
+    fn ready(&self, now: Timestamp) -> Option<usize> {
+        self.free().filter(|_| self.not_before.is_none_or(|t| now >= t))
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let retry = self.free().map(|at| self.not_before.unwrap_or(self.waiting[at].queued));
+        let expiry = self.waiting.front().map(|m| m.queued + EXPIRY + Span(1));
+        retry.into_iter().chain(expiry).min().unwrap_or(NEVER)
+    }
+
+    /// Back in line at its old place.
+    fn put_back(&mut self, message: Message) {
+        let at = self.waiting.partition_point(|m| m.number < message.number);
+        self.waiting.insert(at, message);
+    }
+
+    fn recover(&mut self) {
+        self.failures = 0;
+        self.failing_since = None;
+        self.not_before = None;
+    }
+}
+
+/// The id of the message that tells `receiver` of `event`; the same whenever it is made.
+fn delivery_id(event: &AlertEvent, receiver: &str) -> DeliveryId {
+    let mut hash = Sha256::new();
+    for part in [event.id.as_str(), event.state.as_str(), receiver] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
+}
+
+fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
+    Effect::Report(Report::Notification(NotificationReport {
+        at: now,
+        id: delivery.id.clone(),
+        receiver: delivery.receiver.clone(),
+        alert_id: delivery.alert.id.clone(),
+        rule: delivery.alert.rule.clone(),
+        subject: delivery.alert.subject.clone(),
+        state: delivery.alert.state,
+        status,
+        attempts: delivery.attempt,
+        reason,
+    }))
+}

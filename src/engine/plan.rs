@@ -1,0 +1,162 @@
+//! What the policy needs the engine to keep: splits, their windows, and where each rule looks.
+//!
+//! The plan is derived from the policy alone, so two engines under one policy have the same one.
+
+use super::pane::Features;
+use super::split::{Split, SplitSpec, WindowSpec};
+use super::window::Shape;
+use crate::model::{Dimension, Metric, Span};
+use crate::policy::Policy;
+use crate::rule::{Input, Rule};
+use crate::settings::CELL;
+
+/// How far back "now" looks in scores and tuning, against the baseline.
+pub const RECENT: Span = Span::days(1);
+
+/// A split and the windows it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitPlan {
+    /// What it takes.
+    pub spec: SplitSpec,
+    /// Windows kept per subject.
+    pub windows: Vec<WindowSpec>,
+}
+
+/// Where a rule looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RulePlan {
+    /// Index of its split.
+    pub split: usize,
+    /// Index of its window in the split.
+    pub window: usize,
+    /// Whether time alone can change its verdict.
+    pub timed: bool,
+    /// Whether it compares with a baseline.
+    pub baseline: bool,
+}
+
+/// Everything the policy needs kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The splits; the first two are [`Plan::CELLS`] and [`Plan::AGENTS`].
+    pub splits: Vec<SplitPlan>,
+    /// One entry per rule of the policy.
+    pub rules: Vec<RulePlan>,
+    /// Which dimensions any split reads; others are not even interned.
+    pub dimensions: [bool; Dimension::ALL.len()],
+    /// Record fields that any rule names.
+    pub fields: Vec<String>,
+}
+
+impl Plan {
+    /// The split by agent, task type and model over the score window.
+    pub const CELLS: usize = 0;
+    /// The split by agent over the last day.
+    pub const AGENTS: usize = 1;
+
+    /// The plan of a policy.
+    pub fn new(policy: &Policy) -> Plan {
+        let step = policy.settings.evaluation_interval;
+        let durations = Features { durations: true, fields: Vec::new() };
+        let score_window = policy.settings.scores.window;
+        // Ten slices are enough for scores and keep the memory per cell small.
+        let cell = Shape { span: score_window, pane: Span((score_window.0 / 10).max(step.0)) };
+        let mut plan = Plan {
+            splits: vec![
+                SplitPlan {
+                    spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), deliveries: false },
+                    windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
+                },
+                SplitPlan {
+                    spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), deliveries: false },
+                    windows: vec![WindowSpec {
+                        shape: Shape { span: RECENT, pane: Span::hours(1) },
+                        features: durations,
+                    }],
+                },
+            ],
+            rules: Vec::new(),
+            dimensions: [false; Dimension::ALL.len()],
+            fields: Vec::new(),
+        };
+        for rule in &policy.rules {
+            let entry = plan.place(rule, step);
+            plan.rules.push(entry);
+        }
+        for split in &plan.splits {
+            for dimension in split.spec.by.iter().copied().chain(split.spec.filter.iter().map(|m| m.dimension)) {
+                plan.dimensions[dimension as usize] = true;
+            }
+            plan.fields.extend(split.windows.iter().flat_map(|w| w.features.fields.iter().cloned()));
+        }
+        plan.fields.sort();
+        plan.fields.dedup();
+        plan
+    }
+
+    fn place(&mut self, rule: &Rule, step: Span) -> RulePlan {
+        let spec = SplitSpec {
+            by: rule.by.clone(),
+            filter: rule.filter.clone(),
+            deliveries: rule.by.contains(&Dimension::Receiver)
+                || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
+        };
+        let split = self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
+            self.splits.push(SplitPlan { spec, windows: Vec::new() });
+            self.splits.len() - 1
+        });
+        let metrics = || {
+            rule.program.inputs.iter().filter_map(|i| match i {
+                Input::Metric(m) | Input::Baseline(m) => Some(*m),
+                Input::Field(_) => None,
+            })
+        };
+        let mut fields: Vec<String> = rule
+            .program
+            .inputs
+            .iter()
+            .filter_map(|i| if let Input::Field(f) = i { Some(f.clone()) } else { None })
+            .collect();
+        fields.sort();
+        let durations = metrics().any(|m| m.quantile().is_some());
+        let shape = Shape::new(rule.window, step);
+        let windows = &mut self.splits[split].windows;
+        // Rules on the same window share it; it keeps what any of them needs.
+        let window = match windows.iter().position(|w| w.shape == shape) {
+            Some(at) => {
+                let features = &mut windows[at].features;
+                features.durations |= durations;
+                features.fields.extend(fields);
+                features.fields.sort();
+                features.fields.dedup();
+                at
+            }
+            None => {
+                windows.push(WindowSpec { shape, features: Features { durations, fields } });
+                windows.len() - 1
+            }
+        };
+        RulePlan {
+            split,
+            window,
+            timed: metrics().any(|m| m == Metric::Silence),
+            baseline: rule.program.inputs.iter().any(|i| matches!(i, Input::Baseline(_))),
+        }
+    }
+
+    /// The splits of the plan, going on with the series of `old` where the spec is the same.
+    pub fn splits_from(&self, old: Vec<Split>) -> Vec<Split> {
+        let mut old: Vec<Option<Split>> = old.into_iter().map(Some).collect();
+        let mut take = |plan: &SplitPlan| {
+            let found = old.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.spec == plan.spec));
+            match found.and_then(Option::take) {
+                Some(mut split) => {
+                    split.restore(plan.windows.clone());
+                    split
+                }
+                None => Split::new(plan.spec.clone(), plan.windows.clone()),
+            }
+        };
+        self.splits.iter().map(&mut take).collect()
+    }
+}

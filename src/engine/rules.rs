@@ -1,0 +1,244 @@
+//! Evaluates rules on the series that could have changed, and keeps the alerts they raise.
+//!
+//! Evaluation happens at whole multiples of the evaluation interval, on the series that got an
+//! execution, lost one to age, or have an alert whose time is up; all others would only repeat
+//! their last verdict.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::{self, Alert};
+use super::baseline::History;
+use super::event::AlertState;
+use super::names::Names;
+use super::plan::RulePlan;
+use super::split::{NEVER, Series, Split};
+use super::window::Shape;
+use crate::model::{Metric, Span, Timestamp};
+use crate::rule::{Input, Rule};
+use crate::stats::Durations;
+
+/// What a rule knows beside the windows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RuleState {
+    /// What the state belongs to: name, condition, window and split in one text.
+    pub identity: String,
+    /// Pending and firing alerts by series.
+    pub alerts: BTreeMap<u32, Alert>,
+    /// Window values by series, when the rule has a baseline.
+    pub histories: BTreeMap<u32, Histories>,
+}
+
+/// Window values of one series, one history per baseline input of the rule.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Histories {
+    /// Number of the window last looked at.
+    slot: i64,
+    values: Vec<History>,
+}
+
+impl RuleState {
+    /// A rule's state before anything happened.
+    pub fn new(rule: &Rule) -> RuleState {
+        RuleState { identity: identity(rule), ..RuleState::default() }
+    }
+}
+
+/// A rule keeps its state over a reload when this text is the same.
+pub fn identity(rule: &Rule) -> String {
+    format!(
+        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}",
+        rule.name, rule.condition, rule.window, rule.by, rule.filter, rule.hold, rule.min_samples
+    )
+}
+
+/// A change of state of one alert.
+#[derive(Debug)]
+pub struct Transition {
+    /// Index of the rule.
+    pub rule: usize,
+    /// Index of the series in the rule's split.
+    pub series: usize,
+    /// What it changed to.
+    pub state: AlertState,
+    /// The alert after (or at its end, before) the change.
+    pub alert: Alert,
+}
+
+/// What one evaluation of a split needs.
+pub struct Evaluation<'a> {
+    /// The instant.
+    pub now: Timestamp,
+    /// The evaluation interval.
+    pub step: Span,
+    /// All rules.
+    pub rules: &'a [Rule],
+    /// Where each looks.
+    pub plans: &'a [RulePlan],
+    /// The rules of this split.
+    pub here: &'a [usize],
+    /// The table of names.
+    pub names: &'a Names,
+}
+
+impl Evaluation<'_> {
+    /// Evaluates the rules of a split on every series whose time has come; the number of
+    /// evaluations. Transitions are appended in the order of series, then rules.
+    pub fn run(&self, split: &mut Split, states: &mut [RuleState], transitions: &mut Vec<Transition>) -> u64 {
+        let mut evaluations = 0;
+        let mut wake = NEVER;
+        for index in 0..split.series.len() {
+            if split.series[index].wake > self.now {
+                wake = wake.min(split.series[index].wake);
+                continue;
+            }
+            let mut next = NEVER;
+            let Split { series, windows, .. } = split;
+            for (window, spec) in series[index].windows.iter_mut().zip(windows.iter()) {
+                window.expire(spec.shape, self.now);
+                next = next.min(window.next_expiry(spec.shape).unwrap_or(NEVER));
+            }
+            for &rule in self.here {
+                evaluations += 1;
+                let due = self.rule(rule, split, index, &mut states[rule], transitions);
+                next = next.min(due);
+            }
+            split.series[index].wake = next;
+            wake = wake.min(next);
+        }
+        split.wake = wake;
+        evaluations
+    }
+
+    /// Evaluates one rule on one series; when time alone could change the verdict next.
+    fn rule(
+        &self,
+        rule_index: usize,
+        split: &Split,
+        index: usize,
+        state: &mut RuleState,
+        transitions: &mut Vec<Transition>,
+    ) -> Timestamp {
+        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
+        let shape = split.windows[plan.window].shape;
+        let mut reading =
+            Reading { series: &split.series[index], window: plan.window, shape, now: self.now, durations: None };
+        let key = index as u32;
+
+        // Inputs in slot order; a handful at most, so a fixed buffer keeps the hot path free of
+        // allocation.
+        let mut values = [None; INPUTS];
+        let mut n = u64::MAX;
+        let mut baseline_slot = 0;
+        for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
+            *value = match input {
+                Input::Metric(metric) => {
+                    let (found, count) = reading.metric(*metric);
+                    n = n.min(count);
+                    found.filter(|_| count >= u64::from(rule.min_samples))
+                }
+                Input::Field(field) => self.names.find(field).and_then(|name| {
+                    let (mean, count) = reading.series.windows[plan.window].field(name)?;
+                    n = n.min(count);
+                    (count >= u64::from(rule.min_samples)).then_some(mean)
+                }),
+                Input::Baseline(_) => {
+                    let history = state.histories.get(&key).and_then(|h| h.values.get(baseline_slot));
+                    baseline_slot += 1;
+                    history.and_then(History::centre)
+                }
+            };
+        }
+        let n = if n == u64::MAX { 0 } else { n };
+        let verdict = rule.program.eval(&values[..rule.program.inputs.len().min(INPUTS)]);
+
+        let mut slot = state.alerts.remove(&key);
+        let changed = alert::step(&mut slot, self.now, verdict, n, rule, || split.subject(index, self.names));
+        let active = slot.is_some();
+        let mut due = NEVER;
+        if let Some(alert) = slot {
+            due = alert::due(&alert, rule).max(self.now + Span(1));
+            state.alerts.insert(key, alert);
+        }
+        if let Some((to, alert)) = changed {
+            transitions.push(Transition { rule: rule_index, series: index, state: to, alert });
+        }
+        if plan.baseline {
+            let number = self.now.0.div_euclid(rule.window.0.max(1));
+            let histories = state.histories.entry(key).or_default();
+            if number != histories.slot {
+                histories.slot = number;
+                let metrics =
+                    rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
+                for (at, metric) in metrics.enumerate() {
+                    if histories.values.len() <= at {
+                        histories.values.push(History::default());
+                    }
+                    let (value, count) = reading.metric(metric);
+                    if let Some(value) = value.filter(|_| count >= u64::from(rule.min_samples)) {
+                        histories.values[at].push(value, active);
+                    }
+                }
+            }
+            if reading.series.windows[plan.window].counts().n > 0 {
+                due = due.min(Timestamp((number + 1).saturating_mul(rule.window.0)));
+            }
+        }
+        if plan.timed { due.min(self.now + self.step) } else { due }
+    }
+}
+
+/// Inputs of a rule, at most; the rule loader refuses more.
+pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
+
+/// Reads the metrics of one window of one series; percentiles share one merge of its panes.
+struct Reading<'a> {
+    series: &'a Series,
+    window: usize,
+    shape: Shape,
+    now: Timestamp,
+    durations: Option<Durations>,
+}
+
+impl Reading<'_> {
+    /// The value of a metric and the samples behind it.
+    fn metric(&mut self, metric: Metric) -> (Option<f64>, u64) {
+        let window = &self.series.windows[self.window];
+        let c = window.counts();
+        let hours = self.shape.span.0 as f64 / 3_600_000.0;
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let dollars = c.cost as f64 / 1e9;
+        let when = |n: u64, value: f64| (n > 0).then_some(value);
+        match metric {
+            Metric::Executions => (Some(c.n as f64), c.n),
+            Metric::SuccessRate => (c.success_rate(), c.known),
+            Metric::ErrorRate => (share(c.known - c.ok, c.known), c.known),
+            Metric::TimeoutRate => (share(c.censored, c.durations), c.durations),
+            Metric::LimitRate => (share(c.limited, c.known), c.known),
+            Metric::MeanLatency => (c.mean_ms(), c.durations),
+            Metric::InputTokens => (when(c.counted, c.input as f64), c.counted),
+            Metric::OutputTokens => (when(c.counted, c.output as f64), c.counted),
+            Metric::TotalTokens => (when(c.counted, (c.input + c.output) as f64), c.counted),
+            Metric::Cost => (when(c.priced, dollars), c.priced),
+            Metric::HourlyCost => (when(c.priced, dollars / hours), c.priced),
+            Metric::CostPerExecution => (when(c.priced, dollars / c.priced as f64), c.priced),
+            Metric::CostPerSuccess => (c.cost_per_success(), c.priced),
+            Metric::Quality => (c.mean_quality(), c.judged),
+            Metric::Throughput => (Some(c.n as f64 / hours), c.n),
+            Metric::Silence => {
+                (Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)), self.series.total)
+            }
+            Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
+                let n = c.durations;
+                let durations = self.durations.get_or_insert_with(|| {
+                    let mut all = Durations::default();
+                    window.durations_into(&mut all);
+                    all
+                });
+                // A quantile beyond the cut-off is known to be at least the value given.
+                (metric.quantile().and_then(|q| durations.quantile(q)).map(|e| e.value), n)
+            }
+        }
+    }
+}

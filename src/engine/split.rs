@@ -1,0 +1,219 @@
+//! Executions split into series by labels: flat arrays under interned keys.
+//!
+//! A split is shared by every rule, score and tuning rule that looks at the same labels and
+//! filter. It is bounded: subjects beyond the bound share the overflow subject.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use serde::{Deserialize, Serialize};
+
+use super::names::{Name, Names};
+use super::pane::{Features, Sample};
+use super::window::{Keep, Shape, Window};
+use crate::model::{Dimension, Subject, Timestamp};
+use crate::rule::{BY_LIMIT, Matcher};
+
+/// "Not before something happens."
+pub const NEVER: Timestamp = Timestamp(i64::MAX);
+
+/// The labels of one record or delivery, by dimension.
+pub type Labels = [Name; Dimension::ALL.len()];
+
+/// The labels that make a subject, in the order of the split.
+type Key = [Name; BY_LIMIT];
+
+/// Which executions a split takes and what makes its subjects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SplitSpec {
+    /// Labels of a subject; empty is the whole fleet.
+    pub by: Vec<Dimension>,
+    /// Every matcher must match.
+    pub filter: Vec<Matcher>,
+    /// Whether it splits deliveries to receivers instead of executions of agents.
+    pub deliveries: bool,
+}
+
+impl SplitSpec {
+    /// `agent,model{task_type}`: for people and metrics.
+    pub fn name(&self) -> String {
+        let by: Vec<_> = self.by.iter().map(|d| d.as_str()).collect();
+        let filter: Vec<_> = self
+            .filter
+            .iter()
+            .map(|m| format!("{}{}{}", m.dimension.as_str(), if m.negated { "!=" } else { "=" }, m.patterns.join("|")))
+            .collect();
+        let by = if by.is_empty() { "fleet".to_owned() } else { by.join(",") };
+        if filter.is_empty() { by } else { format!("{by}{{{}}}", filter.join(",")) }
+    }
+}
+
+/// A window that a split keeps for each of its subjects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WindowSpec {
+    /// Length and slices.
+    pub shape: Shape,
+    /// What is kept beside the sums.
+    pub features: Features,
+}
+
+/// One subject's state in a split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// When it was first seen, by the end of an execution.
+    pub first_seen: Timestamp,
+    /// End of its newest execution.
+    pub last_seen: Timestamp,
+    /// Executions ever.
+    pub total: u64,
+    /// One per window of the split.
+    pub windows: Vec<Window>,
+    /// The next instant at which a rule could see something else; [`NEVER`] when idle.
+    pub wake: Timestamp,
+}
+
+/// A split and its series.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Split {
+    /// What it takes.
+    pub spec: SplitSpec,
+    /// Windows kept per subject.
+    pub windows: Vec<WindowSpec>,
+    keys: Vec<Key>,
+    #[serde(skip)]
+    index: HashMap<Key, u32, FixedState>,
+    /// The subjects' states, in order of first appearance.
+    pub series: Vec<Series>,
+    /// Executions that went to the overflow subject.
+    pub overflow: u64,
+    /// The least `wake` of its series.
+    pub wake: Timestamp,
+    /// Whether any rule looks at it; otherwise only age changes what there is to see.
+    pub ruled: bool,
+    /// Per matcher and name: whether it matches; filled as names appear.
+    #[serde(skip)]
+    matches: Vec<Vec<Option<bool>>>,
+}
+
+impl Split {
+    /// An empty split.
+    pub fn new(spec: SplitSpec, windows: Vec<WindowSpec>) -> Split {
+        Split {
+            matches: vec![Vec::new(); spec.filter.len()],
+            spec,
+            windows,
+            keys: Vec::new(),
+            index: HashMap::default(),
+            series: Vec::new(),
+            overflow: 0,
+            wake: NEVER,
+            ruled: false,
+        }
+    }
+
+    /// Makes the tables that a snapshot leaves out, and gives every series the windows of
+    /// `wanted`: those the split had are kept, others begin empty.
+    pub fn restore(&mut self, wanted: Vec<WindowSpec>) {
+        self.index = self.keys.iter().enumerate().map(|(i, k)| (*k, i as u32)).collect();
+        self.matches = vec![Vec::new(); self.spec.filter.len()];
+        if wanted != self.windows {
+            let from: Vec<Option<usize>> = wanted.iter().map(|w| self.windows.iter().position(|o| o == w)).collect();
+            for series in &mut self.series {
+                let mut old: Vec<Option<Window>> = std::mem::take(&mut series.windows).into_iter().map(Some).collect();
+                series.windows = from.iter().map(|i| i.and_then(|i| old[i].take()).unwrap_or_default()).collect();
+                series.wake = Timestamp::MIN;
+            }
+            self.windows = wanted;
+            self.wake = Timestamp::MIN;
+        }
+    }
+
+    /// Whether the filter lets these labels in.
+    pub fn admits(&mut self, labels: &Labels, names: &Names) -> bool {
+        for (matcher, memo) in self.spec.filter.iter().zip(&mut self.matches) {
+            let name = labels[matcher.dimension as usize];
+            if memo.len() <= name.index() {
+                memo.resize(name.index() + 1, None);
+            }
+            if !*memo[name.index()].get_or_insert_with(|| matcher.matches(names.text(name))) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The series of these labels, made if new.
+    pub fn series_of(&mut self, labels: &Labels, at: Timestamp, limit: u32) -> usize {
+        let mut key = [Name::NONE; BY_LIMIT];
+        for (slot, dimension) in key.iter_mut().zip(&self.spec.by) {
+            *slot = labels[*dimension as usize];
+        }
+        if let Some(index) = self.index.get(&key) {
+            return *index as usize;
+        }
+        if self.series.len() >= limit as usize && !self.spec.by.is_empty() {
+            self.overflow += 1;
+            let overflow = {
+                let mut key = [Name::NONE; BY_LIMIT];
+                key[..self.spec.by.len()].fill(Name::OVERFLOW);
+                key
+            };
+            return match self.index.get(&overflow) {
+                Some(index) => *index as usize,
+                None => self.add(overflow, at),
+            };
+        }
+        self.add(key, at)
+    }
+
+    fn add(&mut self, key: Key, at: Timestamp) -> usize {
+        let index = self.series.len();
+        self.keys.push(key);
+        self.index.insert(key, index as u32);
+        self.wake = Timestamp::MIN;
+        self.series.push(Series {
+            first_seen: at,
+            last_seen: at,
+            total: 0,
+            windows: vec![Window::default(); self.windows.len()],
+            wake: Timestamp::MIN,
+        });
+        index
+    }
+
+    /// Adds a sample to a series; the number of windows it came too late for.
+    pub fn insert(&mut self, index: usize, now: Timestamp, sample: &Sample, fields: &[(Name, f64, String)]) -> u64 {
+        let series = &mut self.series[index];
+        series.total += 1;
+        series.first_seen = series.first_seen.min(sample.at);
+        series.last_seen = series.last_seen.max(sample.at);
+        if self.ruled || series.wake == NEVER {
+            series.wake = Timestamp::MIN;
+            self.wake = Timestamp::MIN;
+        }
+        let mut late = 0;
+        for (window, spec) in series.windows.iter_mut().zip(&self.windows) {
+            let kept: Vec<(Name, f64)> = if spec.features.fields.is_empty() {
+                Vec::new()
+            } else {
+                let wanted = |f: &&(Name, f64, String)| spec.features.fields.contains(&f.2);
+                fields.iter().filter(wanted).map(|f| (f.0, f.1)).collect()
+            };
+            let keep = Keep { durations: spec.features.durations, fields: &kept };
+            late += u64::from(!window.insert(spec.shape, now, sample, &keep));
+        }
+        late
+    }
+
+    /// The label of a series in one of the split's dimensions.
+    pub fn label(&self, index: usize, dimension: Dimension) -> Option<Name> {
+        let at = self.spec.by.iter().position(|d| *d == dimension)?;
+        Some(self.keys[index][at])
+    }
+
+    /// The subject of a series; labels that the source does not say are left out.
+    pub fn subject(&self, index: usize, names: &Names) -> Subject {
+        let labels = self.spec.by.iter().zip(&self.keys[index]).filter(|(_, name)| **name != Name::NONE);
+        labels.map(|(dimension, name)| (dimension.as_str(), names.text(*name))).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! Drives the engine on recorded time: the clock is the records' own.
+//!
+//! `replay`, `report`, `tune plan`, the tests and the daemon while it reads history all feed the
+//! engine through this file, so they decide alike. Batches end at whole evaluation steps; how a
+//! recording was cut into chunks makes no difference.
+
+use crate::engine::Engine;
+use crate::engine::event::{Attempt, ChangeResult, Command, Effect, Event, Receipt};
+use crate::model::{Record, Timestamp};
+
+/// Feeds records in their order. The clock follows their times and never runs back; records
+/// without a time, or older than the clock, count at the clock's instant.
+///
+/// `on_effects` gets what each step gave, with the instant.
+pub fn feed(
+    engine: &mut Engine,
+    records: &[Record<'_>],
+    mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) {
+    let step = engine.policy().settings.evaluation_interval.0.max(1);
+    let mut rest = records;
+    while let Some(first) = rest.first() {
+        let floor = engine.now().or(first.at).unwrap_or_default();
+        let mut clock = floor.max(first.at.unwrap_or(floor));
+        let slot = clock.0.div_euclid(step);
+        let mut length = 1;
+        for record in &rest[1..] {
+            let next = clock.max(record.at.unwrap_or(clock));
+            if next.0.div_euclid(step) != slot {
+                break;
+            }
+            clock = next;
+            length += 1;
+        }
+        let (batch, tail) = rest.split_at(length);
+        let effects = engine.handle(clock, Event::Records(batch));
+        on_effects(engine, clock, effects);
+        rest = tail;
+    }
+}
+
+/// Moves the clock on to the next evaluation, so that the last records are looked at too.
+pub fn finish(engine: &mut Engine, mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>)) {
+    let Some(clock) = engine.now() else { return };
+    let step = engine.policy().settings.evaluation_interval.0.max(1);
+    let end = Timestamp((clock.0.div_euclid(step) + 1) * step);
+    let effects = engine.handle(end, Event::Deadline);
+    on_effects(engine, end, effects);
+}
+
+/// Answers every effect at once as a world without faults would: all is delivered, changes are
+/// written down as suggestions and no file is touched. Hands each effect to `see`, those of the answers included.
+pub fn perfect_world(
+    engine: &mut Engine,
+    now: Timestamp,
+    effects: Vec<Effect>,
+    see: &mut impl FnMut(Timestamp, &Effect),
+) {
+    let mut open = std::collections::VecDeque::from(effects);
+    while let Some(effect) = open.pop_front() {
+        see(now, &effect);
+        let receipt = match effect {
+            Effect::Deliver(delivery) => Receipt::Delivery { id: delivery.id, result: Attempt::Done },
+            Effect::Apply(change) => Receipt::Change { id: change.id, result: ChangeResult::Suggested },
+            Effect::Report(_) => continue,
+        };
+        open.extend(engine.handle(now, Event::Receipt(receipt)));
+    }
+}
+
+/// Feeds a whole recording as history: decisions are made, nothing is sent.
+pub fn learn(engine: &mut Engine, records: &[Record<'_>]) {
+    let now = engine.now().or(records.first().and_then(|r| r.at)).unwrap_or_default();
+    engine.handle(now, Event::Command(Command::BeginBackfill));
+    feed(engine, records, |_, _, _| {});
+}

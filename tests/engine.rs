@@ -1,0 +1,324 @@
+//! The engine through its one door: windows, rules, alerts, messages, snapshots.
+
+use std::sync::Arc;
+
+use evenkeel::engine::event::{AlertState, Attempt, Command, Effect, Event, Receipt, Report};
+use evenkeel::engine::view::Class;
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Dimension, Metric, Outcome, Record, RecordId, Severity, Span, Timestamp, Unit};
+use evenkeel::policy::Policy;
+use evenkeel::replay;
+use evenkeel::rule::{Comparison, Input, Node, Program, Rule};
+use evenkeel::settings::{Channel, Receiver};
+
+const START: i64 = 1_700_000_000_000;
+
+fn rule(name: &str, metric: Metric, op: Comparison, threshold: f64, window: Span) -> Rule {
+    Rule {
+        name: name.into(),
+        condition: name.into(),
+        program: Program {
+            inputs: vec![Input::Metric(metric)],
+            root: Node::Compare {
+                op,
+                left: Box::new(Node::Slot(0)),
+                right: Box::new(Node::Const(threshold)),
+                unit: metric.unit(),
+            },
+        },
+        window,
+        by: vec![Dimension::Agent],
+        filter: Vec::new(),
+        hold: Span::ZERO,
+        keep_firing_for: Span::ZERO,
+        min_samples: 5,
+        severity: Severity::Critical,
+        labels: Default::default(),
+        annotations: Default::default(),
+        place: "test".into(),
+    }
+}
+
+fn receiver(name: &str) -> Receiver {
+    Receiver {
+        name: name.into(),
+        min_severity: Severity::Info,
+        send_resolved: true,
+        channel: Channel::Webhook {
+            url: "http://127.0.0.1:1/".into(),
+            secret: None,
+            token: None,
+            timeout: Span::seconds(5),
+        },
+    }
+}
+
+fn policy(rules: Vec<Rule>) -> Arc<Policy> {
+    let mut policy = Policy { rules, ..Policy::default() };
+    policy.settings.evaluation_interval = Span::seconds(15);
+    policy.settings.receivers = vec![receiver("ops")];
+    Arc::new(policy)
+}
+
+fn record(agent: &str, second: i64, outcome: Outcome, ms: f64) -> Record<'_> {
+    let mut record = Record::new("test", agent, Some(Timestamp(START + second * 1_000)), outcome);
+    record.duration_ms = Some(ms);
+    record
+}
+
+/// Ten minutes of a healthy agent and one that fails from minute five to minute seven.
+fn story() -> Vec<Record<'static>> {
+    let mut records = Vec::new();
+    for second in (0..900).step_by(5) {
+        records.push(record("steady", second, Outcome::Ok, 100.0));
+        let bad = (300..420).contains(&second);
+        records.push(record("shaky", second, if bad { Outcome::Error } else { Outcome::Ok }, 200.0));
+    }
+    records
+}
+
+fn transitions(effects: &[(Timestamp, Effect)]) -> Vec<(i64, String, AlertState)> {
+    effects
+        .iter()
+        .filter_map(|(_, e)| match e {
+            Effect::Report(Report::Alert(a)) => Some(((a.at.0 - START) / 1_000, a.subject.to_string(), a.state)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Feeds records in a world without faults; every effect with its instant.
+fn drive(engine: &mut Engine, records: &[Record<'_>]) -> Vec<(Timestamp, Effect)> {
+    let mut seen = Vec::new();
+    replay::feed(engine, records, |engine, now, effects| {
+        replay::perfect_world(engine, now, effects, &mut |now, e| seen.push((now, e.clone())));
+    });
+    seen
+}
+
+/// [`drive`], and the evaluation after the last record.
+fn run(engine: &mut Engine, records: &[Record<'_>]) -> Vec<(Timestamp, Effect)> {
+    let mut seen = drive(engine, records);
+    seen.extend(end(engine));
+    seen
+}
+
+fn end(engine: &mut Engine) -> Vec<(Timestamp, Effect)> {
+    let mut seen = Vec::new();
+    replay::finish(engine, |engine, now, effects| {
+        replay::perfect_world(engine, now, effects, &mut |now, e| seen.push((now, e.clone())));
+    });
+    seen
+}
+
+#[test]
+fn an_error_burst_fires_for_its_agent_and_resolves() {
+    let burst = rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1));
+    let mut engine = Engine::new(policy(vec![burst]), State::default());
+    let effects = run(&mut engine, &story());
+    let found = transitions(&effects);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let (fired, resolved) = (&found[0], &found[1]);
+    assert_eq!((fired.1.as_str(), fired.2), ("agent=shaky", AlertState::Firing));
+    assert!((330..=360).contains(&fired.0), "half of a minute's runs fail half a minute in: {}", fired.0);
+    assert_eq!(resolved.2, AlertState::Resolved);
+    assert!((440..=480).contains(&resolved.0), "{}", resolved.0);
+    let delivered = effects.iter().filter(|(_, e)| matches!(e, Effect::Deliver(_))).count();
+    assert_eq!(delivered, 2);
+    assert_eq!(engine.view().receivers[0].delivered, 2);
+}
+
+#[test]
+fn cutting_a_recording_differently_decides_the_same() {
+    let rules = || {
+        vec![
+            rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1)),
+            rule("slow", Metric::P95Latency, Comparison::Greater, 150.0, Span::minutes(5)),
+        ]
+    };
+    let records = story();
+    let mut whole = Engine::new(policy(rules()), State::default());
+    let expected = transitions(&run(&mut whole, &records));
+    for size in [1, 7, 100] {
+        let mut engine = Engine::new(policy(rules()), State::default());
+        let mut seen = Vec::new();
+        for chunk in records.chunks(size) {
+            seen.extend(drive(&mut engine, chunk));
+        }
+        seen.extend(end(&mut engine));
+        assert_eq!(transitions(&seen), expected, "chunks of {size}");
+    }
+}
+
+#[test]
+fn a_snapshot_anywhere_changes_nothing() {
+    let burst = || policy(vec![rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1))]);
+    let records = story();
+    let mut straight = Engine::new(burst(), State::default());
+    let expected = transitions(&run(&mut straight, &records));
+    let mut engine = Engine::new(burst(), State::default());
+    let mut seen = Vec::new();
+    for chunk in records.chunks(13) {
+        let bytes = postcard::to_stdvec(engine.state()).expect("state encodes");
+        engine = Engine::new(burst(), postcard::from_bytes(&bytes).expect("state decodes"));
+        seen.extend(drive(&mut engine, chunk));
+    }
+    seen.extend(end(&mut engine));
+    assert_eq!(transitions(&seen), expected);
+    assert_eq!(engine.view().agents, straight.view().agents);
+}
+
+#[test]
+fn history_is_learned_quietly_and_what_still_fires_is_told_at_its_end() {
+    let burst = rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1));
+    let mut engine = Engine::new(policy(vec![burst]), State::default());
+    let records: Vec<Record<'_>> = story().into_iter().filter(|r| r.at < Some(Timestamp(START + 400_000))).collect();
+    engine.handle(Timestamp(START), Event::Command(Command::BeginBackfill));
+    let mut told = 0;
+    replay::feed(&mut engine, &records, |_, _, effects| {
+        told += effects.iter().filter(|e| matches!(e, Effect::Deliver(_))).count();
+    });
+    assert_eq!(told, 0);
+    let effects = engine.handle(Timestamp(START + 400_000), Event::Command(Command::EndBackfill));
+    let delivered: Vec<_> =
+        effects.iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None }).collect();
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0].alert.state, AlertState::Firing);
+}
+
+#[test]
+fn a_failing_receiver_is_probed_and_gets_everything_in_order_when_it_returns() {
+    let burst = rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1));
+    let mut engine = Engine::new(policy(vec![burst]), State::default());
+    let mut open = Vec::new();
+    let collect = |effects: Vec<Effect>, open: &mut Vec<_>| {
+        open.extend(effects.into_iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None }));
+    };
+    replay::feed(&mut engine, &story(), |_, _, effects| collect(effects, &mut open));
+    let mut now = engine.now().expect("records were fed");
+    assert_eq!(open.len(), 1, "the resolved message waits for the firing one");
+    let mut ids = vec![open[0].id.clone()];
+    let mut waits = Vec::new();
+    for attempt in 1..=6 {
+        let delivery = open.pop().expect("one in flight");
+        assert_eq!((delivery.attempt, &delivery.id), (attempt, &ids[0]));
+        let result = Attempt::Retry { reason: "down".into(), after: (attempt == 3).then_some(Span::seconds(30)) };
+        collect(engine.handle(now, Event::Receipt(Receipt::Delivery { id: delivery.id, result })), &mut open);
+        assert!(open.is_empty());
+        let due = engine.next_deadline().expect("a retry is due");
+        while open.is_empty() {
+            let next = engine.next_deadline().expect("a retry is due");
+            collect(engine.handle(next, Event::Deadline), &mut open);
+            waits.push((next.0 - now.0, attempt));
+            now = next;
+        }
+        assert!(due <= now);
+    }
+    let total = |attempt| waits.iter().filter(|w| w.1 == attempt).map(|w| w.0).sum::<i64>();
+    assert_eq!((1..=6).map(total).collect::<Vec<_>>(), [500, 1_000, 30_000, 4_000, 4_000, 4_000]);
+    for _ in 0..2 {
+        let delivery = open.pop().expect("one in flight");
+        ids.push(delivery.id.clone());
+        let receipt = Receipt::Delivery { id: delivery.id, result: Attempt::Done };
+        collect(engine.handle(now, Event::Receipt(receipt.clone())), &mut open);
+        let again = engine.handle(now, Event::Receipt(receipt));
+        assert!(again.is_empty(), "a second receipt is ignored");
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[1], ids[2]);
+    assert!(open.is_empty());
+}
+
+#[test]
+fn doubles_count_once_and_late_records_are_counted() {
+    let mut engine = Engine::new(policy(Vec::new()), State::default());
+    let mut records = story();
+    for (i, record) in records.iter_mut().enumerate() {
+        record.id = Some(RecordId(i as u64));
+    }
+    run(&mut engine, &records);
+    let before = engine.view();
+    run(&mut engine, &records);
+    let after = engine.view();
+    assert_eq!(after.counters.records, before.counters.records);
+    assert_eq!(after.counters.duplicates, records.len() as u64);
+    assert_eq!(
+        after.agents,
+        before
+            .agents
+            .iter()
+            .cloned()
+            .map(|mut a| {
+                // Only the clock moved on.
+                a.baseline = after.agents.iter().find(|b| b.agent == a.agent).expect("same agents").baseline;
+                a
+            })
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn silence_is_an_alert() {
+    let mut silent = rule("silent", Metric::Silence, Comparison::Greater, 600_000.0, Span::minutes(5));
+    silent.by = vec![Dimension::Source];
+    silent.min_samples = 1;
+    let mut engine = Engine::new(policy(vec![silent]), State::default());
+    run(&mut engine, &story());
+    assert!(engine.view().alerts.is_empty());
+    let effects = engine.handle(Timestamp(START + 3_600_000), Event::Deadline);
+    let alerts: Vec<_> =
+        effects.iter().filter_map(|e| if let Effect::Report(Report::Alert(a)) = e { Some(a) } else { None }).collect();
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0].unit, Unit::Duration);
+    assert_eq!(
+        (alerts[0].at.0 - START) / 1_000,
+        1_510,
+        "on the first step (START + 15 k + 10) after more than ten minutes"
+    );
+}
+
+#[test]
+fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
+    let mut rule = rule("shift", Metric::MeanLatency, Comparison::Greater, 0.0, Span::minutes(5));
+    rule.program = Program {
+        inputs: vec![Input::Metric(Metric::MeanLatency), Input::Baseline(Metric::MeanLatency)],
+        root: Node::Compare {
+            op: Comparison::Greater,
+            left: Box::new(Node::Slot(0)),
+            right: Box::new(Node::Arithmetic(
+                evenkeel::rule::Arithmetic::Multiply,
+                Box::new(Node::Slot(1)),
+                Box::new(Node::Const(2.0)),
+            )),
+            unit: Unit::Duration,
+        },
+    };
+    let mut engine = Engine::new(policy(vec![rule]), State::default());
+    let records: Vec<Record<'_>> = (0..3 * 3_600)
+        .step_by(10)
+        .map(|s| record("a", s, Outcome::Ok, if s >= 2 * 3_600 { 500.0 } else { 100.0 }))
+        .collect();
+    let effects = run(&mut engine, &records);
+    let found = transitions(&effects);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!((7_200..=7_500).contains(&found[0].0), "{}", found[0].0);
+    let view = engine.view();
+    assert_eq!(view.alerts.len(), 1);
+    assert_eq!(view.alerts[0].threshold, Some(200.0));
+}
+
+#[test]
+fn series_beyond_the_bound_share_the_overflow_subject() {
+    let mut policy = Policy::default();
+    policy.settings.limits.series = 3;
+    let mut engine = Engine::new(Arc::new(policy), State::default());
+    let names: Vec<String> = (0..10).map(|i| format!("agent-{i}")).collect();
+    let records: Vec<Record<'_>> = names.iter().map(|n| record(n, 0, Outcome::Ok, 1.0)).collect();
+    run(&mut engine, &records);
+    let view = engine.view();
+    let agents: Vec<(&str, u64)> = view.agents.iter().map(|a| (a.agent.as_str(), a.n)).collect();
+    assert_eq!(agents.len(), 4, "{agents:?}");
+    assert!(agents.contains(&("~overflow", 7)), "{agents:?}");
+    assert!(view.splits.iter().all(|s| s.overflow == 7));
+    assert!(view.agents.iter().all(|a| a.class == Class::InsufficientData));
+}
