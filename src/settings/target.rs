@@ -11,6 +11,7 @@ use super::{Guard, Mode, Parameter, ParameterKind, Target, TargetFormat, TuneSet
 use crate::model::Span;
 use crate::model::time::unit_millis;
 use crate::wire::fields::Spanned;
+use crate::wire::target::Template;
 
 /// The `tune` section; where something is at fault, the default stands in.
 pub(super) fn check(section: Option<Section<'_>>, base: &Path) -> TuneSettings {
@@ -124,27 +125,15 @@ fn parameter(section: &Section<'_>) -> Option<Parameter> {
     Some(Parameter { kind, path, unit_ms, as_string, guard, task_type })
 }
 
-/// A path template: segments between dots, none empty, quotes closed, the agent in it.
+/// A path template that can be followed.
 fn template(section: &Section<'_>, path: Spanned<String>) -> Option<String> {
-    let Spanned { value, bytes } = path;
-    let mut quoted = false;
-    let segments: Vec<&str> = value
-        .split(|c| {
-            quoted ^= c == '"';
-            c == '.' && !quoted
-        })
-        .collect();
-    let (message, help) = if quoted {
-        ("has a quote that is not closed", "write `agents.\"{agent}\".timeout`")
-    } else if segments.iter().any(|segment| segment.is_empty() || *segment == "\"\"") {
-        ("has an empty segment", "write names with single dots between them, such as `agents.{agent}.timeout`")
-    } else if !value.contains("{agent}") {
-        ("has no `{agent}`, so every agent would write the same value", "write `{agent}` where the agent's name stands")
-    } else {
-        return Some(value);
-    };
-    section.reader.error(bytes, format!("`path` {message}"), help);
-    None
+    match Template::parse(&path.value) {
+        Ok(_) => Some(path.value),
+        Err(error) => {
+            section.reader.error(path.bytes, format!("`path` {}", error.fault), error.remedy);
+            None
+        }
+    }
 }
 
 /// The guards that hold when nothing is said, in the parameter's inner unit.

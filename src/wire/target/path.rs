@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::tree::{Content, Node};
 
+/// What stands for the agent's name.
 const AGENT: &str = "{agent}";
 
 /// One step from a value to a value inside it.
@@ -112,12 +113,16 @@ pub struct Template(Vec<Pattern>);
 
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
+#[error("the path `{path}` {fault} ({remedy})")]
 pub struct TemplateError {
-    /// The bytes of the template that are meant.
+    /// The template.
+    pub path: String,
+    /// Its bytes that are meant.
     pub bytes: Range<usize>,
-    /// The fault and its remedy.
-    pub message: String,
+    /// The fault, as a clause that the path is the subject of.
+    pub fault: &'static str,
+    /// What to write instead.
+    pub remedy: &'static str,
 }
 
 /// A place where a template leads in one file.
@@ -140,12 +145,15 @@ impl Template {
                 matches!(p, Pattern::Key(Part::Agent { .. }) | Pattern::Select { value: Part::Agent { .. }, .. })
             })
             .count();
-        let whole = |message: String| Err(TemplateError { bytes: 0..text.len(), message });
-        match agents {
-            1 => Ok(Template(patterns)),
-            0 => whole(format!("the path `{text}` does not name {AGENT}, such as in `agents.{AGENT}.timeout`")),
-            _ => whole(format!("the path `{text}` names {AGENT} {agents} times; once is enough")),
-        }
+        let (fault, remedy) = match agents {
+            1 => return Ok(Template(patterns)),
+            0 => (
+                "has no `{agent}`, so every agent would write the same value",
+                "write `{agent}` where the agent's name stands",
+            ),
+            _ => ("has `{agent}` more than once", "write it where the agent's name stands first"),
+        };
+        Err(TemplateError { path: text.to_owned(), bytes: 0..text.len(), fault, remedy })
     }
 
     /// Every place in the tree that this template leads to, in the order of the file.
@@ -241,7 +249,7 @@ impl Parser<'_> {
                 return Ok(patterns);
             }
             if !self.take('.') {
-                return self.fault(self.at..self.text.len(), "expected `.` or `[` here");
+                return self.fault(self.at..self.text.len(), "goes on after a name ended", "put a `.` or a `[` there");
             }
         }
     }
@@ -251,18 +259,22 @@ impl Parser<'_> {
         let start = self.at;
         let first = self.name(&['=', ']'])?;
         let Part::Literal(first) = first else {
-            return self.fault(start..self.at, "`{agent}` stands on the right of `=`, as in `[name={agent}]`");
+            let fault = "has `{agent}` in brackets, but not behind `=`";
+            return self.fault(start..self.at, fault, "write `[name={agent}]`");
         };
         let pattern = if self.take('=') {
             Pattern::Select { member: first, value: self.name(&[']'])? }
         } else {
             match first.parse() {
                 Ok(index) => Pattern::Index(index),
-                Err(_) => return self.fault(start..self.at, "expected a number or `key=value` in brackets"),
+                Err(_) => {
+                    let fault = "has neither a number nor `key=value` in brackets";
+                    return self.fault(start..self.at, fault, "write `[0]` or `[name={agent}]`");
+                }
             }
         };
         if !self.take(']') {
-            return self.fault(self.at..self.text.len(), "the bracket is not closed with `]`");
+            return self.fault(self.at..self.text.len(), "has a bracket that is not closed", "write `[name={agent}]`");
         }
         Ok(pattern)
     }
@@ -274,12 +286,16 @@ impl Parser<'_> {
         if self.take('"') {
             loop {
                 match self.text[self.at..].chars().next() {
-                    None => return self.fault(start..self.at, "the quote is not closed"),
+                    None => {
+                        let fault = "has a quote that is not closed";
+                        return self.fault(start..self.at, fault, "write `agents.\"{agent}\".timeout`");
+                    }
                     Some('"') => break,
                     Some('\\') => {
                         self.at += 1;
                         let Some(c @ ('"' | '\\')) = self.text[self.at..].chars().next() else {
-                            return self.fault(self.at - 1..self.at, "only `\\\"` and `\\\\` are escapes here");
+                            let fault = "has a backslash that escapes nothing";
+                            return self.fault(self.at - 1..self.at, fault, "write `\\\\` for a backslash");
                         };
                         name.push(c);
                         self.at += 1;
@@ -298,12 +314,15 @@ impl Parser<'_> {
             self.at += length;
         }
         if name.is_empty() {
-            return self.fault(start..self.at, "a name is missing here");
+            let fault = "has an empty segment";
+            let remedy = "write names with single dots between them, such as `agents.{agent}.timeout`";
+            return self.fault(start..self.at, fault, remedy);
         }
         Ok(match name.split_once(AGENT) {
             None => Part::Literal(name),
             Some((_, suffix)) if suffix.contains(AGENT) => {
-                return self.fault(start..self.at, "`{agent}` stands twice in one name");
+                let fault = "has `{agent}` more than once";
+                return self.fault(start..self.at, fault, "write it where the agent's name stands first");
             }
             Some((prefix, suffix)) => Part::Agent { prefix: prefix.to_owned(), suffix: suffix.to_owned() },
         })
@@ -317,8 +336,8 @@ impl Parser<'_> {
         there
     }
 
-    fn fault<T>(&self, bytes: Range<usize>, message: &str) -> Result<T, TemplateError> {
-        Err(TemplateError { bytes, message: format!("in the path `{}`: {message}", self.text) })
+    fn fault<T>(&self, bytes: Range<usize>, fault: &'static str, remedy: &'static str) -> Result<T, TemplateError> {
+        Err(TemplateError { path: self.text.to_owned(), bytes, fault, remedy })
     }
 }
 
@@ -381,21 +400,21 @@ mod tests {
     #[test]
     fn faults_of_templates_name_their_place() {
         for (text, bytes, part) in [
-            ("", 0..0, "a name is missing"),
-            ("a..{agent}", 2..2, "a name is missing"),
-            ("agents.timeout", 0..14, "does not name {agent}"),
-            ("{agent}.{agent}", 0..15, "2 times"),
-            ("{agent}x{agent}", 0..15, "twice"),
-            ("a[x].{agent}", 2..3, "a number or `key=value`"),
-            ("a[{agent}]", 2..9, "on the right of `=`"),
-            ("a[k={agent}", 11..11, "not closed with `]`"),
-            ("\"a.{agent}", 0..10, "quote is not closed"),
-            ("\"a\\n{agent}\"", 2..3, "escapes"),
-            ("\"a\"b.{agent}", 3..12, "expected `.` or `[`"),
+            ("", 0..0, "an empty segment"),
+            ("a..{agent}", 2..2, "an empty segment"),
+            ("agents.timeout", 0..14, "has no `{agent}`"),
+            ("{agent}.{agent}", 0..15, "more than once"),
+            ("{agent}x{agent}", 0..15, "more than once"),
+            ("a[x].{agent}", 2..3, "neither a number nor `key=value`"),
+            ("a[{agent}]", 2..9, "not behind `=`"),
+            ("a[k={agent}", 11..11, "bracket that is not closed"),
+            ("\"a.{agent}", 0..10, "quote that is not closed"),
+            ("\"a\\n{agent}\"", 2..3, "escapes nothing"),
+            ("\"a\"b.{agent}", 3..12, "goes on after a name ended"),
         ] {
             let error = Template::parse(text).expect_err(text);
             assert_eq!(error.bytes, bytes, "{text}: {error}");
-            assert!(error.message.contains(part), "{text}: {error}");
+            assert!(error.fault.contains(part), "{text}: {error}");
         }
     }
 

@@ -120,10 +120,10 @@ fn tunable(node: &Node, parameter: &Parameter) -> Result<(Scalar, f64), String> 
         (Scalar::Null | Scalar::Bool(false), _) => return Err(format!("`{scalar}` switches the limit off")),
         (_, None) => return Err(format!("it is {}, not a number", node.kind())),
         (Scalar::Text(_), Some(_)) if !parameter.as_string => {
-            return Err("it is a number in quotes; say `as_string: true` if its reader wants text".into());
+            return Err("it is a number in quotes; say `type: string` if its reader wants text".into());
         }
         (Scalar::Integer(_) | Scalar::Float(_), _) if parameter.as_string => {
-            return Err("it is a number without quotes, but `as_string: true` says text".into());
+            return Err("it is a number without quotes, but `type: string` says text".into());
         }
         (_, Some(number)) => number,
     };
@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn what_is_no_limit_is_reported_and_left_alone() {
         check(
-            "a: {t: 0}\nb: {t: -1}\nc: {t: false}\nd: {t: }\ne: {t: off}\nf: {t: 10m}\ng: {t: '5'}\nh: {t: [1]}\ni: {t: 010}\n",
+            "a: {t: 0}\nb: {t: -1}\nc: {t: false}\nd: {t: }\ne: {t: off}\nf: {t: 10m}\ng: {t: '5'}\nh: {t: [1]}\n\
+             i: {t: 010}\n",
             &target("{agent}.t", 1_000.0, false),
             &[],
             &[
@@ -201,7 +202,7 @@ mod tests {
                 ("d", "switches the limit off"),
                 ("e", "switches the limit off"),
                 ("f", "text, not a number"),
-                ("g", "as_string: true"),
+                ("g", "type: string"),
                 ("h", "a list"),
                 ("i", "readers take differently"),
             ],
