@@ -52,9 +52,9 @@ pub struct Diagnostic {
     pub level: Level,
     /// The path of the text.
     pub file: String,
-    /// One-based line.
+    /// One-based line; 0 when the file as a whole is meant.
     pub line: usize,
-    /// One-based column in characters.
+    /// One-based column in characters; 0 when the file as a whole is meant.
     pub column: usize,
     /// The bytes that are meant; empty when the place is a point.
     pub bytes: Range<usize>,
@@ -89,6 +89,20 @@ impl Diagnostic {
         }
     }
 
+    /// A fault of a file as a whole: unreadable, empty, of an unknown kind.
+    pub fn of_file(level: Level, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Diagnostic {
+            level,
+            file: path.into(),
+            line: 0,
+            column: 0,
+            bytes: 0..0,
+            message: message.into(),
+            help: help.into(),
+            snippet: String::new(),
+        }
+    }
+
     /// An error at `bytes` of `file`.
     pub fn error(file: &SourceFile, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> Self {
         Diagnostic::at(Level::Error, file, bytes, message, help)
@@ -118,6 +132,10 @@ impl fmt::Display for Diagnostic {
             Level::Warning => "warning",
         };
         writeln!(f, "{level}: {}", self.message)?;
+        if self.line == 0 {
+            write!(f, " --> {}", self.file)?;
+            return if self.help.is_empty() { Ok(()) } else { write!(f, "\n  = help: {}", self.help) };
+        }
         let gutter = self.line.to_string();
         let pad = " ".repeat(gutter.len());
         writeln!(f, "{pad}--> {}:{}:{}", self.file, self.line, self.column)?;
@@ -184,6 +202,12 @@ mod tests {
             d.to_string(),
             "error: unknown metric `erorr_rate`\n --> rules/a.yaml:2:16\n2 |   - condition: erorr_rate > 10%\n  |                ^^^^^^^^^^\n  = help: did you mean `error_rate`?"
         );
+    }
+
+    #[test]
+    fn a_whole_file_has_no_line() {
+        let d = Diagnostic::of_file(Level::Warning, "rules", "there is no file in it", "add one");
+        assert_eq!(d.to_string(), "warning: there is no file in it\n --> rules\n  = help: add one");
     }
 
     #[test]

@@ -3,12 +3,17 @@
 //! [`PolicySource`] is the text of every file behind it. The journal keeps that text, so that a
 //! restart folds old events under the policy that was in force when they happened.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::profile::Profiles;
 use crate::profile::price::PriceTable;
-use crate::rule::Rule;
-use crate::settings::Settings;
+use crate::rule::{self, Rule};
+use crate::settings::{Settings, table};
+use crate::wire::yaml::{self, Value};
 
 /// Every text that makes a policy, read at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +43,100 @@ pub struct Policy {
     pub fingerprint: u64,
 }
 
+impl PolicySource {
+    /// The folder that relative paths of the configuration are relative to.
+    pub fn base_dir(&self) -> &Path {
+        self.config.as_ref().and_then(|(path, _)| Path::new(path).parent()).unwrap_or(Path::new(""))
+    }
+
+    /// The first eight bytes of SHA-256 over every path and text, each with its length before it.
+    fn fingerprint(&self) -> u64 {
+        let mut hash = Sha256::new();
+        for files in [self.config.as_slice(), &self.rules, &self.profiles, &self.prices] {
+            hash.update((files.len() as u64).to_le_bytes());
+            for text in files.iter().flat_map(|(path, text)| [path, text]) {
+                hash.update((text.len() as u64).to_le_bytes());
+                hash.update(text);
+            }
+        }
+        let bytes = hash.finalize();
+        u64::from_be_bytes(std::array::from_fn(|i| bytes[i]))
+    }
+}
+
+impl Policy {
+    /// Checks every text. `None` when anything is wrong, so that a reload takes all or nothing; the
+    /// diagnostics are all there are, file by file. `base_dir` is what paths of the configuration
+    /// are relative to, see [`PolicySource::base_dir`].
+    pub fn load(source: &PolicySource, base_dir: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
+        let file = |(path, text): &(String, String)| SourceFile::new(path, text.as_str());
+        let files = |files: &[(String, String)]| files.iter().map(file).collect::<Vec<_>>();
+        let (settings, mut diagnostics) = match &source.config {
+            Some(config) => Settings::salvage(&file(config), base_dir),
+            None => (Settings::default(), Vec::new()),
+        };
+        let (rules, of_rules) = rule::load::load(&files(&source.rules), settings.evaluation_interval);
+        let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
+        let (prices, of_prices) = PriceTable::load(&files(&source.prices));
+        diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));
+        let policy = Policy { settings, rules, profiles, prices, fingerprint: source.fingerprint() };
+        ((!has_errors(&diagnostics)).then_some(policy), diagnostics)
+    }
+}
+
+/// What a file of a policy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `evenkeel.yaml`.
+    Config,
+    /// Alert rules.
+    Rules,
+    /// A model document, or a table of scaling.
+    Profile,
+    /// A price table.
+    Prices,
+}
+
+impl Kind {
+    /// The kind whose keys stand at the top of the text; `None` when there are none of any kind.
+    ///
+    /// A configuration too has `rules` and `prices`: there they list paths, elsewhere mappings.
+    pub fn of(file: &SourceFile) -> Option<Kind> {
+        let root = match yaml::parse(file) {
+            Ok(root) => root,
+            Err(_) => return Kind::of_broken(&file.text),
+        };
+        let Value::Mapping(entries) = &root.value else { return None };
+        let mappings = |value: &Value| matches!(value, Value::Sequence(items) if items.iter().any(|item| matches!(item.value, Value::Mapping(_))));
+        let kinds = entries.iter().filter_map(|(key, node)| match (key.text.as_str(), mappings(&node.value)) {
+            ("rules", false) | ("prices", false) => Some(Kind::Config),
+            (word, _) => Kind::of_key(word),
+        });
+        Kind::most(kinds)
+    }
+
+    /// The kind of a text that is no YAML, by the words that begin its lines.
+    fn of_broken(text: &str) -> Option<Kind> {
+        Kind::most(text.lines().filter_map(|line| Kind::of_key(line.split_once(':')?.0)))
+    }
+
+    fn of_key(key: &str) -> Option<Kind> {
+        match key {
+            "alerts" | "rules" => Some(Kind::Rules),
+            "prices" => Some(Kind::Prices),
+            "model" | "scaling" | "scaling_factors" | "base_performance" => Some(Kind::Profile),
+            key => table::section("config").fields.iter().any(|field| field.name == key).then_some(Kind::Config),
+        }
+    }
+
+    /// The kind that most of the keys speak for.
+    fn most(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+        let mut votes = std::collections::BTreeMap::new();
+        kinds.for_each(|kind| *votes.entry(kind).or_insert(0) += 1);
+        votes.into_iter().max_by_key(|(_, n)| *n).map(|(kind, _)| kind)
+    }
+}
+
 impl Default for Policy {
     /// Default settings, the shipped profiles and prices, and no rules.
     fn default() -> Self {
@@ -47,6 +146,77 @@ impl Default for Policy {
             profiles: Profiles::shipped(),
             prices: PriceTable::shipped(),
             fingerprint: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(config: &str, rules: &str, profile: &str, prices: &str) -> PolicySource {
+        let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        PolicySource {
+            config: Some(file("etc/evenkeel.yaml", config)),
+            rules: vec![file("etc/rules.yaml", rules)],
+            profiles: vec![file("etc/mine.json", profile)],
+            prices: vec![file("etc/prices.yaml", prices)],
+        }
+    }
+
+    const RULES: &str = "alerts:\n- name: a\n  condition: error_rate > 10%\n";
+    const PROFILE: &str = r#"{"model": "mine", "quality": {"simple": 1, "complex": 2, "critical": 3}}"#;
+    const PRICES: &str = "prices:\n- models: [mine]\n  periods: [{input: 1, output: 2}]\n";
+
+    #[test]
+    fn every_part_is_loaded() {
+        let source = source("state_dir: s", RULES, PROFILE, PRICES);
+        let (policy, diagnostics) = Policy::load(&source, source.base_dir());
+        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
+        let policy = policy.expect("no errors");
+        assert_eq!(policy.settings.state_dir, Path::new("etc/s"));
+        assert_eq!(policy.rules.len(), 1);
+        assert_eq!(policy.profiles.resolve("mine").0.quality.critical, 3.0);
+        assert!(policy.prices.resolve("mine").is_some());
+    }
+
+    #[test]
+    fn every_part_says_its_faults_and_nothing_is_taken() {
+        let source = source("state_dirr: s", "alerts:\n- nam: a\n", r#"{"modell": "mine"}"#, "prices:\n- x: 1\n");
+        let (policy, diagnostics) = Policy::load(&source, source.base_dir());
+        assert_eq!(policy, None);
+        for path in ["etc/evenkeel.yaml", "etc/rules.yaml", "etc/mine.json", "etc/prices.yaml"] {
+            assert!(diagnostics.iter().any(|d| d.file == path && d.line > 0), "{path}: {diagnostics:?}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_texts() {
+        let print = |source: &PolicySource| Policy::load(source, Path::new("")).0.expect("no errors").fingerprint;
+        let one = source("state_dir: s", RULES, PROFILE, PRICES);
+        assert_eq!(print(&one), print(&one.clone()));
+        assert_ne!(print(&one), print(&source("state_dir: t", RULES, PROFILE, PRICES)));
+        let mut moved = one.clone();
+        moved.prices.append(&mut moved.rules.clone());
+        assert_ne!(one.fingerprint(), moved.fingerprint());
+    }
+
+    #[test]
+    fn kinds_are_told_by_their_keys() {
+        for (text, kind) in [
+            ("sources: []\nrules: [rules]\nprices: [p.yaml]\n", Some(Kind::Config)),
+            ("rules: [rules]\n", Some(Kind::Config)),
+            (RULES, Some(Kind::Rules)),
+            ("rules:\n- {alert: a, expr: b}\n", Some(Kind::Rules)),
+            (PROFILE, Some(Kind::Profile)),
+            ("scaling: []\n", Some(Kind::Profile)),
+            (PRICES, Some(Kind::Prices)),
+            ("alerts: [\n", Some(Kind::Rules)),
+            ("{\"name\": \"package\"}", None),
+            ("", None),
+            ("- 1\n", None),
+        ] {
+            assert_eq!(Kind::of(&SourceFile::new("f", text)), kind, "{text}");
         }
     }
 }

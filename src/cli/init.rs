@@ -11,7 +11,7 @@ use super::{Exit, Failure, Output};
 /// The file that is written.
 const NAME: &str = "evenkeel.yaml";
 
-/// The text of the file; `@PATH@` stands for the path of the executions.
+/// The text of the file; it reads the first of [`KNOWN`].
 const STARTER: &str = include_str!("starter.yaml");
 
 /// Where agents are known to log their executions, relative to their working folder.
@@ -61,7 +61,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         }
         Err(error) => return Err(Failure::Machine(format!("cannot write {shown}: {error}"))),
     };
-    file.write_all(STARTER.replace("@PATH@", executions).as_bytes())
+    file.write_all(STARTER.replace(KNOWN[0], executions).as_bytes())
         .map_err(|error| Failure::Machine(format!("cannot write {shown}: {error}")))?;
     if out.json {
         out.json(&Written { config: &config, executions, found: found.is_some() })?;
@@ -74,4 +74,32 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     }
     writeln!(out, "next: evenkeel check {shown} && evenkeel run --config {shown}")?;
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::settings::Settings;
+
+    #[test]
+    fn the_starter_loads_as_it_is_and_with_its_examples() {
+        let load = |text: &str| Settings::load(&SourceFile::new(NAME, text), Path::new(""));
+        let (settings, diagnostics) = load(STARTER);
+        assert_eq!(diagnostics, []);
+        assert_eq!(settings.map(|s| s.sources[0].path.clone()), Some(PathBuf::from(KNOWN[0])));
+        // What is code behind a `#` begins without a blank or with an indent.
+        let uncommented = STARTER.lines().map(|line| match line.split_once('#') {
+            Some((indent, code)) if indent.trim().is_empty() && (!code.starts_with(' ') || code.starts_with("  ")) => {
+                format!("{indent}{code}\n")
+            }
+            _ => format!("{line}\n"),
+        });
+        let (settings, diagnostics) = load(&uncommented.collect::<String>());
+        assert_eq!(diagnostics, []);
+        let settings = settings.expect("no faults");
+        assert_eq!((settings.receivers.len(), settings.tune.targets.len(), settings.rules.len()), (2, 1, 1));
+        assert!(settings.api_token.is_some());
+        assert_eq!(settings.sources[0].mapping.agent.as_deref(), Some("worker"));
+    }
 }

@@ -4,6 +4,7 @@
 //! `mod` line and a line of [`Verb`]. What a verb finds goes to standard output, as text or (`--json`) as
 //! JSON; what keeps it from looking goes to standard error and becomes an exit code here, in one place.
 
+pub mod check;
 pub mod init;
 pub mod output;
 pub mod profiles;
@@ -26,7 +27,7 @@ pub enum Exit {
     Finding = 1,
     /// The command worked and there is too little data for an answer.
     NotEnoughData = 2,
-    /// The command line is wrong, or names a file that cannot be read.
+    /// The command line is wrong, or names an input that cannot be read.
     Usage = 64,
     /// The machine failed: a disk is full, an address is taken.
     Failure = 74,
@@ -110,6 +111,7 @@ impl Color {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Check(check::Args),
     Profiles(profiles::Args),
 }
 
@@ -117,6 +119,7 @@ impl Verb {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         match self {
             Verb::Init(args) => init::run(args, out),
+            Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),
         }
     }

@@ -1,6 +1,7 @@
 //! `evenkeel profiles`: what the formulas give for a model before its own executions speak.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -8,11 +9,15 @@ use serde::Serialize;
 use super::{Exit, Failure, Output};
 use crate::model::{Span, Unit};
 use crate::profile::{Profile, Profiles, QualityTargets, Resolution};
+use crate::shell::policy_files;
 
 /// Shows what is assumed of a model before its own executions speak: time, timeout, quality
 /// target and concurrency.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The configuration whose `profiles:` are added to the shipped ones.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -82,9 +87,12 @@ struct Range {
     max: u32,
 }
 
-/// Answers from the shipped profiles.
+/// Answers from the shipped profiles and the user's.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let profiles = Profiles::shipped();
+    let profiles = match &args.config {
+        Some(config) => policy_files::load(Some(config), &[]).map_err(Failure::Configuration)?.policy.profiles,
+        None => Profiles::shipped(),
+    };
     match args.verb {
         Verb::Show(show) => {
             let (profile, resolution) = profiles.resolve(&show.model);

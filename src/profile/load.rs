@@ -1,9 +1,10 @@
 //! Model documents and the scaling table become profiles.
 //!
 //! A document says what a model is like (`scaling_factors`), a row of the table what the formulas
-//! need beside it. A user's document stands for itself: shipped rows no longer apply to a model that
-//! the user describes anew, or half of the old figures would outlive the new ones unseen. What nobody
-//! gives is derived from the model's own factors along the figures of the shipped rows, and said.
+//! need beside it. Later files override earlier ones figure by figure; but a figure that changes
+//! takes with it what rests on it, or a model declared half as fast would keep the tight buffer of
+//! the old one unseen. What nobody gives is derived from the model's own factors along the figures of
+//! the shipped rows, and said.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ const SHIPPED: [(&str, &str); 5] = [
 ];
 
 /// Figures that a document or a row may give.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Figures {
     time_multiplier: Option<f64>,
     complexity_factor: Option<f64>,
@@ -36,16 +37,27 @@ struct Figures {
 }
 
 impl Figures {
-    /// These figures, and `other` where these are silent.
-    fn or(self, other: Figures) -> Figures {
+    /// These figures over `earlier` ones: what they do not say stays, unless it rests on a figure
+    /// that they change.
+    fn over(self, mut earlier: Figures) -> Figures {
+        let changes = |mine: Option<f64>, earlier: Option<f64>| mine.is_some() && mine != earlier;
+        if changes(self.time_multiplier, earlier.time_multiplier) {
+            earlier.timeout_buffer = None;
+        }
+        if changes(self.quality_target, earlier.quality_target) && earlier.quality_target.is_some() {
+            earlier.quality = None;
+        }
+        if changes(self.parallel_processing, earlier.parallel_processing) {
+            earlier.concurrency = None;
+        }
         Figures {
-            time_multiplier: self.time_multiplier.or(other.time_multiplier),
-            complexity_factor: self.complexity_factor.or(other.complexity_factor),
-            parallel_processing: self.parallel_processing.or(other.parallel_processing),
-            quality_target: self.quality_target.or(other.quality_target),
-            timeout_buffer: self.timeout_buffer.or(other.timeout_buffer),
-            quality: self.quality.or(other.quality),
-            concurrency: self.concurrency.or(other.concurrency),
+            time_multiplier: self.time_multiplier.or(earlier.time_multiplier),
+            complexity_factor: self.complexity_factor.or(earlier.complexity_factor),
+            parallel_processing: self.parallel_processing.or(earlier.parallel_processing),
+            quality_target: self.quality_target.or(earlier.quality_target),
+            timeout_buffer: self.timeout_buffer.or(earlier.timeout_buffer),
+            quality: self.quality.or(earlier.quality),
+            concurrency: self.concurrency.or(earlier.concurrency),
         }
     }
 }
@@ -54,7 +66,9 @@ impl Figures {
 #[derive(Debug)]
 struct Entry {
     name: Spanned<String>,
-    /// The documents that a row is for; a document is for itself.
+    /// Whether it is a row.
+    row: bool,
+    /// The models that a row is for; a document is for its own.
     models: Vec<String>,
     aliases: Vec<String>,
     figures: Figures,
@@ -62,50 +76,43 @@ struct Entry {
     file: usize,
 }
 
-#[derive(Default)]
-struct Read {
-    documents: Vec<Entry>,
-    rows: Vec<Entry>,
-}
-
 /// See [`Profiles::load`].
 pub(super) fn load(files: &[SourceFile]) -> (Profiles, Vec<Diagnostic>) {
     let shipped = SHIPPED.map(|(path, text)| SourceFile::new(path, text));
     let files: Vec<&SourceFile> = shipped.iter().chain(files).collect();
-    let mut read = Read::default();
+    let mut entries = Vec::new();
     let mut diagnostics = Vec::new();
     for (i, file) in files.iter().enumerate() {
-        diagnostics.extend(read_file(file, i, &mut read));
+        diagnostics.extend(read_file(file, i, &mut entries));
     }
-    let profiles = assemble(read, &files, shipped.len(), &mut diagnostics);
+    let profiles = assemble(&entries, &files, shipped.len(), &mut diagnostics);
     diagnostics.sort_by_key(|d| (files.iter().position(|file| file.path == d.file), d.bytes.start));
     (profiles, diagnostics)
 }
 
 /// Reads one file; of a file with errors nothing is taken.
-fn read_file(file: &SourceFile, number: usize, read: &mut Read) -> Vec<Diagnostic> {
+fn read_file(file: &SourceFile, number: usize, entries: &mut Vec<Entry>) -> Vec<Diagnostic> {
     let root = match yaml::parse(file) {
         Ok(root) => root,
         Err(fault) => return vec![*fault],
     };
     let faults = Faults::new(file);
     let fields = Fields::open(&root, "a profile", &faults);
-    let mut found = Read::default();
+    let mut found = Vec::new();
     let rows = fields.list("scaling");
     if fields.node("scaling").is_some() {
         for node in rows {
             let row = Fields::open(node, "a row", &faults);
-            found.rows.extend(entry(&row, "row", &faults, number));
+            found.extend(entry(&row, "row", &faults, number));
             row.finish();
         }
     } else {
-        found.documents.extend(entry(&fields, "model", &faults, number));
+        found.extend(entry(&fields, "model", &faults, number));
     }
     fields.finish();
     let diagnostics = faults.into_diagnostics();
     if !has_errors(&diagnostics) {
-        read.documents.append(&mut found.documents);
-        read.rows.append(&mut found.rows);
+        entries.append(&mut found);
     }
     diagnostics
 }
@@ -123,7 +130,7 @@ fn entry(fields: &Fields<'_>, name_key: &'static str, faults: &Faults<'_>, file:
     let name = fields.require(name_key, "claude-sonnet-4.5", fields.text(name_key));
     let models;
     if name_key == "model" {
-        models = name.iter().map(|name| normal(&name.value)).collect();
+        models = name.iter().map(|name| name.value.clone()).collect();
         // For people; no formula reads them.
         let _ = (fields.table("base_performance"), fields.texts("optimization_strategies"));
         if let Some(node) = fields.node("scaling_factors") {
@@ -135,12 +142,13 @@ fn entry(fields: &Fields<'_>, name_key: &'static str, faults: &Faults<'_>, file:
             factors.finish();
         }
     } else {
-        models = texts("models").iter().map(|model| normal(model)).collect();
+        let fallback = name.iter().filter(|name| name.value == FALLBACK).map(|name| name.value.clone());
+        models = texts("models").into_iter().chain(fallback).collect();
         figures.time_multiplier = number(fields, "time_multiplier", 0.01, 100.0);
         figures.complexity_factor = number(fields, "complexity_factor", 0.0, 100.0);
         figures.parallel_processing = number(fields, "parallel_processing", 0.01, 100.0);
     }
-    Some(Entry { models, aliases: texts("aliases"), figures, file, name: name? })
+    Some(Entry { row: name_key == "row", models, aliases: texts("aliases"), figures, file, name: name? })
 }
 
 fn quality(fields: &Fields<'_>, faults: &Faults<'_>) -> Option<[f64; 3]> {
@@ -165,33 +173,41 @@ fn concurrency(fields: &Fields<'_>, faults: &Faults<'_>) -> Option<(u32, u32)> {
     Some((min.value as u32, max.value as u32))
 }
 
+/// What is known of one model while the files are put together.
+struct Known<'a> {
+    id: &'a str,
+    figures: Figures,
+    /// The newest document of a user, and whether it says anything new.
+    users: Option<(&'a Entry, bool)>,
+}
+
 /// Puts documents and rows together. `shipped` is the number of files that ship.
-fn assemble(read: Read, files: &[&SourceFile], shipped: usize, diagnostics: &mut Vec<Diagnostic>) -> Profiles {
-    let users = |entry: &Entry| entry.file >= shipped;
-    // Later documents replace earlier ones of the same model.
-    let mut entries: BTreeMap<String, &Entry> = BTreeMap::new();
-    for document in &read.documents {
-        if let Some(earlier) = entries.insert(normal(&document.name.value), document).filter(|e| users(e)) {
-            let message = format!("`{}` is described again; this one wins over the earlier", document.name.value);
-            let help = format!("delete one of them; the other is in {}", files[earlier.file].path);
-            diagnostics.push(Diagnostic::warning(files[document.file], document.name.bytes.clone(), message, help));
+fn assemble(entries: &[Entry], files: &[&SourceFile], shipped: usize, diagnostics: &mut Vec<Diagnostic>) -> Profiles {
+    let mut models: BTreeMap<String, Known<'_>> = BTreeMap::new();
+    for entry in entries {
+        for id in &entry.models {
+            let first = !models.contains_key(&normal(id));
+            let known = models.entry(normal(id)).or_insert(Known { id, figures: Figures::default(), users: None });
+            let figures = entry.figures.over(known.figures);
+            let new = first || figures != known.figures;
+            known.figures = figures;
+            if entry.row || entry.file < shipped {
+                continue;
+            }
+            if let Some((earlier, _)) = known.users.replace((entry, new)) {
+                let message = format!("`{id}` is described again; where both speak this one wins");
+                let help = format!("keep one of them; the other is in {}", files[earlier.file].path);
+                diagnostics.push(Diagnostic::warning(files[entry.file], entry.name.bytes.clone(), message, help));
+            }
         }
     }
-    let own = |entry: &Entry, model: &str| {
-        let rows = read.rows.iter().filter(|row| users(row) || !users(entry));
-        let mine = rows.filter(|row| row.models.iter().any(|m| m == model));
-        mine.rev().fold(entry.figures, |figures, row| figures.or(row.figures))
-    };
-    // The row of the fallback is its document too.
-    let fallback_rows = read.rows.iter().filter(|row| row.name.value == FALLBACK);
-    let base = fallback_rows.rev().fold(Figures::default(), |figures, row| figures.or(row.figures));
-    let base = entries.get(FALLBACK).map_or(base, |document| document.figures.or(base));
-    let fallback = derive(FALLBACK, base, base);
-
-    let mut all = vec![Profile { derived: Vec::new(), ..fallback }];
-    for (model, entry) in entries.iter().filter(|(model, _)| *model != FALLBACK) {
-        let profile = derive(&entry.name.value, own(entry, model), base);
-        if users(entry) && !profile.derived.is_empty() {
+    let fallback = models.get(FALLBACK).expect("the shipped table has the fallback").figures;
+    let mut all = Vec::new();
+    for known in models.values() {
+        let profile = derive(known.id, known.figures, fallback);
+        if let Some((entry, true)) = known.users
+            && !profile.derived.is_empty()
+        {
             let message = format!("`{}` leaves {} to be derived", profile.model, profile.derived.join(", "));
             let help =
                 format!("`evenkeel profiles show {}` shows the values; give your own to settle them", profile.model);
@@ -199,21 +215,17 @@ fn assemble(read: Read, files: &[&SourceFile], shipped: usize, diagnostics: &mut
         }
         all.push(profile);
     }
-    all.sort_by(|a, b| a.model.cmp(&b.model));
-    let place = |model: &str| all.iter().position(|profile| normal(&profile.model) == model);
-
     let mut index = Index::default();
-    for entry in read.rows.iter().chain(&read.documents) {
-        let fallback = (entry.name.value == FALLBACK).then(|| FALLBACK.to_owned());
-        let target = entry.models.iter().chain(&fallback).find_map(|model| place(model));
-        for alias in entry.aliases.iter().filter(|_| target.is_some()) {
-            index.add(alias, target.unwrap_or_default());
+    let place = |model: &str| models.keys().position(|known| *known == normal(model));
+    for entry in entries {
+        if let Some(target) = entry.models.first().and_then(|model| place(model)) {
+            entry.aliases.iter().for_each(|alias| index.add(alias, target));
         }
     }
     for (i, profile) in all.iter().enumerate() {
         index.add(&profile.model, i);
     }
-    let fallback = place(FALLBACK).expect("the fallback is always among the profiles");
+    let fallback = place(FALLBACK).expect("the shipped table has the fallback");
     Profiles { all, index, fallback }
 }
 
@@ -312,16 +324,22 @@ mod tests {
 
     #[test]
     fn documents_and_rows_agree_where_both_speak() {
-        let mut read = Read::default();
+        let mut entries = Vec::new();
         for (i, (path, text)) in SHIPPED.iter().enumerate() {
-            assert_eq!(read_file(&SourceFile::new(*path, *text), i, &mut read), []);
+            assert_eq!(read_file(&SourceFile::new(*path, *text), i, &mut entries), []);
         }
-        for row in read.rows.iter().filter(|row| row.figures.time_multiplier.is_some() && row.name.value != FALLBACK) {
-            let of_row = |d: &&Entry| row.models.contains(&normal(&d.name.value));
-            let document = read.documents.iter().find(of_row).expect("a row names a document");
+        let (rows, documents): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.row);
+        for row in rows.iter().filter(|row| row.figures.time_multiplier.is_some() && row.name.value != FALLBACK) {
+            let document =
+                documents.iter().find(|d| row.models.contains(&d.name.value)).expect("a row names a document");
             assert_eq!(document.figures.time_multiplier, row.figures.time_multiplier);
             assert_eq!(document.figures.complexity_factor, row.figures.complexity_factor);
         }
+    }
+
+    #[test]
+    fn shipped_files_loaded_again_change_nothing() {
+        assert_eq!(loaded(&SHIPPED), (Profiles::shipped(), vec![]));
     }
 
     #[test]
@@ -333,15 +351,15 @@ mod tests {
             diagnostics,
             [
                 "mine.yaml:1:8 `my-model` leaves quality, concurrency to be derived",
-                "sonnet.json:1:11 `claude-sonnet-4-5` leaves complexity_factor, parallel_processing, timeout_buffer, quality, concurrency to be derived",
+                "sonnet.json:1:11 `claude-sonnet-4.5` leaves timeout_buffer to be derived",
             ]
         );
         let (profile, found) = profiles.resolve("my-latest-thing");
         assert_eq!((profile.model.as_str(), found), ("my-model", Resolution::Alias("my-*".to_owned())));
         assert_eq!((profile.timeout_buffer, profile.quality.critical, profile.concurrency), (0.12, 100.0, (3, 4)));
         let (profile, _) = profiles.resolve("claude-sonnet");
-        assert_eq!((profile.time_multiplier, profile.timeout_buffer, profile.concurrency), (2.0, 0.5, (1, 2)));
-        assert_eq!(profile.quality.complex, 85.0);
+        assert_eq!((profile.time_multiplier, profile.timeout_buffer, profile.concurrency), (2.0, 0.5, (3, 4)));
+        assert_eq!((profile.complexity_factor, profile.quality.complex), (0.9, 90.0));
     }
 
     #[test]

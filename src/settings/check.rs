@@ -16,14 +16,20 @@ impl Settings {
     /// Reads a configuration whose relative paths are relative to `base`. `None` when anything in
     /// it is wrong; the diagnostics are all there are.
     pub fn load(file: &SourceFile, base: &Path) -> (Option<Settings>, Vec<Diagnostic>) {
+        let (settings, diagnostics) = Settings::salvage(file, base);
+        ((!has_errors(&diagnostics)).then_some(settings), diagnostics)
+    }
+
+    /// What can be read of a configuration, defaults standing in for what is wrong: enough to find
+    /// the files it names, so that their faults are said in the same run.
+    pub fn salvage(file: &SourceFile, base: &Path) -> (Settings, Vec<Diagnostic>) {
         let root = match yaml::parse(file) {
             Ok(root) => root,
-            Err(fault) => return (None, vec![*fault]),
+            Err(fault) => return (Settings::default(), vec![*fault]),
         };
         let reader = Reader::new(file, base);
         let settings = check(reader.section("config", &root));
-        let diagnostics = reader.into_diagnostics();
-        ((!has_errors(&diagnostics)).then_some(settings), diagnostics)
+        (settings, reader.into_diagnostics())
     }
 }
 

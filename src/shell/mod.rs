@@ -8,6 +8,7 @@ pub mod journal;
 pub mod ledger;
 pub mod lock;
 pub mod patch;
+pub mod policy_files;
 pub mod quarantine;
 pub mod sink;
 pub mod snapshot;

@@ -1,0 +1,158 @@
+//! `evenkeel check`: every fault of configuration, rules, profiles and prices in one run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::output::plural;
+use super::{Exit, Failure, Output};
+use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
+use crate::policy::{Kind, Policy, PolicySource};
+use crate::shell::policy_files;
+
+/// Checks configuration, rules, profiles and prices: every fault in one run, with its place and
+/// remedy.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel check .                 everything below this folder
+  evenkeel check evenkeel.yaml     a configuration and all files that it names
+  evenkeel check rules/mine.yaml   one file of rules
+  evenkeel check . --json          an array of faults with byte ranges
+
+What a file is, its keys tell. Files of a folder that are none of evenkeel's are passed over.
+Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
+pub struct Args {
+    /// Files and folders.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// What was looked at.
+#[derive(Default)]
+struct Findings {
+    diagnostics: Vec<Diagnostic>,
+    /// Files by their real path, so that none is looked at twice.
+    seen: BTreeSet<PathBuf>,
+    kinds: BTreeMap<Kind, usize>,
+}
+
+/// Checks and reports.
+pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
+    let findings = examine(&args.paths);
+    let exit = if has_errors(&findings.diagnostics) { Exit::Configuration } else { Exit::Ok };
+    if out.json {
+        out.json(&findings.diagnostics)?;
+        return Ok(exit);
+    }
+    out.diagnostics(&findings.diagnostics)?;
+    let looked_at = findings.kinds.iter().map(|(kind, n)| {
+        plural(
+            *n,
+            match kind {
+                Kind::Config => "configuration",
+                Kind::Rules => "rule file",
+                Kind::Profile => "profile file",
+                Kind::Prices => "price table",
+            },
+        )
+    });
+    let looked_at: Vec<String> = looked_at.collect();
+    if looked_at.is_empty() {
+        if findings.diagnostics.is_empty() {
+            writeln!(out, "nothing to check: none of the files is evenkeel's")?;
+        }
+    } else if exit == Exit::Ok {
+        writeln!(out, "{} {}", out.green("ok:"), looked_at.join(", "))?;
+    } else {
+        writeln!(out, "checked {}", looked_at.join(", "))?;
+    }
+    Ok(exit)
+}
+
+fn examine(paths: &[PathBuf]) -> Findings {
+    let mut findings = Findings::default();
+    let mut files: Vec<(SourceFile, Kind)> = Vec::new();
+    for path in paths {
+        let folder = path.is_dir();
+        let (found, faults) = policy_files::files_of(path);
+        findings.diagnostics.extend(faults);
+        for path in found {
+            match policy_files::read_file(&path) {
+                Ok(file) => match Kind::of(&file) {
+                    Some(kind) => files.push((file, kind)),
+                    None if folder => {}
+                    None => findings.diagnostics.push(unknown(&file)),
+                },
+                Err(fault) => findings.diagnostics.push(*fault),
+            }
+        }
+    }
+    // Configurations first: they know which of the other files belong together.
+    files.sort_by_key(|(_, kind)| *kind != Kind::Config);
+    for (file, kind) in files {
+        if kind == Kind::Config {
+            let path = PathBuf::from(&file.path);
+            if findings.first_look(&path, kind) {
+                findings.policy(&path);
+            }
+        } else if findings.first_look(Path::new(&file.path), kind) {
+            findings.alone(file, kind);
+        }
+    }
+    findings
+}
+
+fn unknown(file: &SourceFile) -> Diagnostic {
+    Diagnostic::of_file(
+        Level::Error,
+        &file.path,
+        "the keys of this file are none of evenkeel's",
+        "rules have `alerts:`, profiles `model:`, price tables `prices:`, a configuration `sources:` and others",
+    )
+}
+
+impl Findings {
+    /// Whether the file was not looked at before; from now on it was.
+    fn first_look(&mut self, path: &Path, kind: Kind) -> bool {
+        let first = self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        *self.kinds.entry(kind).or_default() += usize::from(first);
+        first
+    }
+
+    /// Checks a configuration with all the files that it names.
+    fn policy(&mut self, config: &Path) {
+        let (source, unreadable) = policy_files::read(Some(config), &[]);
+        for (files, kind) in
+            [(&source.rules, Kind::Rules), (&source.profiles, Kind::Profile), (&source.prices, Kind::Prices)]
+        {
+            for (path, _) in files.iter().filter(|(path, _)| Path::new(path).exists()) {
+                self.first_look(Path::new(path), kind);
+            }
+        }
+        let (_, faults) = Policy::load(&source, source.base_dir());
+        self.add(unreadable.into_iter().chain(faults));
+    }
+
+    /// Checks a file on its own.
+    fn alone(&mut self, file: SourceFile, kind: Kind) {
+        let text = vec![(file.path, file.text.to_string())];
+        let mut source = PolicySource::default();
+        match kind {
+            Kind::Config => source.config = text.into_iter().next(),
+            Kind::Rules => source.rules = text,
+            Kind::Profile => source.profiles = text,
+            Kind::Prices => source.prices = text,
+        }
+        self.add(Policy::load(&source, Path::new("")).1);
+    }
+
+    /// Two configurations may name one file with faults.
+    fn add(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        for diagnostic in diagnostics {
+            if !self.diagnostics.contains(&diagnostic) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Reads the files of a policy: configuration, rules, profiles, prices.
+//!
+//! Only texts are read here, meaning is for [`Policy::load`]; but the configuration must be understood
+//! far enough to know which files it names. A file that cannot be read is a diagnostic like a fault
+//! in it, so that one run tells everything.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
+use crate::policy::{Kind, Policy, PolicySource};
+use crate::rule;
+use crate::settings::Settings;
+use crate::wire::yaml::BYTES_LIMIT;
+
+/// How deep folders may nest; symbolic links are followed, and a loop must end.
+const DEPTH_LIMIT: usize = 8;
+/// The most files of one folder.
+const FILES_LIMIT: usize = 1_000;
+
+/// A policy that can be obeyed, and what it was made of.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the engine obeys.
+    pub policy: Policy,
+    /// Every text behind it, for the journal.
+    pub source: PolicySource,
+    /// What is probably not meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads and checks a policy. Without a configuration the defaults hold; `rules` replace the ones
+/// that the configuration names, without either the shipped ones are used.
+///
+/// # Errors
+/// Every fault of every file, unreadable ones included.
+pub fn load(config: Option<&Path>, rules: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
+    let (source, mut diagnostics) = read(config, rules);
+    let (policy, faults) = Policy::load(&source, source.base_dir());
+    diagnostics.extend(faults);
+    match policy {
+        Some(policy) if !has_errors(&diagnostics) => Ok(Loaded { policy, source, warnings: diagnostics }),
+        _ => Err(diagnostics),
+    }
+}
+
+/// Reads every file of a policy, see [`load`]; what cannot be read is left out and said.
+pub fn read(config: Option<&Path>, rules: &[PathBuf]) -> (PolicySource, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let mut source = PolicySource::default();
+    let mut settings = Settings::default();
+    if let Some(path) = config {
+        match read_file(path) {
+            Ok(file) => {
+                source.config = Some((file.path.clone(), file.text.to_string()));
+                // Its faults are said when the whole is checked.
+                settings = Settings::salvage(&file, source.base_dir()).0;
+            }
+            Err(fault) => diagnostics.push(*fault),
+        }
+    }
+    let named = if rules.is_empty() { &settings.rules } else { rules };
+    if named.is_empty() {
+        let shipped = rule::shipped::default_pack();
+        source.rules.push((shipped.path, shipped.text.to_string()));
+    }
+    for file in texts(named, &mut diagnostics) {
+        source.rules.push((file.path, file.text.to_string()));
+    }
+    // A folder of profiles may hold price tables, as the shipped one does.
+    for file in texts(&settings.profiles, &mut diagnostics) {
+        let prices = Kind::of(&file) == Some(Kind::Prices);
+        let place = if prices { &mut source.prices } else { &mut source.profiles };
+        place.push((file.path, file.text.to_string()));
+    }
+    for file in texts(&settings.prices, &mut diagnostics) {
+        source.prices.push((file.path, file.text.to_string()));
+    }
+    (source, diagnostics)
+}
+
+/// The texts of files and of the YAML and JSON files in folders, each once.
+fn texts(paths: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<SourceFile> {
+    let mut seen = BTreeSet::new();
+    let mut files = Vec::new();
+    for path in paths {
+        let (found, faults) = files_of(path);
+        diagnostics.extend(faults);
+        for path in found.into_iter().filter(|path| seen.insert(path.clone())) {
+            match read_file(&path) {
+                Ok(file) => files.push(file),
+                Err(fault) => diagnostics.push(*fault),
+            }
+        }
+    }
+    files
+}
+
+/// The file itself, or the YAML and JSON files of a folder and its sub-folders in the order of
+/// their paths; hidden ones and rule tests (`*.test.yaml`) are left out.
+pub fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<Diagnostic>) {
+    let (mut files, mut faults) = (Vec::new(), Vec::new());
+    if path.is_dir() {
+        collect(path, DEPTH_LIMIT, &mut files, &mut faults);
+        files.sort();
+        if files.is_empty() && faults.is_empty() {
+            let message = "the folder holds no YAML or JSON file";
+            faults.push(Diagnostic::of_file(Level::Warning, shown(path), message, "add one, or name another folder"));
+        }
+    } else {
+        files.push(path.to_owned());
+    }
+    (files, faults)
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) {
+    let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        Err(error) => return faults.push(unreadable(folder, &error)),
+    };
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') || files.len() >= FILES_LIMIT {
+            continue;
+        }
+        if path.is_dir() {
+            if depth > 0 {
+                collect(&path, depth - 1, files, faults);
+            }
+            continue;
+        }
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if matches!(extension.as_str(), "yaml" | "yml" | "json") && !name.contains(".test.") {
+            files.push(path);
+            if files.len() == FILES_LIMIT {
+                let message = format!("the folder holds {FILES_LIMIT} files or more; the others are not read");
+                faults.push(Diagnostic::of_file(Level::Error, shown(folder), message, "name the files that are meant"));
+            }
+        }
+    }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// A file that is missing, unreadable, too large, not UTF-8, or holds a NUL byte.
+pub fn read_file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
+    let fault = |message: String, help: &str| Box::new(Diagnostic::of_file(Level::Error, shown(path), message, help));
+    let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(path, &error)))?.len();
+    if size > BYTES_LIMIT as u64 {
+        return Err(fault(
+            format!("the file has {size} bytes, the limit is {BYTES_LIMIT}"),
+            "split it into several files",
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|error| Box::new(unreadable(path, &error)))?;
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        return Err(fault(format!("byte {at} is NUL: this is no text"), "write the file anew as UTF-8 text"));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(SourceFile::new(shown(path), text)),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            Err(fault(format!("byte {at} is not UTF-8"), "write the file anew as UTF-8 text"))
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => "check the path; in a configuration it is relative to the folder of that file",
+        io::ErrorKind::PermissionDenied => "let the user that evenkeel runs as read it",
+        _ => "check the path",
+    };
+    Diagnostic::of_file(Level::Error, shown(path), format!("cannot read {}: {error}", shown(path)), help)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read_from_all_its_files() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("written");
+        fs::create_dir(dir.path().join("profiles")).expect("a folder");
+        write("evenkeel.yaml", b"rules: [r.yaml]\nprofiles: [profiles]\n");
+        write("r.yaml", b"alerts:\n- name: a\n  condition: error_rate > 10%\n");
+        write("profiles/.hidden.yaml", b"model: [");
+        write("profiles/p.yaml", b"prices:\n- models: [mine]\n  periods: [{input: 1, output: 2}]\n");
+        write("profiles/m.json", b"{\"model\": \"mine\"}");
+        let loaded = load(Some(&dir.path().join("evenkeel.yaml")), &[]).expect("no errors");
+        assert_eq!(loaded.policy.rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(loaded.policy.profiles.resolve("mine").0.model, "mine");
+        assert!(loaded.policy.prices.resolve("mine").is_some());
+        assert_eq!((loaded.source.profiles.len(), loaded.source.prices.len(), loaded.warnings.len()), (1, 1, 1));
+        let shipped = load(None, &[]).expect("no errors");
+        assert!(shipped.policy.rules.len() > 1);
+        let replaced = load(None, &[dir.path().join("r.yaml")]).expect("no errors");
+        assert_eq!(replaced.policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn every_unreadable_file_is_said_beside_the_faults() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("written");
+        write("evenkeel.yaml", b"rules: [none.yaml, nul.yaml, latin.yaml, large.yaml, empty]\nclok: wall\n");
+        write("nul.yaml", b"a: \0\n");
+        write("latin.yaml", b"a: \xe4\n");
+        write("large.yaml", &vec![b'#'; BYTES_LIMIT + 1]);
+        fs::create_dir(dir.path().join("empty")).expect("a folder");
+        let faults = load(Some(&dir.path().join("evenkeel.yaml")), &[]).expect_err("faults");
+        let said = |text: &str| faults.iter().any(|fault| fault.message.contains(text));
+        for text in [
+            "none.yaml: No such file",
+            "byte 3 is NUL",
+            "byte 3 is not UTF-8",
+            "1048577 bytes",
+            "holds no YAML",
+            "no field `clok`",
+        ] {
+            assert!(said(text), "{text}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 6);
+    }
+}

@@ -1,0 +1,101 @@
+//! The frame of the command line: exit codes, streams, colour, closed pipes.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn evenkeel(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("NO_COLOR")
+        .output()
+        .expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[test]
+fn exit_codes_tell_what_happened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, code) in [
+        (&["--version"][..], 0),
+        (&["--help"], 0),
+        (&[], 64),
+        (&["no-such-verb"], 64),
+        (&["check"], 64),
+        (&["profiles", "show", "x", "--complexity", "NaN"], 64),
+        (&["profiles", "list"], 0),
+        (&["profiles", "list", "--config", "none.yaml"], 78),
+        (&["check", "none.yaml"], 78),
+        (&["init", "none"], 64),
+        (&["init"], 0),
+        (&["init"], 1),
+        (&["check", "."], 0),
+        (&["check", "evenkeel.yaml", "--json"], 0),
+    ] {
+        let output = evenkeel(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn answers_go_to_standard_output_and_reasons_to_standard_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = evenkeel(folder.path(), &["profiles", "show", "claude-sonnet", "--complexity", "0.5", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&good.stdout).expect("JSON");
+    assert_eq!((&answer["scaled_time_s"], &answer["timeout_s"]), (&87.0.into(), &95.7.into()));
+    assert_eq!(text(&good.stderr), "");
+    let bad = evenkeel(folder.path(), &["profiles", "list", "--config", "none.yaml"]);
+    assert_eq!(text(&bad.stdout), "");
+    assert!(text(&bad.stderr).contains("cannot read none.yaml"));
+}
+
+#[test]
+fn every_fault_of_every_file_comes_in_one_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("evenkeel.yaml", "rules: [r.yaml, none.yaml]\nprofiles: m.json\nclok: wall\n");
+    write("r.yaml", "alerts:\n- name: a\n  condition: error_rate > 15s\n");
+    write("m.json", "{\n\t\"model\": \"m\",\n\t\"colour\": \"red\"\n}\n");
+    write("alone.yaml", "prices:\n- models: [m]\n");
+    write("package.json", "{\"name\": \"not ours\"}");
+    let output = evenkeel(folder.path(), &["check", ".", "--json"]);
+    assert_eq!(output.status.code(), Some(78));
+    let faults: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut places: Vec<String> =
+        faults.iter().map(|f| format!("{}:{}:{}", f["file"].as_str().expect("text"), f["line"], f["column"])).collect();
+    places.sort();
+    assert_eq!(places, ["./alone.yaml:2:3", "./evenkeel.yaml:3:1", "./m.json:3:2", "./none.yaml:0:0", "./r.yaml:3:27"]);
+    let r = faults.iter().find(|f| f["file"] == "./r.yaml").expect("the fault of the rule");
+    assert_eq!((&r["bytes"]["start"], &r["bytes"]["end"]), (&44.into(), &47.into()));
+}
+
+#[test]
+fn colour_is_for_those_who_want_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, expected) in [
+        (&["profiles", "list"][..], false),
+        (&["profiles", "list", "--color", "never"], false),
+        (&["profiles", "list", "--color", "always"], true),
+    ] {
+        let output = evenkeel(folder.path(), arguments);
+        assert_eq!(output.stdout.contains(&0x1b), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["profiles", "list"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
