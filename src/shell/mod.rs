@@ -3,6 +3,7 @@
 //! The shell turns what happens into events, writes each event to the [`journal`], lets the engine
 //! decide, and hands the effects to bounded queues. It decides nothing itself.
 
+pub mod api;
 pub mod clock;
 pub mod journal;
 pub mod ledger;

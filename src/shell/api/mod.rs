@@ -1,0 +1,206 @@
+//! The HTTP API: read-only, JSON and metrics, from one picture of the daemon.
+//!
+//! The daemon publishes a [`Picture`]; every request is answered from the newest one, so that the
+//! parts of an answer agree with each other and no request can hold up the engine. A connection
+//! serves one request and has a bounded life: scrapes come seconds apart and gain nothing from
+//! being kept, and a client that stalls costs one slot for half a minute at most. Request bodies
+//! are never read.
+
+mod access;
+mod exposition;
+mod metrics;
+mod performance;
+mod status;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::engine::view::View;
+pub use access::{Access, AccessError};
+pub use status::{DaemonStatus, SourceStatus};
+
+/// Connections at once; further ones wait in the system's queue.
+const CONNECTIONS: usize = 128;
+/// How long a client may take to say what it wants.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may live.
+const CONNECTION_LIFE: Duration = Duration::from_secs(30);
+/// How long requests in flight may go on after the end was asked for.
+const GRACE: Duration = Duration::from_secs(5);
+/// A picture older than this means that the daemon's loop hangs.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Everything that the API shows, of one moment.
+#[derive(Debug)]
+pub struct Picture {
+    /// What the engine knows.
+    pub view: View,
+    /// What the shell around it knows.
+    pub daemon: DaemonStatus,
+    published: Instant,
+}
+
+impl Picture {
+    /// A picture of this moment. The daemon publishes one at least every 10 s, idle or not: one
+    /// that is a minute old makes `/healthz` fail.
+    pub fn new(view: View, daemon: DaemonStatus) -> Picture {
+        Picture { view, daemon, published: Instant::now() }
+    }
+
+    /// Why the daemon is not well; empty when it is.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = self.daemon.faults.clone();
+        let age = self.published.elapsed();
+        if age > STALLED {
+            faults.push(format!("the engine has reported nothing for {} s", age.as_secs()));
+        }
+        faults
+    }
+}
+
+type Pictures = watch::Receiver<Arc<Picture>>;
+
+/// Answers requests until `end`, then lets those in flight finish for a few seconds.
+pub async fn serve(listener: TcpListener, access: Access, pictures: Pictures, end: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(router(access, pictures));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut end = std::pin::pin!(end);
+    loop {
+        let next = async {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (slot, accept(&listener).await)
+        };
+        let (slot, stream) = tokio::select! {
+            () = &mut end => break,
+            next = next => next,
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that goes away in the middle is its own affair.
+            let _ = tokio::time::timeout(CONNECTION_LIFE, connection).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+}
+
+/// The next connection. Errors of accepting pass: descriptors come back when connections end.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "the API cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+/// What is served, by path.
+const PATHS: [&str; 6] =
+    ["/healthz", "/metrics", "/api/agent-performance", "/api/v1/agents", "/api/v1/alerts", "/api/v1/recommendations"];
+
+fn router(access: Access, pictures: Pictures) -> Router {
+    let router = Router::new()
+        .route(PATHS[0], get(healthz))
+        .route(PATHS[1], get(scrape))
+        .route(PATHS[2], get(agent_performance))
+        .route(PATHS[3], get(agents))
+        .route(PATHS[4], get(alerts))
+        .route(PATHS[5], get(recommendations))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing here; see `paths`", Some(&PATHS)) })
+        .method_not_allowed_fallback(|| async { problem(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD", None) })
+        .with_state(pictures);
+    router.layer(middleware::from_fn_with_state(Arc::new(access), guard))
+}
+
+/// Lets a request through or says why not; no answer is kept by caches or guessed at by browsers.
+async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let mut response = match access.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let mut response = problem(refusal.status(), &refusal.to_string(), None);
+            if refusal.status() == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    };
+    let fixed: [(HeaderName, &str); 2] =
+        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A refusal in JSON: `error`, and what exists.
+fn problem(status: StatusCode, error: &str, paths: Option<&[&str]>) -> Response {
+    let body = match paths {
+        Some(paths) => json!({"error": error, "paths": paths}),
+        None => json!({"error": error}),
+    };
+    (status, Json(body)).into_response()
+}
+
+fn newest(pictures: &Pictures) -> Arc<Picture> {
+    pictures.borrow().clone()
+}
+
+async fn healthz(State(pictures): State<Pictures>) -> Response {
+    let faults = newest(&pictures).faults();
+    let (code, status) = match faults.is_empty() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+    };
+    (code, Json(json!({"status": status, "reasons": faults}))).into_response()
+}
+
+async fn scrape(State(pictures): State<Pictures>, headers: HeaderMap) -> Result<Response, Infallible> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = exposition::Format::wanted(accept);
+    let text = format.render(metrics::openmetrics(newest(&pictures)));
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+}
+
+async fn agent_performance(State(pictures): State<Pictures>) -> Response {
+    Json(performance::document(&newest(&pictures).view)).into_response()
+}
+
+async fn agents(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(json!({"at": view.now, "agents": view.agents})).into_response()
+}
+
+async fn alerts(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(json!({"at": view.now, "alerts": view.alerts})).into_response()
+}
+
+async fn recommendations(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(json!({"at": view.now, "recommendations": view.recommendations})).into_response()
+}
