@@ -4,10 +4,16 @@
 //! `mod` line and a line of [`Verb`]. What a verb finds goes to standard output, as text or (`--json`) as
 //! JSON; what keeps it from looking goes to standard error and becomes an exit code here, in one place.
 
+pub mod agents;
 pub mod check;
+pub mod explain;
 pub mod init;
 pub mod output;
 pub mod profiles;
+pub mod ranking;
+pub mod recording;
+pub mod replay;
+pub mod report;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -110,6 +116,10 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Report(report::Args),
+    Agents(agents::Args),
+    Explain(explain::Args),
+    Replay(replay::Args),
     Init(init::Args),
     Check(check::Args),
     Profiles(profiles::Args),
@@ -118,6 +128,10 @@ enum Verb {
 impl Verb {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         match self {
+            Verb::Report(args) => report::run(args, out),
+            Verb::Agents(args) => agents::run(args, out),
+            Verb::Explain(args) => explain::run(args, out),
+            Verb::Replay(args) => replay::run(args, out),
             Verb::Init(args) => init::run(args, out),
             Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),

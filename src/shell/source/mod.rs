@@ -1,6 +1,6 @@
 //! Where lines come from. Sources are files that others append to; each remembers how far it was read.
 
-mod pattern;
+pub mod pattern;
 pub mod tail;
 pub mod tailer;
 

@@ -1,0 +1,145 @@
+//! Recorded executions for the verbs that look at files: which policy, which mapping, which order.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+use crate::engine::event::Effect;
+use crate::engine::{Engine, State};
+use crate::model::{Span, Timestamp};
+use crate::policy::Policy;
+use crate::replay;
+use crate::settings::{Mapping, Source};
+use crate::shell::policy_files;
+use crate::shell::source::pattern;
+use crate::wire::document;
+use crate::wire::execution::Reader;
+
+/// Which recording a verb looks at, and under which policy.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RecordingArgs {
+    /// Files of executions: JSON lines, or one JSON array. `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The configuration; its sources say how fields are named. Without it the defaults hold and
+    /// scores look at the whole recording.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The source of the configuration whose field mapping applies; by default the one whose path
+    /// matches the file, else the only one.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub source: Option<String>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Reading {
+    /// Lines or elements that became records.
+    pub records: u64,
+    /// Lines that could not.
+    pub rejected: u64,
+    /// The first of them with their reasons, `file:line: reason`.
+    pub reasons: Vec<String>,
+    /// Bytes read.
+    pub bytes: u64,
+}
+
+/// Reasons kept for show.
+const REASONS: usize = 5;
+
+/// The policy of a verb that looks at files.
+pub fn policy(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failure> {
+    let mut policy = policy_files::load(config, rules).map_err(Failure::Configuration)?.policy;
+    if config.is_none() {
+        // A recording is looked at whole unless somebody said otherwise.
+        policy.settings.scores.window = Span::days(3_650);
+    }
+    Ok(policy)
+}
+
+/// Feeds every file into a new engine, as history or as it would have been handled live.
+pub fn read(
+    policy: Policy,
+    args: &RecordingArgs,
+    mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) -> Result<(Engine, Reading), Failure> {
+    let files = args.files.clone();
+    if files.is_empty() {
+        return Err(Failure::Usage("no FILE is given: name the executions to look at, or - for standard input".into()));
+    }
+    let policy = Arc::new(policy);
+    let mut engine = Engine::new(policy.clone(), State::default());
+    let bar = progress(&files);
+    let mut reading = Reading::default();
+    for file in &files {
+        let source = source(&policy, args, file)?;
+        let reader = Reader::new(&source, &policy.prices, engine.fields())
+            .map_err(|e| Failure::Usage(e.to_string()))?
+            .with_line_limit(policy.settings.limits.line_bytes);
+        let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let input = open(file)?;
+        let result = document::read_all(&reader, input, &stem, |batch| {
+            bar.inc(batch.bytes.len() as u64);
+            reading.bytes += batch.bytes.len() as u64;
+            reading.records += batch.chunk.records.len() as u64;
+            reading.rejected += batch.chunk.rejected.len() as u64;
+            for rejected in &batch.chunk.rejected {
+                if reading.reasons.len() < REASONS {
+                    let line = batch.first + rejected.line as u64;
+                    reading.reasons.push(format!("{}:{line}: {}", file.display(), rejected.reason));
+                }
+            }
+            replay::feed(&mut engine, &batch.chunk.records, &mut on_effects);
+        });
+        result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
+    }
+    bar.finish_and_clear();
+    replay::finish(&mut engine, &mut on_effects);
+    Ok((engine, reading))
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(std::io::stdin()));
+    }
+    let input = File::open(file).map_err(|e| Failure::Usage(format!("cannot open {}: {e}", file.display())))?;
+    if input.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(Failure::Usage(format!("{} is a directory: name the files in it", file.display())));
+    }
+    Ok(Box::new(input))
+}
+
+/// The source whose mapping a file is read with.
+fn source(policy: &Policy, args: &RecordingArgs, file: &Path) -> Result<Source, Failure> {
+    let sources = &policy.settings.sources;
+    if let Some(name) = &args.source {
+        let names = || sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+        return sources.iter().find(|s| s.name == *name).cloned().ok_or_else(|| {
+            Failure::Usage(format!("there is no source `{name}` in the configuration: it has {}", names()))
+        });
+    }
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let means = |s: &&Source| pattern::matching(&s.path).unwrap_or_default().iter().any(|p| real(p) == real(file));
+    let matching = sources.iter().find(means);
+    let stem = || file.file_stem().map_or_else(|| "stdin".to_owned(), |s| s.to_string_lossy().into_owned());
+    Ok(match (matching, sources.as_slice()) {
+        (Some(source), _) | (None, [source]) => source.clone(),
+        _ => Source { name: stem(), path: file.to_owned(), mapping: Mapping::default() },
+    })
+}
+
+/// A bar on standard error where a person looks; nothing elsewhere.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let total = files.iter().filter_map(|f| std::fs::metadata(f).ok()).map(|m| m.len()).sum();
+    let style = ProgressStyle::with_template("reading {bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
