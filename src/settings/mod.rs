@@ -6,6 +6,7 @@
 mod check;
 mod raw;
 mod receiver;
+pub mod reference;
 mod source;
 pub mod table;
 mod target;
