@@ -1,20 +1,16 @@
-//! Real executions and requests, read as their sources wrote them, and the shipped example.
+//! Real executions and requests, read as their sources wrote them.
 //!
 //! The recordings are public: the run reports of Significant-Gravitas/Auto-GPT-Benchmarks and the
 //! `raw_data` of ray-project/llmperf-leaderboard. They are looked for in the folder that
 //! `EVENKEEL_DATA` names, else in `../shared/data`; without them these tests say so and pass.
-
-#[path = "../examples/fleet/mod.rs"]
-mod fleet;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use evenkeel::diagnostic::SourceFile;
-use evenkeel::model::{Outcome, Span, Timestamp};
+use evenkeel::model::Outcome;
 use evenkeel::profile::price::PriceTable;
-use evenkeel::rule;
 use evenkeel::settings::{CostTrust, Mapping, Settings, Source};
 use evenkeel::stats::Durations;
 use evenkeel::wire::document::read_all;
@@ -173,39 +169,4 @@ fn requests_of_ten_providers() {
         }
     }
     assert_eq!(requests, 1_495);
-}
-
-/// The arguments that the quickstart's README gives.
-const QUICKSTART: fleet::Plan = fleet::Plan {
-    agents: 9,
-    records: 2_300,
-    seed: 7,
-    start: Timestamp(1_772_550_000_000),
-    span: Span::days(2),
-    incidents: true,
-};
-
-#[test]
-fn the_quickstart_is_what_its_command_writes() {
-    let mut written = Vec::new();
-    fleet::write(&QUICKSTART, &mut written).expect("memory takes all");
-    let shipped = fs::read(root().join("examples/quickstart/executions.jsonl")).expect("it ships");
-    let differs = written.split(|b| *b == b'\n').zip(shipped.split(|b| *b == b'\n')).position(|(a, b)| a != b);
-    assert!(written == shipped, "line {:?} (from 0) differs: generate the file anew", differs);
-    let read = reader(Mapping::default());
-    let read = read.read(&shipped, "executions");
-    assert_eq!((read.records.len(), read.rejected.len()), (2_300, 0));
-}
-
-#[test]
-fn the_quickstart_loads_without_a_fault() {
-    let folder = root().join("examples/quickstart");
-    let file = |name: &str| SourceFile::new(name, fs::read_to_string(folder.join(name)).expect(name));
-    let (settings, diagnostics) = Settings::load(&file("evenkeel.yaml"), &folder);
-    assert_eq!(diagnostics, []);
-    let settings = settings.expect("there are no errors");
-    assert!(settings.sources[0].path.is_file() && settings.tune.targets[0].file.is_file());
-    let (rules, diagnostics) = rule::load::load(&[file("rules.yaml")], settings.evaluation_interval);
-    assert_eq!(diagnostics, []);
-    assert_eq!(rules.len(), 4);
 }
