@@ -14,6 +14,7 @@ pub mod ranking;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod tune;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -123,6 +124,7 @@ enum Verb {
     Init(init::Args),
     Check(check::Args),
     Profiles(profiles::Args),
+    Tune(tune::Args),
 }
 
 impl Verb {
@@ -135,6 +137,7 @@ impl Verb {
             Verb::Init(args) => init::run(args, out),
             Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),
+            Verb::Tune(args) => tune::run(args, out),
         }
     }
 }

@@ -106,8 +106,10 @@ pub struct Entry {
     /// Where the value stands in the file; the template when it was not found.
     pub path: String,
     /// The value before, as JSON.
+    #[serde(serialize_with = "embed")]
     pub old: Option<String>,
     /// The value after, as JSON.
+    #[serde(serialize_with = "embed")]
     pub new: Option<String>,
     /// `suggest`, `apply` or `revert`.
     pub mode: String,
@@ -127,6 +129,12 @@ pub struct Entry {
     pub lower: Option<f64>,
     /// Upper end.
     pub upper: Option<f64>,
+}
+
+/// JSON text as the value it is.
+fn embed<S: serde::Serializer>(json: &Option<String>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let value: Option<serde_json::Value> = json.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    value.serialize(serializer)
 }
 
 const COLUMNS: &str = "change_id, at, target, file, agent, parameter, path, old, new, mode, status, reason, backup, \

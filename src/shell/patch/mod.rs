@@ -68,7 +68,9 @@ impl Patcher {
         Ok(Patcher {
             targets: settings.tune.targets.clone(),
             documents: Documents::new(settings.tune.patch_dir.clone()),
-            backups: Backups::new(settings.state_dir.join("backups")),
+            backups: Backups::new(
+                std::path::absolute(&settings.state_dir).unwrap_or_else(|_| settings.state_dir.clone()).join("backups"),
+            ),
             connection,
         })
     }
@@ -84,9 +86,19 @@ impl Patcher {
         self.documents.diff(change_id)
     }
 
+    /// The newest changes, newest first.
+    pub fn ledger(&self, limit: u32) -> rusqlite::Result<Vec<Entry>> {
+        ledger::newest(&self.connection, limit)
+    }
+
+    /// What became of one change.
+    pub fn entry(&self, change_id: &str) -> rusqlite::Result<Option<Entry>> {
+        ledger::get(&self.connection, change_id)
+    }
+
     /// Carries out a change, or finds that it was carried out before.
     pub fn carry_out(&self, change: &Change) -> ChangeResult {
-        let mut entry = self.entry(change);
+        let mut entry = self.opening(change);
         match self.attempt(change, &mut entry) {
             Ok(result) => result,
             Err(reason) => {
@@ -100,7 +112,7 @@ impl Patcher {
     fn refuse(&self, mut entry: Entry) {
         // A change that once went through keeps its row, whatever is asked of it later.
         let settled = [Status::Applied, Status::Reverted, Status::Superseded];
-        if matches!(ledger::get(&self.connection, &entry.change_id), Ok(Some(row)) if settled.contains(&row.status)) {
+        if matches!(self.entry(&entry.change_id), Ok(Some(row)) if settled.contains(&row.status)) {
             return;
         }
         self.documents.remove(&entry.change_id);
@@ -120,7 +132,7 @@ impl Patcher {
         if target.mode == Mode::Off {
             return Err(format!("the target `{}` has `mode: off`", target.name));
         }
-        let previous = ledger::get(&self.connection, id).map_err(|e| format!("cannot read the ledger: {e}"))?;
+        let previous = self.entry(id).map_err(|e| format!("cannot read the ledger: {e}"))?;
         match previous.as_ref().map(|entry| entry.status) {
             Some(Status::Applied) => return Ok(ChangeResult::Applied),
             Some(Status::Reverted) => return Err("it was applied and then taken back by hand".into()),
@@ -208,7 +220,7 @@ impl Patcher {
     }
 
     /// The row of a change before the file was looked at.
-    fn entry(&self, change: &Change) -> Entry {
+    fn opening(&self, change: &Change) -> Entry {
         let r = &change.recommendation;
         let target = self.targets.iter().find(|t| t.name == r.target);
         let parameter = target.and_then(|t| t.parameters.get(r.parameter_index as usize));
@@ -216,7 +228,7 @@ impl Patcher {
             change_id: change.id.0.clone(),
             at: change.at.to_rfc3339(),
             target: r.target.clone(),
-            file: target.map_or_else(String::new, |t| t.file.display().to_string()),
+            file: target.map_or_else(String::new, real_path),
             agent: r.agent.clone(),
             parameter: kind_word(r.parameter).into(),
             path: parameter.map_or_else(String::new, |p| p.path.clone()),
@@ -251,6 +263,12 @@ fn open(target: &Target) -> Result<(Folder, String), FileError> {
     let name = target.file.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
     let folder = target.file.parent().unwrap_or(Path::new(""));
     Ok((Folder::open(folder)?, name.to_owned()))
+}
+
+/// The target's file by the name that it has from every working folder.
+fn real_path(target: &Target) -> String {
+    let absolute = || std::path::absolute(&target.file).unwrap_or_else(|_| target.file.clone());
+    target.file.canonicalize().unwrap_or_else(|_| absolute()).display().to_string()
 }
 
 /// Whether the intent in the ledger was carried out before the process ended.

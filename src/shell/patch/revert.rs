@@ -5,7 +5,7 @@
 
 use super::documents::sha256;
 use super::folder::Snapshot;
-use super::{Patcher, kind_word, open, scalar_of, understand};
+use super::{Patcher, kind_word, open, real_path, scalar_of, understand};
 use crate::settings::Target;
 use crate::shell::ledger::{self, Entry, Status};
 use crate::wire::target;
@@ -25,7 +25,7 @@ impl Patcher {
     ///
     /// An error says why nothing was touched; it is in the ledger too when the change is known.
     pub fn revert(&self, change_id: &str) -> Result<(Restored, Entry), String> {
-        let entry = ledger::get(&self.connection, change_id).map_err(|e| format!("cannot read the ledger: {e}"))?;
+        let entry = self.entry(change_id).map_err(|e| format!("cannot read the ledger: {e}"))?;
         let entry =
             entry.ok_or_else(|| format!("no change `{change_id}` is in the ledger; see `evenkeel tune ledger`"))?;
         let mut row = Entry {
@@ -71,8 +71,8 @@ impl Patcher {
             status => return Err(format!("it is {status}, not applied; there is nothing to take back")),
         }
         let target = self.target(&entry.target)?;
-        if target.file.display().to_string() != entry.file {
-            let now = target.file.display();
+        let now = real_path(target);
+        if now != entry.file {
             return Err(format!("the target `{}` is now {now}, but the change was to {}", target.name, entry.file));
         }
         let (folder, name) = open(target).map_err(|e| e.to_string())?;
