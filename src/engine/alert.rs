@@ -88,7 +88,11 @@ pub fn step(
         Some(_) => {
             let mut alert = slot.take()?;
             let was_firing = alert.fired.is_some();
-            alert.evidence = evidence;
+            // Without data there is no value, but the threshold is still what it was.
+            let before = std::mem::replace(&mut alert.evidence, evidence);
+            if verdict.is_none() {
+                alert.evidence = Evidence { value: None, n, ..before };
+            }
             Some((if was_firing { AlertState::Resolved } else { AlertState::Inactive }, alert))
         }
     }
