@@ -1,7 +1,7 @@
 //! The command line: one file per verb, one frame around them.
 //!
 //! A verb is a file with `Args` (clap) and `run(args, &mut Output) -> Result<Exit, Failure>`; adding one is a
-//! `mod` line and a line of [`Verb`]. What a verb finds goes to standard output, as text or (`--json`) as
+//! `mod` line and a line of `Verb`. What a verb finds goes to standard output, as text or (`--json`) as
 //! JSON; what keeps it from looking goes to standard error and becomes an exit code here, in one place.
 
 pub mod agents;
