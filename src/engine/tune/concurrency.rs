@@ -6,6 +6,7 @@
 //! is used to the full and nothing is refused.
 
 use super::{Evidence, Prior, Wanted, guard};
+use crate::model::Span;
 use crate::stats::proportion;
 
 /// More refusals than this share of the work, and more than one, are no accident.
@@ -22,7 +23,10 @@ const FULL: f64 = 0.8;
 /// The limit as a count of runs at once.
 ///
 /// The profile's range bounds growth; a limit that stands above it stays until it is refused.
-pub fn estimate(evidence: &Evidence<'_>, prior: &Prior, current: Option<f64>) -> Wanted {
+///
+/// `since_change` is how long the limit stands. While that is less than the window, the refusals
+/// are those of another limit and would lower this one again and again, so it is kept.
+pub fn estimate(evidence: &Evidence<'_>, prior: &Prior, current: Option<f64>, since_change: Option<Span>) -> Wanted {
     let (least, most) = (f64::from(prior.concurrency.0.max(1)), f64::from(prior.concurrency.1.max(1)));
     let in_flight = evidence.in_flight.unwrap_or_else(|| in_flight(evidence));
     let accepted = evidence.known.saturating_sub(evidence.limit_hits);
@@ -46,6 +50,9 @@ pub fn estimate(evidence: &Evidence<'_>, prior: &Prior, current: Option<f64>) ->
         return wanted;
     };
     wanted.prior_weight = 0.0;
+    wanted.keep = since_change.filter(|since| *since < evidence.span).map(|since| {
+        format!("the limit stands for {since}, less than the window of {} behind these numbers", evidence.span)
+    });
     if refused {
         // Little's law gives what the provider carried while it refused the rest.
         let carried = if share < NEARLY_RIGHT { limit * (1.0 - share) } else { in_flight.min(limit) };
@@ -56,7 +63,7 @@ pub fn estimate(evidence: &Evidence<'_>, prior: &Prior, current: Option<f64>) ->
         wanted.reason =
             format!("{refusals} with {in_flight:.1} of {limit} in flight: the provider carries less than the limit");
     } else if in_flight >= FULL * limit && limit < most {
-        wanted.value = (limit + (GROWTH * limit).max(1.0)).floor().min(most);
+        wanted.value = (limit + (GROWTH * limit).ceil()).min(most);
         wanted.lower = limit;
         wanted.upper = most;
         wanted.reason = format!("{refusals} with {in_flight:.1} of {limit} in flight: the limit is used to the full");
@@ -85,7 +92,6 @@ fn in_flight(evidence: &Evidence<'_>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
     use crate::stats::Durations;
 
     const PRIOR: Prior = Prior { typical_ms: None, spread: 0.6, quality_target: 90.0, concurrency: (2, 6) };
@@ -103,7 +109,7 @@ mod tests {
             in_flight: None,
             quality_fallen: false,
         };
-        estimate(&evidence, &PRIOR, current)
+        estimate(&evidence, &PRIOR, current, None)
     }
 
     #[test]
@@ -127,5 +133,21 @@ mod tests {
             assert!(wanted.reason.contains(text), "{}", wanted.reason);
             assert!(wanted.lower <= wanted.value && wanted.value <= wanted.upper, "{wanted:?}");
         }
+    }
+    #[test]
+    fn refusals_of_the_limit_before_do_not_lower_the_one_that_stands() {
+        let durations = Durations::default();
+        let evidence = Evidence {
+            durations: &durations,
+            scores: crate::stats::Moments::default(),
+            limit_hits: 60,
+            known: 300,
+            span: Span::hours(1),
+            in_flight: Some(4.0),
+            quality_fallen: false,
+        };
+        let keep = |since| estimate(&evidence, &PRIOR, Some(6.0), Some(since)).keep;
+        let why = "the limit stands for 20m, less than the window of 1h behind these numbers";
+        assert_eq!((keep(Span::minutes(20)).as_deref(), keep(Span::hours(1))), (Some(why), None));
     }
 }

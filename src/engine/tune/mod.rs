@@ -110,7 +110,10 @@ pub fn recommend(
     let (wanted, unit) = match parameter.kind {
         ParameterKind::Timeout => (timeout::estimate(evidence.durations, prior, current, kill_cost), parameter.unit_ms),
         ParameterKind::QualityTarget => (quality::estimate(evidence, prior, current), 1.0),
-        ParameterKind::Concurrency => (Some(concurrency::estimate(evidence, prior, current)), 1.0),
+        ParameterKind::Concurrency => {
+            let since_change = last_change.map(|at| now.since(at));
+            (Some(concurrency::estimate(evidence, prior, current, since_change)), 1.0)
+        }
     };
     let Some(wanted) = wanted else {
         return Advice {

@@ -21,7 +21,7 @@ const GROWTH: f64 = 2.0;
 /// half of the limit, and they are at least this share of those that reached that half.
 const ENDING: (u64, f64) = (3, 0.10);
 /// A change that saves less is not worth its risk.
-const MIN_SAVING: f64 = 0.04;
+const MIN_SAVING: f64 = 0.08;
 /// Few runs miss the long ones more often than not: the location is stretched by exp(this / √n).
 const SMALL_SAMPLE: f64 = 0.6;
 /// Level of the interval around the value.
