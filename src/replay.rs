@@ -4,6 +4,8 @@
 //! engine through this file, so they decide alike. Batches end at whole evaluation steps; how a
 //! recording was cut into chunks makes no difference.
 
+use std::ops::RangeInclusive;
+
 use crate::engine::Engine;
 use crate::engine::event::{Attempt, ChangeResult, Command, Effect, Event, Receipt};
 use crate::model::{Record, Timestamp};
@@ -12,20 +14,28 @@ use crate::model::{Record, Timestamp};
 /// without a time, or older than the clock, count at the clock's instant.
 ///
 /// `on_effects` gets what each step gave, with the instant.
-pub fn feed(
+pub fn feed(engine: &mut Engine, records: &[Record<'_>], on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>)) {
+    feed_within(engine, records, Timestamp::MIN..=Timestamp(i64::MAX / 4), on_effects);
+}
+
+/// [`feed`], but the records move the clock at least to the start of `bounds` and at most to its end: a daemon
+/// that reads history knows that the future has not come yet, whatever a record says.
+pub fn feed_within(
     engine: &mut Engine,
     records: &[Record<'_>],
+    bounds: RangeInclusive<Timestamp>,
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) {
     let step = engine.policy().settings.evaluation_interval.0.max(1);
+    let time = |record: &Record<'_>| record.at.map(|at| at.min(*bounds.end()));
     let mut rest = records;
     while let Some(first) = rest.first() {
-        let floor = engine.now().or(first.at).unwrap_or_default();
-        let mut clock = floor.max(first.at.unwrap_or(floor));
+        let floor = engine.now().or(time(first)).unwrap_or_default().max(*bounds.start());
+        let mut clock = floor.max(time(first).unwrap_or(floor));
         let slot = clock.0.div_euclid(step);
         let mut length = 1;
         for record in &rest[1..] {
-            let next = clock.max(record.at.unwrap_or(clock));
+            let next = clock.max(time(record).unwrap_or(clock));
             if next.0.div_euclid(step) != slot {
                 break;
             }

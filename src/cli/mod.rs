@@ -14,6 +14,7 @@ pub mod ranking;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod run;
 pub mod tune;
 
 use std::ffi::OsString;
@@ -117,6 +118,7 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::Args),
     Report(report::Args),
     Agents(agents::Args),
     Explain(explain::Args),
@@ -135,6 +137,7 @@ impl Verb {
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
             Verb::Init(args) => init::run(args, out),
+            Verb::Run(args) => run::run(args, out),
             Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),
             Verb::Tune(args) => tune::run(args, out),

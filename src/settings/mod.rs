@@ -367,6 +367,17 @@ pub enum Mode {
     Apply,
 }
 
+impl Mode {
+    /// The word in configurations and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Off => "off",
+            Mode::Suggest => "suggest",
+            Mode::Apply => "apply",
+        }
+    }
+}
+
 /// One tuned value per agent in a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
@@ -395,6 +406,17 @@ pub enum ParameterKind {
     QualityTarget,
     /// How many runs at once.
     Concurrency,
+}
+
+impl ParameterKind {
+    /// The word in configurations, messages and the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ParameterKind::Timeout => "timeout",
+            ParameterKind::QualityTarget => "quality_target",
+            ParameterKind::Concurrency => "concurrency",
+        }
+    }
 }
 
 /// One set of guards for every parameter. Values are in the parameter's inner unit.

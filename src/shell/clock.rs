@@ -73,16 +73,6 @@ impl Clock {
         let now = self.now();
         (now > Timestamp::MIN).then(|| deadline.since(now).to_std())
     }
-
-    /// The latest time that a record may move the clock to while old lines are read: the wall clock bounds
-    /// it, so that one record from the future cannot stop the rules. The records' clock has no such bound:
-    /// a recording may well be newer than the clock of the machine that plays it.
-    pub fn bound(&mut self) -> Timestamp {
-        match self.kind {
-            Kind::Wall => self.now(),
-            Kind::Records => Timestamp(i64::MAX / 4),
-        }
-    }
 }
 
 #[cfg(test)]

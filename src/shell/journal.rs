@@ -8,10 +8,10 @@
 //!   text costs one more copy on disk, until the second next snapshot.
 //! - **Lines and checkpoint travel in one entry.** So the position in the input and the decisions
 //!   cannot disagree, at whatever byte the process is killed.
-//! - **Deadlines are not kept.** The engine handles all deadlines up to `now`, each at its own due time, before
-//!   any event; folding the next event therefore handles the same deadlines in the same order with the same
-//!   effects. What a deadline caused after the last entry is decided again, under the same ids, as soon as
-//!   time has passed again. This holds because the shell's clock never runs back (see [`super::clock`]).
+//! - **Deadlines are kept only when they handed something out.** The engine handles all deadlines up to `now`,
+//!   each at its own due time, before any event, so folding the next event decides what a forgotten deadline
+//!   decided, with the same ids. This holds because the shell's clock never runs back (see [`super::clock`]).
+//!   But whether an attempt was handed out decides whether its receipt counts, so that is written down.
 //!
 //! A segment is a magic number and frames: length, CRC-32 of the payload, payload (postcard). Whatever
 //! a crash leaves behind the last whole frame is cut when the journal is opened.
@@ -37,7 +37,7 @@ const FRAME_HEAD: usize = 8;
 /// One event and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry<'a> {
-    /// What the engine's clock showed; for lines under [`Pace::Records`] the latest time they may move it to.
+    /// What the shell's clock showed; see [`Pace`] for lines.
     pub now: Timestamp,
     /// What happened.
     #[serde(borrow)]
@@ -63,6 +63,9 @@ pub enum Logged<'a> {
     Command(Command),
     /// How an effect went.
     Receipt(Receipt),
+    /// Time passed, and the engine handed something out for it. The one event that is written after it was
+    /// handled, because most are not worth it; until its effects are handed out nobody can tell.
+    Deadline,
     /// The policy from here on; the first entry of the first segment is one.
     Policy(PolicySource),
 }
@@ -72,8 +75,11 @@ pub enum Logged<'a> {
 pub enum Pace {
     /// Lines just written: all at the time of the entry.
     Now,
-    /// Lines of the past: each at its own time, up to the time of the entry.
-    Records,
+    /// Lines of the past: each at its own time, but not after the time of the entry, so that one record from
+    /// the future cannot run the clock away.
+    Past,
+    /// Lines of a recording that is its own clock: each at its own time, but not before the time of the entry.
+    Recorded,
 }
 
 fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -336,6 +342,7 @@ mod tests {
             }
             Logged::Command(command) => Logged::Command(command),
             Logged::Receipt(receipt) => Logged::Receipt(receipt),
+            Logged::Deadline => Logged::Deadline,
             Logged::Policy(policy) => Logged::Policy(policy),
         };
         Entry { now: entry.now, event }

@@ -4,14 +4,22 @@
 //! decide, and hands the effects to bounded queues. It decides nothing itself.
 
 pub mod api;
+pub mod boot;
 pub mod clock;
+pub mod daemon;
+pub mod fold;
 pub mod journal;
 pub mod ledger;
 pub mod lock;
+pub mod log;
+pub mod machine;
 pub mod patch;
 pub mod policy_files;
 pub mod quarantine;
+pub mod signal;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
 pub mod store;
+pub mod systemd;
+pub mod targets;

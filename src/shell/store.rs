@@ -17,7 +17,6 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::engine::event::{AlertEvent, Decision, NotificationReport, NotificationStatus, Recommendation, Report};
 use crate::model::{Subject, Timestamp};
-use crate::settings::ParameterKind;
 
 /// Version of the tables, kept in `PRAGMA user_version`.
 const VERSION: i32 = 1;
@@ -269,7 +268,7 @@ fn put_recommendation(connection: &Connection, now: Timestamp, advice: &Recommen
         advice.agent,
         now.to_rfc3339(),
         advice.model,
-        parameter(advice.parameter),
+        advice.parameter.as_str(),
         advice.current,
         advice.proposed,
         advice.lower,
@@ -299,14 +298,6 @@ fn status(status: NotificationStatus) -> &'static str {
         NotificationStatus::Refused => "refused",
         NotificationStatus::Expired => "expired",
         NotificationStatus::Dropped => "dropped",
-    }
-}
-
-fn parameter(kind: ParameterKind) -> &'static str {
-    match kind {
-        ParameterKind::Timeout => "timeout",
-        ParameterKind::QualityTarget => "quality_target",
-        ParameterKind::Concurrency => "concurrency",
     }
 }
 

@@ -1,0 +1,169 @@
+//! `evenkeel run`: the daemon, with a summary for the person who starts it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::output::plural;
+use super::{Exit, Failure, Output, ranking};
+use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
+use crate::engine::view::View;
+use crate::model::{Severity, Unit};
+use crate::settings::{Channel, ParameterKind, Settings};
+use crate::shell::daemon::{self, Options, RunError, Seen};
+use crate::shell::log;
+
+/// The configuration that is looked for when none is named.
+const DEFAULT_CONFIG: &str = "evenkeel.yaml";
+
+/// Watches, alerts and tunes until it is stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  evenkeel run                            with ./evenkeel.yaml
+  evenkeel run --config ops/evenkeel.yaml with another
+  evenkeel run --once                     read what is there, alert, write patches, end
+
+Ctrl-C or SIGTERM end it, and nothing is lost; SIGHUP loads configuration and rules again, all or
+nothing. EVENKEEL_LOG=debug says more.
+Exit codes: 0 stopped, 1 `--once` and an alert fires, 74 the machine failed, 78 wrong configuration.")]
+pub struct Args {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+
+    /// Read what is there, tell whom it concerns, write patches, and end.
+    #[arg(long)]
+    once: bool,
+}
+
+/// Runs the daemon.
+pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
+    if args.config == Path::new(DEFAULT_CONFIG) && !args.config.exists() {
+        let text =
+            format!("there is no {DEFAULT_CONFIG} here; name one with --config, or write one with `evenkeel init`");
+        return Err(Failure::Usage(text));
+    }
+    log::init(out.color);
+    // Two threads answer for API and receivers; the engine has this one.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Machine(format!("cannot start threads: {error}")))?;
+    let options = Options { config: Some(args.config), once: args.once };
+    let mut printed = Ok(());
+    let mut settings = None;
+    let ended = runtime.block_on(daemon::run(&options, &mut |seen| {
+        let result = match seen {
+            Seen::Started { settings: started, listen } => {
+                settings = Some(started.clone());
+                if out.json { Ok(()) } else { started_with(out, started, listen) }
+            }
+            Seen::CaughtUp(engine) => {
+                let view = engine.view();
+                if out.json { out.json(&view).map_err(Failure::from) } else { summary(out, &view, settings.as_ref()) }
+            }
+        };
+        // A closed standard output ends the talking, not the daemon.
+        printed = std::mem::replace(&mut printed, Ok(())).and(result.and_then(|()| Ok(out.flush()?)));
+    }));
+    runtime.shutdown_background();
+    match ended {
+        Ok(firing) => {
+            printed?;
+            Ok(if args.once && firing { Exit::Finding } else { Exit::Ok })
+        }
+        Err(RunError::Policy(diagnostics)) => Err(Failure::Configuration(diagnostics)),
+        Err(error) => Err(Failure::Machine(error.to_string())),
+    }
+}
+
+fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::SocketAddr>) -> Result<(), Failure> {
+    writeln!(out, "{} {}", out.bold("evenkeel"), env!("CARGO_PKG_VERSION"))?;
+    for source in &settings.sources {
+        writeln!(out, "  reads   {} ({})", source.path.display(), source.name)?;
+    }
+    for receiver in &settings.receivers {
+        let how = match &receiver.channel {
+            Channel::Webhook { .. } => "webhook",
+            Channel::Email { .. } => "email",
+        };
+        writeln!(out, "  tells   {} by {how}, from {} up", receiver.name, receiver.min_severity.as_str())?;
+    }
+    for target in &settings.tune.targets {
+        writeln!(out, "  tunes   {} ({})", target.file.display(), target.mode.as_str())?;
+    }
+    writeln!(out, "  keeps   {}", settings.state_dir.display())?;
+    if let Some(address) = listen {
+        writeln!(out, "  serves  http://{address}")?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result<(), Failure> {
+    let counters = &view.counters;
+    let (read, agents) = (plural(counters.records as usize, "execution"), plural(view.agents.len(), "agent"));
+    write!(out, "{read} of {agents}")?;
+    if let Some(now) = view.now {
+        write!(out, " up to {now}")?;
+    }
+    if counters.quarantined > 0 {
+        let lines = plural(counters.quarantined as usize, "line");
+        write!(out, ", {} in quarantine", out.yellow(lines))?;
+    }
+    writeln!(out)?;
+    alerts(out, &view.alerts)?;
+    writeln!(out, "\n{}", out.bold("Agents"))?;
+    ranking::write(out, &view.agents)?;
+    changes(out, &view.recommendations, settings)
+}
+
+fn alerts(out: &mut Output, alerts: &[AlertEvent]) -> Result<(), Failure> {
+    let firing: Vec<&AlertEvent> = alerts.iter().filter(|a| a.state == AlertState::Firing).collect();
+    if firing.is_empty() {
+        return Ok(writeln!(out, "\n{}", out.green("No alert fires."))?);
+    }
+    writeln!(out, "\n{}", out.bold("Firing"))?;
+    for alert in firing {
+        let severity = format!("{:8}", alert.severity.as_str());
+        let severity = if alert.severity >= Severity::High { out.red(severity) } else { out.yellow(severity) };
+        let value = alert.value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
+        let since = alert.at.since(alert.fired_at.unwrap_or(alert.active_since));
+        let since = Unit::Duration.show(since.as_millis_f64());
+        writeln!(
+            out,
+            "  {severity} {}  {}  {}: {value} (n={}), for {since}",
+            out.bold(&alert.rule),
+            alert.subject,
+            alert.condition,
+            alert.n
+        )?;
+    }
+    Ok(())
+}
+
+fn changes(out: &mut Output, recommendations: &[Recommendation], settings: Option<&Settings>) -> Result<(), Failure> {
+    let changes: Vec<&Recommendation> = recommendations.iter().filter(|r| r.decision == Decision::Change).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", out.bold("Suggested changes"))?;
+    for change in &changes {
+        let unit = match change.parameter {
+            ParameterKind::Timeout => Unit::Duration,
+            ParameterKind::QualityTarget => Unit::Points,
+            ParameterKind::Concurrency => Unit::Count,
+        };
+        let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| unit.show(v));
+        writeln!(
+            out,
+            "  {} {} {} -> {}  {}",
+            out.bold(&change.agent),
+            change.parameter.as_str(),
+            show(change.current),
+            out.green(show(change.proposed)),
+            out.dim(&change.reason)
+        )?;
+    }
+    if let Some(settings) = settings {
+        writeln!(out, "  patches are in {}", settings.tune.patch_dir.display())?;
+    }
+    Ok(())
+}

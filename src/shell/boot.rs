@@ -1,0 +1,296 @@
+//! From the state directory to a running engine: the newest good snapshot, then the journal after it.
+//!
+//! An event that fells the engine would fell it again at every start, because a restart decides alike. So an
+//! entry whose handling panics, or at which three starts in a row ended without a word (a stack overflow, the
+//! kernel's memory killer), is copied to `state_dir/poison/` and passed over from then on. Three, not one: a
+//! start may be killed for other reasons, and then the entry is innocent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fold::{self, Fold};
+use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
+use super::snapshot::{self, SnapshotError};
+use super::source::Checkpoint;
+use crate::engine::State;
+use crate::engine::event::{Effect, Report};
+use crate::model::Timestamp;
+use crate::policy::{Policy, PolicySource};
+
+/// Starts that may end at the same entry before it is set aside.
+const STARTS: u64 = 3;
+/// Entries set aside in one start before evenkeel gives up: then the fault is not in the entries.
+const SET_ASIDE: usize = 16;
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No snapshot can be used.
+    #[error("{0}; move the state directory away to start afresh")]
+    Snapshot(#[from] SnapshotError),
+    /// The state directory cannot be read or written.
+    #[error("cannot use {path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// One event after another fells the engine.
+    #[error(
+        "{0} events in a row stop the engine; they are kept in {1}. This is a fault in evenkeel: please report it, \
+         and move the state directory away to start afresh"
+    )]
+    Hopeless(usize, PathBuf),
+}
+
+/// A running engine and the journal that it goes on writing.
+#[derive(Debug)]
+pub struct Boot {
+    /// The engine after the last entry.
+    pub fold: Fold,
+    /// The journal after the last whole entry.
+    pub journal: Journal,
+    /// How far every file was read.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Whether there was no state before.
+    pub fresh: bool,
+    /// Reports that were made again, for the history.
+    pub reports: Vec<(Timestamp, Report)>,
+}
+
+/// Makes an engine from a state directory; `policy` is the one on disk, and is written to the journal when it is
+/// not the one in force there.
+pub fn boot(state_dir: &Path, source: &PolicySource, policy: &Arc<Policy>) -> Result<Boot, BootError> {
+    let journals = state_dir.join("journal");
+    let mut poison = Poison::open(state_dir)?;
+    let mut set_aside = 0;
+    let (mut folding, segment, good) = loop {
+        let mut folding = Folding::begin(state_dir, policy)?;
+        let segments = journal::segments(&journals).map_err(io_at(&journals))?;
+        let first = folding.first;
+        let mut last = (first, 0);
+        let mut at = None;
+        let folded = catch_unwind(AssertUnwindSafe(|| -> Result<(), BootError> {
+            for segment in segments.into_iter().filter(|s| *s >= first) {
+                let mut refused = None;
+                let end = journal::read(&journals, segment, |position, entry, payload| {
+                    at = Some((position, payload.to_vec()));
+                    match poison.begin(position) {
+                        Ok(true) => folding.apply(&entry),
+                        Ok(false) => folding.pass_over(&entry),
+                        Err(error) => refused = Some(error),
+                    }
+                })?;
+                if let Some(error) = refused {
+                    return Err(error);
+                }
+                if end.torn > 0 {
+                    tracing::warn!(segment, bytes = end.torn, "cut the torn end of the journal");
+                }
+                last = (segment, end.good);
+            }
+            Ok(())
+        }));
+        match (folded, at) {
+            (Ok(Ok(())), _) => break (folding, last.0, last.1),
+            (Ok(Err(error)), _) => return Err(error),
+            (Err(panic), Some((position, payload))) if set_aside < SET_ASIDE => {
+                set_aside += 1;
+                poison.set_aside(position, &payload, &message(&*panic))?;
+            }
+            (Err(_), _) => return Err(BootError::Hopeless(set_aside, poison.folder)),
+        }
+    };
+    poison.end();
+    let mut journal = Journal::open(&journals, segment.max(1), good)?;
+    let fresh = folding.fold.is_none();
+    let fold = match folding.fold.take() {
+        Some(mut fold) => {
+            if fold.source != *source {
+                let now = fold.now();
+                journal.append(&Entry { now, event: Logged::Policy(source.clone()) })?;
+                let effects = fold.adopt(now, Arc::clone(policy), source.clone());
+                folding.keep_reports(now, effects);
+            }
+            fold
+        }
+        None => {
+            journal.append(&Entry { now: Timestamp(0), event: Logged::Policy(source.clone()) })?;
+            Fold::new(Arc::clone(policy), source.clone(), State::default(), false)
+        }
+    };
+    let checkpoints = folding.checkpoints.into_values().collect();
+    Ok(Boot { fold, journal, checkpoints, fresh, reports: folding.reports })
+}
+
+/// The fold on its way through the journal.
+struct Folding {
+    fold: Option<Fold>,
+    /// The segment to begin with.
+    first: u64,
+    checkpoints: BTreeMap<(String, u64, u64), Checkpoint>,
+    reports: Vec<(Timestamp, Report)>,
+}
+
+impl Folding {
+    /// From the newest snapshot that is good, else from the beginning.
+    fn begin(state_dir: &Path, policy: &Arc<Policy>) -> Result<Folding, BootError> {
+        let folder = state_dir.join("snapshot");
+        let mut folding = Folding { fold: None, first: 0, checkpoints: BTreeMap::new(), reports: Vec::new() };
+        let mut bad = None;
+        for number in snapshot::numbers(&folder).map_err(io_at(&folder))? {
+            match snapshot::read(&folder, number) {
+                Ok(snapshot) => {
+                    folding.first = number;
+                    let policy = fold::load(&snapshot.policy).unwrap_or_else(|diagnostics| {
+                        for diagnostic in diagnostics {
+                            tracing::warn!("the policy in the snapshot cannot be read any more: {diagnostic}");
+                        }
+                        Arc::clone(policy)
+                    });
+                    folding.fold = Some(Fold::new(policy, snapshot.policy, snapshot.state, snapshot.backfill));
+                    for checkpoint in snapshot.checkpoints {
+                        folding.keep(checkpoint);
+                    }
+                    return Ok(folding);
+                }
+                Err(error) => {
+                    tracing::error!("{error}; going further back");
+                    bad = Some(error);
+                }
+            }
+        }
+        // Without any snapshot the journal must be there from its first segment on.
+        let journals = state_dir.join("journal");
+        let segments = journal::segments(&journals).map_err(io_at(&journals))?;
+        match bad {
+            Some(error) if segments.first() != Some(&1) => Err(error.into()),
+            _ => Ok(folding),
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry<'_>) {
+        if let Logged::Lines { checkpoint, .. } = &entry.event {
+            self.keep(checkpoint.clone());
+        }
+        match (&mut self.fold, &entry.event) {
+            (Some(fold), _) => {
+                let effects = fold.apply(entry).effects;
+                let now = fold.now();
+                self.keep_reports(now, effects);
+            }
+            (None, Logged::Policy(source)) => match fold::load(source) {
+                Ok(policy) => self.fold = Some(Fold::new(policy, source.clone(), State::default(), false)),
+                Err(diagnostics) => {
+                    for diagnostic in diagnostics {
+                        tracing::warn!("the first policy cannot be read any more: {diagnostic}");
+                    }
+                }
+            },
+            (None, _) => tracing::warn!("the journal does not begin with a policy; an entry is passed over"),
+        }
+    }
+
+    /// The entry is poison, but its lines count as read.
+    fn pass_over(&mut self, entry: &Entry<'_>) {
+        if let Logged::Lines { checkpoint, .. } = &entry.event {
+            self.keep(checkpoint.clone());
+        }
+    }
+
+    fn keep(&mut self, checkpoint: Checkpoint) {
+        self.checkpoints.insert((checkpoint.source.clone(), checkpoint.dev, checkpoint.ino), checkpoint);
+    }
+
+    /// What was to be done is asked of the engine at the end, see [`crate::engine::Engine::unsettled`].
+    fn keep_reports(&mut self, now: Timestamp, effects: Vec<Effect>) {
+        self.reports.extend(effects.into_iter().filter_map(|effect| match effect {
+            Effect::Report(report) => Some((now, report)),
+            Effect::Deliver(_) | Effect::Apply(_) => None,
+        }));
+    }
+}
+
+/// The entries that are passed over, and the mark of how far this start has come.
+struct Poison {
+    folder: PathBuf,
+    known: BTreeSet<Position>,
+    mark: File,
+    mark_path: PathBuf,
+    /// Where the start before this one ended, and how many before it ended there too.
+    ended: Option<(Position, u64)>,
+}
+
+impl Poison {
+    fn open(state_dir: &Path) -> Result<Poison, BootError> {
+        let folder = state_dir.join("poison");
+        let mark_path = state_dir.join("folding");
+        let mark = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&mark_path);
+        let mark = mark.map_err(io_at(&mark_path))?;
+        let mut words = [0; 24];
+        let ended = mark.read_exact_at(&mut words, 0).ok().map(|()| {
+            let word = |i: usize| u64::from_le_bytes(words[i * 8..][..8].try_into().expect("eight bytes"));
+            (Position { segment: word(0), offset: word(1) }, word(2))
+        });
+        let mut known = BTreeSet::new();
+        if let Ok(entries) = std::fs::read_dir(&folder) {
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let numbers = name.strip_suffix(".entry").and_then(|n| n.split_once('-'));
+                if let Some((Ok(segment), Ok(offset))) = numbers.map(|(s, o)| (s.parse(), o.parse())) {
+                    known.insert(Position { segment, offset });
+                }
+            }
+        }
+        Ok(Poison { folder, known, mark, mark_path, ended })
+    }
+
+    /// Marks the entry as begun; whether it is to be handled. The mark is not synced: it has to survive this
+    /// process, not the machine.
+    fn begin(&mut self, position: Position) -> Result<bool, BootError> {
+        if self.known.contains(&position) {
+            return Ok(false);
+        }
+        let before = self.ended.filter(|(at, _)| *at == position).map_or(0, |(_, starts)| starts);
+        if before >= STARTS {
+            self.set_aside(position, &[], "the last starts ended here without a word")?;
+            return Ok(false);
+        }
+        let words = [position.segment, position.offset, before + 1].map(u64::to_le_bytes).concat();
+        self.mark.write_all_at(&words, 0).map_err(io_at(&self.mark_path))?;
+        Ok(true)
+    }
+
+    fn set_aside(&mut self, position: Position, payload: &[u8], reason: &str) -> Result<(), BootError> {
+        let path = self.folder.join(format!("{}-{}.entry", position.segment, position.offset));
+        tracing::error!(entry = %path.display(), reason, "an event stops the engine and is set aside; please report it");
+        let mut text = format!("{reason}\n").into_bytes();
+        text.extend_from_slice(payload);
+        std::fs::create_dir_all(&self.folder).and_then(|()| std::fs::write(&path, text)).map_err(io_at(&path))?;
+        self.known.insert(position);
+        Ok(())
+    }
+
+    fn end(self) {
+        // What is left of the mark would count one start too many, no more.
+        let _ = std::fs::remove_file(&self.mark_path);
+    }
+}
+
+fn io_at(path: &Path) -> impl Fn(io::Error) -> BootError {
+    move |error| BootError::Io { path: path.to_owned(), error }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the engine panicked".to_owned())
+}

@@ -1,0 +1,508 @@
+//! The loop: await an event, let the [`Machine`] write and handle it, hand the effects to those who carry
+//! them out.
+//!
+//! One task owns the engine, so nothing in it needs a lock. It never waits for a receiver, a target or the
+//! history: attempts are tasks of their own (the engine bounds how many), changes and history have their
+//! threads. What it does wait for is the journal, since nothing may be handed out that a restart would not know.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::api::{Access, AccessError, DaemonStatus, Picture, SourceStatus};
+use super::boot::{BootError, boot};
+use super::clock::wall;
+use super::journal::Logged;
+use super::lock::{LockError, StateLock};
+use super::machine::Machine;
+use super::quarantine::{Quarantine, Rejected};
+use super::signal::{Signal, Signals};
+use super::sink::{SecretError, Sinks};
+use super::source::{Checkpoint, Chunk, Tailer};
+use super::store::{Store, StoreError};
+use super::targets::{Targets, TargetsError};
+use super::{api, log, policy_files, sink, systemd};
+use crate::diagnostic::Diagnostic;
+use crate::engine::Engine;
+use crate::engine::event::{AlertState, Attempt, Delivery, Effect, Receipt};
+use crate::settings::{Settings, Source};
+
+/// How often files are looked at for new lines.
+const POLL: Duration = Duration::from_millis(200);
+/// How long lines are read before other events have their turn.
+const READ_TURN: Duration = Duration::from_millis(50);
+/// The API's picture is at least this old before it is made again, and not older than [`STALE`].
+const FRESH: Duration = Duration::from_millis(250);
+/// See [`FRESH`].
+const STALE: Duration = Duration::from_secs(10);
+/// How long attempts in flight may go on after the end was asked for; what has no receipt then is repeated
+/// under the same id by the next start.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long `--once` waits for receivers.
+const ONCE_GRACE: Duration = Duration::from_secs(30);
+/// How long the summary waits for patches that were just asked for.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// What is to be run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The configuration; without one the defaults hold.
+    pub config: Option<PathBuf>,
+    /// Read what is there, tell whom it concerns, end.
+    pub once: bool,
+}
+
+/// What a person who watches wants to see.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// The daemon starts with these settings.
+    Started {
+        /// The settings.
+        settings: &'a Settings,
+        /// Where the API listens, with the port that the system chose.
+        listen: Option<SocketAddr>,
+    },
+    /// All that was there is read and its patches are written.
+    CaughtUp(&'a Engine),
+}
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The policy has faults.
+    #[error("the configuration has faults")]
+    Policy(Vec<Diagnostic>),
+    /// The state directory is taken or not writable.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state in it cannot be used.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The history in it cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger in it cannot be used.
+    #[error(transparent)]
+    Targets(#[from] TargetsError),
+    /// The API cannot be served there.
+    #[error("cannot listen on {0}: {1}; set another `listen`, or `listen: off`")]
+    Listen(SocketAddr, std::io::Error),
+    /// The API may not be served there.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The API's token cannot be read.
+    #[error("api_token: {0}")]
+    Token(#[from] SecretError),
+    /// The system gives no signals.
+    #[error("cannot listen to signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until a signal ends it, or all is read if that is wanted; tells whether an alert fires at the end.
+pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result<bool, RunError> {
+    let mut signals = Signals::listen().map_err(RunError::Signals)?;
+    let mut daemon = Daemon::start(options).await?;
+    observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(|a| a.address) });
+    let mut poll = interval(POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut alive = interval(systemd::watchdog().unwrap_or(STALE));
+    let unsettled = daemon.machine.fold.engine.unsettled();
+    daemon.hand_out(unsettled);
+    systemd::ready("reading what is there");
+    loop {
+        let due = daemon.machine.until_deadline();
+        let settled = !daemon.machine.is_catching_up();
+        tokio::select! {
+            biased;
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                Signal::Reload => daemon.reload(),
+            },
+            Some(receipt) = daemon.attempts.join_next() => daemon.receipt(receipt.ok()),
+            Some(event) = daemon.targets.next(), if settled => daemon.event(event),
+            () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
+            _ = poll.tick() => {
+                if daemon.read_lines() {
+                    poll.reset_immediately();
+                } else if daemon.machine.is_catching_up() {
+                    daemon.caught_up();
+                }
+                daemon.housekeeping();
+            }
+            _ = alive.tick() => systemd::alive(),
+        }
+        if daemon.is_to_be_shown() {
+            observe(Seen::CaughtUp(&daemon.machine.fold.engine));
+        }
+        if options.once && daemon.is_done() {
+            break;
+        }
+    }
+    Ok(daemon.stop().await)
+}
+
+/// Where the loop is with its summary.
+#[derive(Debug, PartialEq)]
+enum Summary {
+    /// Old lines are still being read.
+    Reading,
+    /// Patches are still being written.
+    Settling(Instant),
+    /// It was shown.
+    Shown(Instant),
+}
+
+struct Api {
+    address: SocketAddr,
+    pictures: watch::Sender<Arc<Picture>>,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+struct Daemon {
+    options: Options,
+    machine: Machine,
+    tailers: Vec<Tailer>,
+    counts: Vec<SourceStatus>,
+    quarantine: Quarantine,
+    sinks: Arc<Sinks>,
+    attempts: JoinSet<Receipt>,
+    targets: Targets,
+    store: Store,
+    api: Option<Api>,
+    status: DaemonStatus,
+    pictured: Instant,
+    picture_cost: Duration,
+    summary: Summary,
+    _lock: StateLock,
+}
+
+impl Daemon {
+    async fn start(options: &Options) -> Result<Daemon, RunError> {
+        let loaded = policy_files::load(options.config.as_deref(), &[]).map_err(RunError::Policy)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let (source, policy) = (loaded.source, Arc::new(loaded.policy));
+        let settings = &policy.settings;
+        let lock = StateLock::take(&settings.state_dir)?;
+        let listener = listen(settings).await?;
+        let store = Store::start(&settings.state_dir)?;
+        let booted = boot(&settings.state_dir, &source, &policy)?;
+        for (now, report) in &booted.reports {
+            store.put(*now, report.clone());
+        }
+        let (tailers, counts) = follow(&settings.sources, settings.limits.line_bytes, &booted.checkpoints);
+        let targets = Targets::start(settings)?;
+        let now = wall();
+        let status = DaemonStatus { started_at: now, reloads: 1, policy_loaded_at: now, ..DaemonStatus::default() };
+        let address = listener.as_ref().and_then(|(l, _)| l.local_addr().ok());
+        let external = address.map(|a| format!("http://{a}")).unwrap_or_default();
+        let mut daemon = Daemon {
+            options: options.clone(),
+            quarantine: Quarantine::new(&settings.state_dir, settings.limits.quarantine_bytes),
+            sinks: Arc::new(Sinks::new(&settings.receivers, external)),
+            machine: Machine::new(&settings.state_dir, booted),
+            tailers,
+            counts,
+            attempts: JoinSet::new(),
+            targets,
+            store,
+            api: None,
+            status,
+            pictured: Instant::now(),
+            picture_cost: Duration::ZERO,
+            summary: Summary::Reading,
+            _lock: lock,
+        };
+        if let (Some((listener, access)), Some(address)) = (listener, address) {
+            let (pictures, newest) = watch::channel(Arc::new(daemon.picture()));
+            let (end, ended) = oneshot::channel();
+            let task = tokio::spawn(api::serve(listener, access, newest, async {
+                let _ = ended.await;
+            }));
+            daemon.api = Some(Api { address, pictures, end, task });
+        }
+        Ok(daemon)
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.machine.fold.policy().settings
+    }
+
+    /// Reads lines for a while; whether there may be more.
+    fn read_lines(&mut self) -> bool {
+        let start = Instant::now();
+        let effects = self.machine.catch_up_writing();
+        self.hand_out(effects);
+        let mut more = true;
+        while more && start.elapsed() < READ_TURN {
+            more = false;
+            // One chunk of each source in turn, so that none waits for another that is endless.
+            for index in 0..self.tailers.len() {
+                let Some(chunk) = self.tailers[index].poll() else { continue };
+                if !self.lines(index, chunk) {
+                    return false;
+                }
+                more = true;
+            }
+        }
+        more
+    }
+
+    /// Takes a chunk in; false when the journal cannot be written.
+    fn lines(&mut self, index: usize, chunk: Chunk) -> bool {
+        let Some(applied) = self.machine.lines(&chunk) else { return false };
+        let count = &mut self.counts[index];
+        count.records += applied.records;
+        count.quarantined += applied.rejected.len() as u64 + u64::from(chunk.oversized.is_some());
+        count.bytes += chunk.text.len() as u64;
+        let at = wall();
+        let (source, file) = (&chunk.checkpoint.source, &chunk.checkpoint.path);
+        let bad = applied.rejected.iter().map(|rejected| Rejected {
+            at,
+            source,
+            file,
+            line: chunk.line + rejected.line as u64,
+            offset: chunk.offset + rejected.bytes.start as u64,
+            reason: &rejected.reason,
+            text: &chunk.text[rejected.bytes.clone()],
+        });
+        let reason =
+            format!("longer than `limits.line_bytes` ({})", self.machine.fold.policy().settings.limits.line_bytes);
+        let long = chunk.oversized.iter().map(|long| Rejected {
+            at,
+            source,
+            file,
+            line: long.line,
+            offset: long.offset,
+            reason: &reason,
+            text: &long.start,
+        });
+        if let Err(error) = self.quarantine.add(bad.chain(long)) {
+            tracing::warn!(%error, "cannot write to the quarantine; the lines are counted all the same");
+        }
+        self.tailers[index].commit(chunk.checkpoint);
+        self.hand_out(applied.effects);
+        true
+    }
+
+    fn caught_up(&mut self) {
+        if self.machine.faults().next().is_some() {
+            return;
+        }
+        // What the targets hold must be known before anything is recommended.
+        while let Some(event) = self.targets.try_next() {
+            self.event(event);
+        }
+        let effects = self.machine.caught_up();
+        self.hand_out(effects);
+        let firing = self.firing();
+        tracing::info!(sources = self.tailers.len(), firing, "caught up");
+        systemd::status(&format!("watching {} sources, {firing} alerts firing", self.tailers.len()));
+        self.summary = Summary::Settling(Instant::now());
+    }
+
+    fn event(&mut self, event: Logged<'static>) {
+        let effects = self.machine.event(event);
+        self.hand_out(effects);
+    }
+
+    fn deadline(&mut self) {
+        let effects = self.machine.deadline();
+        self.hand_out(effects);
+    }
+
+    fn receipt(&mut self, receipt: Option<Receipt>) {
+        if let Some(receipt) = receipt {
+            self.event(Logged::Receipt(receipt));
+        }
+    }
+
+    fn hand_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Deliver(delivery) => {
+                    self.attempts.spawn(attempt(Arc::clone(&self.sinks), delivery));
+                }
+                Effect::Apply(change) => self.targets.change(change),
+                Effect::Report(report) => {
+                    // Of history only the outcome is worth a line, and that is the summary.
+                    if !self.machine.fold.backfill {
+                        log::report(&report);
+                    }
+                    self.store.put(self.machine.fold.now(), report);
+                }
+            }
+        }
+    }
+
+    /// All or nothing: on any fault the policy in force stays.
+    fn reload(&mut self) {
+        systemd::reloading();
+        match self.try_reload() {
+            Ok(()) => {
+                self.status.reloads += 1;
+                self.status.policy_loaded_at = wall();
+                self.status.policy_stale = false;
+                tracing::info!("policy is loaded again");
+                systemd::ready("policy is loaded again");
+            }
+            Err(faults) => {
+                self.status.reloads_refused += 1;
+                self.status.policy_stale = true;
+                for fault in &faults {
+                    tracing::error!("{fault}");
+                }
+                tracing::error!(faults = faults.len(), "policy is not loaded, the one in force stays");
+                systemd::ready("the new policy has faults, the old one stays in force");
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), Vec<String>> {
+        let said = |diagnostics: Vec<Diagnostic>| diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>();
+        let loaded = policy_files::load(self.options.config.as_deref(), &[]).map_err(said)?;
+        let (source, policy) = (loaded.source, Arc::new(loaded.policy));
+        let old = self.settings();
+        if policy.settings.state_dir != old.state_dir {
+            return Err(vec![
+                "`state_dir` cannot change while evenkeel runs: stop it, move the folder, start it".to_owned(),
+            ]);
+        }
+        if policy.settings.listen != old.listen || policy.settings.api_token != old.api_token {
+            tracing::warn!("`listen` and `api_token` take effect at the next start");
+        }
+        let effects = self.machine.reload(source, Arc::clone(&policy)).map_err(|error| vec![error.to_string()])?;
+        let settings = &policy.settings;
+        let checkpoints = self.checkpoints();
+        let (tailers, mut counts) = follow(&settings.sources, settings.limits.line_bytes, &checkpoints);
+        for count in &mut counts {
+            if let Some(before) = self.counts.iter().find(|c| c.source == count.source) {
+                count.clone_from(before);
+            }
+        }
+        (self.tailers, self.counts) = (tailers, counts);
+        let external = self.api.as_ref().map(|a| format!("http://{}", a.address)).unwrap_or_default();
+        self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
+        self.quarantine.set_bound(settings.limits.quarantine_bytes);
+        self.targets.reload(settings);
+        self.hand_out(effects);
+        Ok(())
+    }
+
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.tailers.iter().flat_map(|t| t.checkpoints().cloned()).collect()
+    }
+
+    fn housekeeping(&mut self) {
+        let tailers = &self.tailers;
+        self.machine.snapshot(|| tailers.iter().flat_map(|t| t.checkpoints().cloned()).collect(), false);
+        // A large fleet's picture costs time: it gets a tenth of it at most.
+        if self.pictured.elapsed() >= FRESH.max(self.picture_cost * 10) {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        let start = Instant::now();
+        if self.api.is_some() {
+            let picture = Arc::new(self.picture());
+            if let Some(api) = &self.api {
+                api.pictures.send_replace(picture);
+            }
+        }
+        self.pictured = Instant::now();
+        self.picture_cost = start.elapsed();
+    }
+
+    fn picture(&self) -> Picture {
+        let mut status = self.status.clone();
+        status.sources.clone_from(&self.counts);
+        for (count, tailer) in status.sources.iter_mut().zip(&self.tailers) {
+            count.failing = tailer.trouble().is_some();
+        }
+        status.journal_bytes = self.machine.journal_bytes();
+        status.snapshot_at = self.machine.snapshot_at();
+        status.engine_busy = self.machine.busy();
+        status.faults = self.machine.faults().map(str::to_owned).collect();
+        Picture::new(self.machine.fold.engine.view(), status)
+    }
+
+    fn firing(&self) -> usize {
+        self.machine.fold.engine.view().alerts.iter().filter(|a| a.state == AlertState::Firing).count()
+    }
+
+    /// Whether the summary is due: once, when the patches that were asked for are written.
+    fn is_to_be_shown(&mut self) -> bool {
+        match self.summary {
+            Summary::Settling(since) if self.targets.in_flight == 0 || since.elapsed() > SETTLE => {
+                self.summary = Summary::Shown(Instant::now());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `--once` has nothing left to wait for.
+    fn is_done(&self) -> bool {
+        match self.summary {
+            Summary::Shown(at) => self.attempts.is_empty() || at.elapsed() > ONCE_GRACE,
+            _ => false,
+        }
+    }
+
+    /// Ends cleanly; whether an alert fires.
+    async fn stop(mut self) -> bool {
+        systemd::stopping();
+        let until = Instant::now() + GRACE;
+        while let Ok(Some(receipt)) =
+            timeout(until.saturating_duration_since(Instant::now()), self.attempts.join_next()).await
+        {
+            self.receipt(receipt.ok());
+        }
+        if !self.attempts.is_empty() {
+            tracing::info!(attempts = self.attempts.len(), "attempts are cut short and repeated at the next start");
+        }
+        let checkpoints = self.checkpoints();
+        self.machine.snapshot(|| checkpoints, true);
+        if let Some(api) = self.api.take() {
+            let _ = api.end.send(());
+            let _ = timeout(GRACE / 2, api.task).await;
+        }
+        tracing::info!("stopped");
+        self.firing() > 0
+    }
+}
+
+async fn listen(settings: &Settings) -> Result<Option<(TcpListener, Access)>, RunError> {
+    let Some(address) = settings.listen else { return Ok(None) };
+    let token = match &settings.api_token {
+        Some(secret) => Some(sink::read(secret).await?),
+        None => None,
+    };
+    let access = Access::new(address, token.as_ref())?;
+    let listener = TcpListener::bind(address).await.map_err(|error| RunError::Listen(address, error))?;
+    Ok(Some((listener, access)))
+}
+
+fn follow(sources: &[Source], line_bytes: u32, checkpoints: &[Checkpoint]) -> (Vec<Tailer>, Vec<SourceStatus>) {
+    let tailer = |s: &Source| Tailer::new(&s.name, &s.path, line_bytes as usize, checkpoints);
+    let count = |s: &Source| SourceStatus { source: s.name.clone(), ..SourceStatus::default() };
+    (sources.iter().map(tailer).collect(), sources.iter().map(count).collect())
+}
+
+/// One attempt. A fault of ours in it must not look like a message that is still on its way.
+async fn attempt(sinks: Arc<Sinks>, delivery: Delivery) -> Receipt {
+    let id = delivery.id.clone();
+    let result = tokio::spawn(async move { sinks.attempt(&delivery).await }).await;
+    let result =
+        result.unwrap_or_else(|error| Attempt::Retry { reason: format!("attempt failed: {error}"), after: None });
+    Receipt::Delivery { id, result }
+}

@@ -1,0 +1,154 @@
+//! What an entry of the journal does to the engine: the one function that a running daemon and a restart share.
+//!
+//! Everything in here depends on the entry and the state alone, never on the clock, a file or the moment: that
+//! is what makes a restart decide as if it had never happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::journal::{Entry, Logged, Pace};
+use crate::diagnostic::Diagnostic;
+use crate::engine::event::{Command, Effect, Event};
+use crate::engine::{Engine, State};
+use crate::model::Timestamp;
+use crate::policy::{Policy, PolicySource};
+use crate::replay;
+use crate::wire::execution::{Reader, Rejected};
+
+/// The engine with what it takes to read lines for it.
+#[derive(Debug)]
+pub struct Fold {
+    /// The engine.
+    pub engine: Engine,
+    /// The texts of the policy in force.
+    pub source: PolicySource,
+    /// Whether history is being read.
+    pub backfill: bool,
+    policy: Arc<Policy>,
+    readers: BTreeMap<String, Reader>,
+}
+
+/// What came of an entry.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What the engine wants done, in order.
+    pub effects: Vec<Effect>,
+    /// How many lines of the entry's text are records.
+    pub records: u64,
+    /// Lines of the entry's text that are none.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Fold {
+    /// Goes on from a state under a policy.
+    pub fn new(policy: Arc<Policy>, source: PolicySource, state: State, backfill: bool) -> Fold {
+        let engine = Engine::new(Arc::clone(&policy), state);
+        let mut fold = Fold { engine, source, backfill, policy, readers: BTreeMap::new() };
+        fold.make_readers();
+        fold
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// The engine's clock; 1970 before the first event.
+    pub fn now(&self) -> Timestamp {
+        self.engine.now().unwrap_or_default()
+    }
+
+    /// Hands an entry to the engine.
+    pub fn apply(&mut self, entry: &Entry<'_>) -> Applied {
+        let effects = match &entry.event {
+            Logged::Lines { text, oversized, pace, checkpoint } => {
+                return self.lines(entry.now, text, *oversized, *pace, &checkpoint.source, &checkpoint.stem);
+            }
+            Logged::Command(command) => {
+                match command {
+                    Command::BeginBackfill => self.backfill = true,
+                    Command::EndBackfill => self.backfill = false,
+                    _ => {}
+                }
+                self.engine.handle(entry.now, Event::Command(command.clone()))
+            }
+            Logged::Receipt(receipt) => self.engine.handle(entry.now, Event::Receipt(receipt.clone())),
+            Logged::Deadline => self.engine.handle(entry.now, Event::Deadline),
+            Logged::Policy(source) => match load(source) {
+                Ok(policy) => self.adopt(entry.now, policy, source.clone()),
+                Err(diagnostics) => {
+                    for diagnostic in diagnostics {
+                        tracing::warn!("a policy of the past cannot be read any more and is passed over: {diagnostic}");
+                    }
+                    Vec::new()
+                }
+            },
+        };
+        Applied { effects, ..Applied::default() }
+    }
+
+    /// Obeys another policy from now on; the caller has written it to the journal.
+    pub fn adopt(&mut self, now: Timestamp, policy: Arc<Policy>, source: PolicySource) -> Vec<Effect> {
+        self.source = source;
+        self.policy = Arc::clone(&policy);
+        let effects = match self.engine.now() {
+            Some(clock) => self.engine.reload(now.max(clock), policy),
+            // Before the first event there is no time at which anything could be decided.
+            None => {
+                self.engine = Engine::new(policy, self.engine.state().clone());
+                Vec::new()
+            }
+        };
+        self.make_readers();
+        effects
+    }
+
+    /// The time of the first record of a text that has one; `None` too when the source is not in the policy.
+    pub fn first_time(&self, source: &str, stem: &str, text: &[u8]) -> Option<Timestamp> {
+        let reader = self.readers.get(source)?;
+        // Most often the first line has a time: the others need not be read for it.
+        let head = memchr::memchr(b'\n', text).map_or(text, |end| &text[..end]);
+        let of = |text| reader.read(text, stem).records.iter().find_map(|r| r.at);
+        of(head).or_else(|| of(text))
+    }
+
+    fn make_readers(&mut self) {
+        self.readers.clear();
+        for source in &self.policy.settings.sources {
+            match Reader::new(source, &self.policy.prices, self.engine.fields()) {
+                Ok(reader) => {
+                    self.readers.insert(source.name.clone(), reader);
+                }
+                // The settings were checked on the machine that wrote them; the zones of this one differ.
+                Err(error) => tracing::error!(source = source.name, %error, "source is not read"),
+            }
+        }
+    }
+
+    fn lines(&mut self, now: Timestamp, text: &[u8], oversized: u32, pace: Pace, source: &str, stem: &str) -> Applied {
+        let Some(reader) = self.readers.get(source) else { return Applied::default() };
+        let chunk = reader.read(text, stem);
+        let bounds = match pace {
+            Pace::Now => now..=now,
+            Pace::Past => Timestamp::MIN..=now,
+            Pace::Recorded => now..=Timestamp(i64::MAX / 4),
+        };
+        let mut effects = Vec::new();
+        replay::feed_within(&mut self.engine, &chunk.records, bounds, |_, _, mut some| effects.append(&mut some));
+        let lines = chunk.rejected.len() as u64 + u64::from(oversized);
+        let (records, rejected) = (chunk.records.len() as u64, chunk.rejected);
+        if lines > 0 {
+            let command = Command::Quarantined { source: source.to_owned(), lines };
+            effects.append(&mut self.engine.handle(self.now(), Event::Command(command)));
+        }
+        Applied { effects, records, rejected }
+    }
+}
+
+/// Reads a policy from its texts.
+pub fn load(source: &PolicySource) -> Result<Arc<Policy>, Vec<Diagnostic>> {
+    match Policy::load(source, source.base_dir()) {
+        (Some(policy), _) => Ok(Arc::new(policy)),
+        (None, diagnostics) => Err(diagnostics),
+    }
+}

@@ -1,0 +1,78 @@
+//! What the daemon says while it works: to people on standard error, or to journald with fields when it is
+//! the reader of standard error.
+
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, Report};
+
+/// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
+/// call changes nothing.
+pub fn init(color: bool) {
+    let filter = EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    if journald_reads()
+        && let Ok(journald) = tracing_journald::layer()
+    {
+        let _ = registry.with(journald.with_syslog_identifier("evenkeel".to_owned())).try_init();
+        return;
+    }
+    let people = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(color).with_target(false);
+    let _ = registry.with(people).try_init();
+}
+
+/// Whether standard error is the stream that the service manager connected to journald, and not one that a parent
+/// with such a stream gave us another in place of.
+fn journald_reads() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(duplicate) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    let about = std::fs::File::from(duplicate).metadata();
+    about.is_ok_and(|about| stream == format!("{}:{}", about.dev(), about.ino()))
+}
+
+/// Writes a report as a log line; pending alerts and what goes well are for those who ask for detail.
+pub fn report(report: &Report) {
+    match report {
+        Report::Alert(alert) => alert_line(alert),
+        Report::Notification(notification) => notification_line(notification),
+        Report::Recommendation(advice) => {
+            tracing::debug!(advice.target, advice.agent, ?advice.decision, "{}", advice.reason);
+        }
+    }
+}
+
+fn alert_line(alert: &AlertEvent) {
+    let show = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
+    let (value, threshold) = (show(alert.value), show(alert.threshold));
+    let (rule, subject, severity, n) = (&alert.rule, alert.subject.to_string(), alert.severity.as_str(), alert.n);
+    let condition = &alert.condition;
+    match alert.state {
+        AlertState::Firing => {
+            tracing::warn!(rule, subject, severity, value, threshold, n, "alert fires: {condition}");
+        }
+        AlertState::Resolved => tracing::info!(rule, subject, severity, value, threshold, n, "alert is resolved"),
+        AlertState::Pending | AlertState::Inactive => {
+            tracing::debug!(rule, subject, value, threshold, n, "alert is {}", alert.state.as_str());
+        }
+    }
+}
+
+fn notification_line(report: &NotificationReport) {
+    let NotificationReport { receiver, rule, attempts, reason, .. } = report;
+    let (id, subject, state) = (&report.id.0, report.subject.to_string(), report.state.as_str());
+    match report.status {
+        NotificationStatus::Delivered => tracing::info!(receiver, rule, subject, state, id, attempts, "delivered"),
+        NotificationStatus::Queued if reason.is_empty() => {
+            tracing::debug!(receiver, rule, subject, state, id, "queued");
+        }
+        NotificationStatus::Queued => {
+            tracing::warn!(receiver, rule, subject, state, id, attempts, reason, "not delivered, trying again");
+        }
+        NotificationStatus::Refused | NotificationStatus::Expired | NotificationStatus::Dropped => {
+            tracing::error!(receiver, rule, subject, state, id, attempts, reason, "given up");
+        }
+    }
+}
