@@ -88,7 +88,7 @@ impl Tailer {
         }
     }
 
-    /// [`Tailer::next`] at a given instant.
+    /// [`Tailer::poll`] at a given instant.
     pub fn poll_at(&mut self, now: Instant) -> Option<Chunk> {
         let due = self.files.len() <= OPEN_FILES || self.scanned.is_none_or(|at| now - at >= SLOW_SCAN);
         let mut trouble = None;
