@@ -143,3 +143,77 @@ fn what_cannot_be_taken_back_is_said() {
     assert!(desk.agents().contains("500"));
     assert!(desk.check(&["tune", "ledger", "--config", "none.yaml"], 78).contains("none.yaml"));
 }
+
+/// The example that ships, copied so that anything written would show.
+fn quickstart() -> Desk {
+    let desk = Desk::new();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+    for name in ["evenkeel.yaml", "agents.yaml", "executions.jsonl", "rules.yaml"] {
+        fs::copy(example.join(name), desk.path(name)).expect("copied");
+    }
+    desk
+}
+
+#[test]
+fn a_plan_says_what_every_value_should_be_and_why() {
+    let desk = quickstart();
+    let plan = desk.json(&["tune", "plan"], 0);
+    let rows = plan.as_array().expect("an array");
+    let row = |agent: &str| rows.iter().find(|r| r["agent"] == agent).unwrap_or_else(|| panic!("{agent}: {plan}"));
+    for row in rows {
+        for key in [
+            "target",
+            "agent",
+            "model",
+            "parameter",
+            "current",
+            "proposed",
+            "lower",
+            "upper",
+            "n",
+            "censored",
+            "reason",
+            "decision",
+        ] {
+            assert!(row.get(key).is_some(), "{key}: {row}");
+        }
+        assert!(!row["reason"].as_str().expect("text").is_empty());
+        let (current, proposed) = (row["current"].as_f64().expect("known"), row["proposed"].as_f64().expect("known"));
+        assert_eq!(proposed.fract(), 0.0, "whole seconds stay whole: {row}");
+        assert_eq!(row["decision"] == "change", current != proposed, "{row}");
+        assert_eq!((&row["unit"], &row["parameter"]), (&"s".into(), &"timeout".into()));
+    }
+    // Ten minutes "to be on the safe side" come down by one step, and two days of two calls prove nothing.
+    let (writer, manager) = (row("doc-writer"), row("release-manager"));
+    assert_eq!((writer["current"].as_f64(), writer["proposed"].as_f64()), (Some(600.0), Some(300.0)), "{writer}");
+    assert_eq!(manager["decision"], "keep");
+    assert!(manager["reason"].as_str().expect("text").contains("too few runs: 5 of 20"), "{manager}");
+    assert_eq!(desk.json(&["tune", "plan", "executions.jsonl"], 0), plan, "the source's file is the default");
+    assert!(!desk.path(".evenkeel").exists() && !desk.path("patches").exists(), "a plan writes nothing");
+
+    let text = desk.check(&["tune", "plan"], 0);
+    assert!(text.contains("doc-writer timeout: "), "{text}");
+    assert!(text.contains(&format!("of {} values would change", rows.len())), "{text}");
+}
+
+#[test]
+fn a_plan_without_enough_data_says_so() {
+    let desk = quickstart();
+    let executions = fs::read_to_string(desk.path("executions.jsonl")).expect("read");
+    let few: String = executions.split_inclusive('\n').take(10).collect();
+    fs::write(desk.path("few.jsonl"), few).expect("written");
+    let plan = desk.json(&["tune", "plan", "few.jsonl"], 2);
+    assert!(plan.as_array().expect("an array").iter().all(|row| row["decision"] == "keep"), "{plan}");
+    let agents = fs::read_to_string(desk.path("agents.yaml")).expect("read");
+    fs::write(desk.path("agents.yaml"), agents.replace("max_execution_time: 600", "max_execution_time: 0"))
+        .expect("written");
+    let plan = desk.json(&["tune", "plan"], 0);
+    let writer = plan.as_array().expect("an array").iter().find(|row| row["agent"] == "doc-writer").expect("listed");
+    assert_eq!((&writer["current"], &writer["decision"]), (&Value::Null, &"keep".into()));
+    assert!(writer["reason"].as_str().expect("text").contains("switches the limit off"), "{writer}");
+
+    fs::write(desk.path("agents.yaml"), "a: 1\na: 2\n").expect("written");
+    assert!(desk.check(&["tune", "plan"], 64).contains("agents.yaml: line 2: the key `a` stands twice"));
+    fs::write(desk.path("bare.yaml"), "sources: [{name: s, path: executions.jsonl}]\n").expect("written");
+    assert!(desk.check(&["tune", "plan", "--config", "bare.yaml"], 64).contains("no target to tune"));
+}

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::Config;
+use crate::cli::ranking::Table;
 use crate::cli::{Exit, Failure, Output};
 use crate::settings::Settings;
 use crate::shell::ledger::{Entry, Status};
@@ -67,35 +68,27 @@ impl List {
 }
 
 fn table(entries: &[Entry], out: &mut Output) -> Result<(), Failure> {
-    let rows: Vec<[String; 7]> = entries
-        .iter()
-        .map(|e| {
-            let value = |json: &Option<String>| json.clone().unwrap_or_else(|| "?".into());
-            let change = format!("{} -> {}", value(&e.old), value(&e.new));
-            let (id, at) = (e.change_id.clone(), e.at.get(..19).unwrap_or(&e.at).replace('T', " "));
-            [id, at, e.status.to_string(), e.target.clone(), e.agent.clone(), e.parameter.clone(), change]
-        })
-        .collect();
-    let head = ["change", "at (UTC)", "status", "target", "agent", "parameter", "value"].map(str::to_owned);
-    let width = |column: usize| rows.iter().chain([&head]).map(|r| r[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &[String; 7]| {
-        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    writeln!(out, "{}", out.bold(line(&head)))?;
-    for (row, entry) in rows.iter().zip(entries) {
-        let text = line(row);
-        let text = match entry.status {
-            Status::Applied => out.green(text),
-            Status::Refused => out.red(text),
-            Status::Superseded | Status::Reverted => out.dim(text),
-            Status::Suggested | Status::Applying => text,
-        };
-        writeln!(out, "{text}")?;
-        if entry.status == Status::Refused {
-            writeln!(out, "  {}", entry.reason)?;
-        }
+    let mut table = Table::new(&["change", "at (UTC)", "status", "target", "agent", "parameter", "value"], 7);
+    for entry in entries {
+        let value = |json: &Option<String>| json.clone().unwrap_or_else(|| "?".into());
+        table.row([
+            entry.change_id.clone(),
+            entry.at.get(..19).unwrap_or(&entry.at).replace('T', " "),
+            entry.status.to_string(),
+            entry.target.clone(),
+            entry.agent.clone(),
+            entry.parameter.clone(),
+            format!("{} -> {}", value(&entry.old), value(&entry.new)),
+        ]);
+    }
+    table.write(out, |out, row, column, text| match (column, entries[row].status) {
+        (2, Status::Applied) => out.green(text),
+        (2, Status::Refused) => out.red(text),
+        (2, Status::Superseded | Status::Reverted) => out.dim(text),
+        _ => text,
+    })?;
+    for entry in entries.iter().filter(|e| e.status == Status::Refused) {
+        writeln!(out, "{} {} {}", entry.change_id, out.red("refused:"), entry.reason)?;
     }
     Ok(())
 }

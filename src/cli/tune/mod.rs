@@ -1,6 +1,7 @@
 //! `evenkeel tune`: what tuning proposes, what became of it, and the way back.
 
 mod ledger;
+mod plan;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,16 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Says what every tunable value should be, and why; writes nothing.
+    #[command(after_help = "\
+Examples:
+  evenkeel tune plan                                  learn from the files of the configuration's sources
+  evenkeel tune plan --config evenkeel.yaml runs.jsonl
+  evenkeel tune plan --json | jq '.[] | select(.decision == \"change\")'
+
+Numbers are in the unit of the file that holds the value, and rounded as they would be written there.
+Exit codes: 0 there was enough data for a value, 2 there was not.")]
+    Plan(plan::Args),
     /// Lists the changes that were proposed, applied, refused or taken back, newest first.
     #[command(after_help = "\
 Examples:
@@ -63,6 +74,7 @@ impl Config {
 /// Obeys.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     match args.verb {
+        Verb::Plan(plan) => plan.run(out),
         Verb::Ledger(list) => list.run(out),
         Verb::Show(show) => show.run(out),
         Verb::Revert(revert) => revert.run(out),

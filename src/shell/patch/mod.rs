@@ -77,8 +77,7 @@ impl Patcher {
 
     /// The values in a target that can be tuned, in inner units.
     pub fn current_values(&self, target: &Target) -> Result<Vec<CurrentValue>, TargetError> {
-        let values = read_target(target)?.values.into_iter();
-        Ok(values.map(|v| CurrentValue { parameter: v.parameter, agent: v.agent, value: v.inner }).collect())
+        read_target(target).map(|reading| current_values(&reading))
     }
 
     /// The unified diff of a change, as long as its documents are kept.
@@ -167,7 +166,7 @@ impl Patcher {
             }
         }
         let proposed = recommendation.proposed.ok_or("nothing is proposed")?;
-        let new = written(&value.scalar, proposed, parameter)?;
+        let new = as_written(&value.scalar, proposed, parameter)?;
         let edit =
             target::set(&file.text, target.format, &value.path, &value.scalar, &new).map_err(|e| e.to_string())?;
         entry.path = value.path.to_string();
@@ -253,6 +252,12 @@ pub fn read_target(target: &Target) -> Result<Reading, TargetError> {
     understand(target, &folder.read(&name)?)
 }
 
+/// The values of a reading as the engine wants them.
+pub fn current_values(reading: &Reading) -> Vec<CurrentValue> {
+    let values = reading.values.iter();
+    values.map(|v| CurrentValue { parameter: v.parameter, agent: v.agent.clone(), value: v.inner }).collect()
+}
+
 fn understand(target: &Target, file: &Snapshot) -> Result<Reading, TargetError> {
     target::read(&file.text, target).map_err(|error| TargetError::Text { file: target.file.clone(), error })
 }
@@ -288,8 +293,9 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
-/// The proposal as the file writes it. Whole numbers are rounded, but not out of the guard's bounds.
-fn written(old: &Scalar, proposed: f64, parameter: &Parameter) -> Result<Scalar, String> {
+/// A proposal in the inner unit as the file would write it in place of `old`. Whole numbers are rounded,
+/// but not out of the guard's bounds; what would change nothing or switch the limit off is an error.
+pub fn as_written(old: &Scalar, proposed: f64, parameter: &Parameter) -> Result<Scalar, String> {
     let Guard { floor, ceiling, .. } = parameter.guard;
     let (unit, within) = (parameter.unit(), |x: f64| floor <= x && x <= ceiling);
     let exact = proposed / unit;
