@@ -12,14 +12,16 @@ use super::alert::hex;
 use super::baseline::{Body, READY};
 use super::event::{Change, ChangeId, ChangeResult, CurrentValue, Decision, Effect, Recommendation, Report};
 use super::names::Name;
-use super::plan::Plan;
+use super::plan::{Plan, RECENT};
 use super::split::NEVER;
 use super::tune::{self, Evidence, Prior};
 use super::{Engine, age};
 use crate::model::{Dimension, Span, Timestamp};
-use crate::settings::{Mode, Parameter, Target};
-use crate::stats::Moments;
+use crate::settings::{Mode, Parameter, ParameterKind, Target};
+use crate::stats::{Durations, Moments};
 
+/// Executions of other agents on a model from which its typical duration is taken.
+const POOL: u64 = 30;
 /// The base run time and complexity that profiles scale when nothing else is known.
 const BASE_MS: f64 = 60_000.0;
 const COMPLEXITY: f64 = 0.5;
@@ -112,6 +114,7 @@ impl Engine {
         let settings = &policy.settings.tune;
         self.state.tuning.next = Some(now + settings.interval);
         self.state.tuning.recent.retain(|t| age(now, *t) < Span::hours(1));
+        let pools = Pools::new(self);
         for target in settings.targets.iter().filter(|t| t.mode != Mode::Off) {
             let knobs: Vec<(Knob, f64)> = self
                 .state
@@ -123,24 +126,18 @@ impl Engine {
                 .collect();
             for (knob, current) in knobs {
                 if let Some(parameter) = target.parameters.get(knob.1 as usize) {
-                    self.turn(now, target, parameter, &knob, current, effects);
+                    let place = Place { target, parameter, knob: &knob, current, pools: &pools };
+                    self.turn(now, place, effects);
                 }
             }
         }
     }
 
-    fn turn(
-        &mut self,
-        now: Timestamp,
-        target: &Target,
-        parameter: &Parameter,
-        knob: &Knob,
-        current: f64,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn turn(&mut self, now: Timestamp, place: Place<'_>, effects: &mut Vec<Effect>) {
+        let Place { target, parameter, knob, current, .. } = place;
         let last_change = self.state.tuning.knobs.get(knob).and_then(|k| k.last_change);
         let name = self.state.names.find(&knob.2);
-        let recommendation = self.recommend(now, target, parameter, knob, current, last_change);
+        let recommendation = self.recommend(now, place, last_change);
         let settings = &self.policy.settings.tune;
         let active = name.is_some_and(|n| self.state.active.contains_key(&n));
         let full = self.state.tuning.recent.len() >= settings.changes_per_hour as usize;
@@ -176,19 +173,18 @@ impl Engine {
         effects.push(Effect::Apply(change));
     }
 
-    fn recommend(
-        &self,
-        now: Timestamp,
-        target: &Target,
-        parameter: &Parameter,
-        knob: &Knob,
-        current: f64,
-        last_change: Option<Timestamp>,
-    ) -> Recommendation {
+    fn recommend(&self, now: Timestamp, place: Place<'_>, last_change: Option<Timestamp>) -> Recommendation {
+        let Place { target, parameter, knob, current, pools } = place;
+        let name = self.state.names.find(&knob.2);
         let (body, base, model, first) = self.evidence(&knob.2);
-        let recent = self.state.names.find(&knob.2).map(|n| self.recent(n, now)).unwrap_or_default();
+        let recent = name.map(|n| self.recent(n, now)).unwrap_or_default();
+        let pooled = pools.typical(model.as_deref().and_then(|m| self.state.names.find(m)).unwrap_or(Name::NONE), name);
         let (profile, _) = self.policy.profiles.resolve(model.as_deref().unwrap_or_default());
-        let window = self.policy.settings.scores.window;
+        // How many runs fit at once is a matter of today; how long one takes, of the whole window.
+        let (body, window) = match parameter.kind {
+            ParameterKind::Concurrency => (recent.clone(), RECENT),
+            ParameterKind::Timeout | ParameterKind::QualityTarget => (body, self.policy.settings.scores.window),
+        };
         let evidence = Evidence {
             durations: &body.durations,
             scores: scores(&body),
@@ -199,7 +195,7 @@ impl Engine {
             quality_fallen: fallen(&recent, &base),
         };
         let prior = Prior {
-            typical_ms: Some(profile.scaled_time_ms(BASE_MS, COMPLEXITY)),
+            typical_ms: Some(pooled.unwrap_or_else(|| profile.scaled_time_ms(BASE_MS, COMPLEXITY))),
             spread: SPREAD,
             quality_target: profile.quality_target(&parameter.task_type),
             concurrency: profile.concurrency,
@@ -248,6 +244,42 @@ impl Engine {
         let model =
             models.into_iter().filter(|(m, _)| *m != Name::NONE).max_by_key(|(m, n)| (*n, std::cmp::Reverse(*m)));
         (body, base, model.map(|(m, _)| self.state.names.text(m).to_owned()), first)
+    }
+}
+
+/// One value, where it stands, and what its neighbours say.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    target: &'a Target,
+    parameter: &'a Parameter,
+    knob: &'a Knob,
+    current: f64,
+    pools: &'a Pools,
+}
+
+/// Durations per model, agents kept apart by their counts: what a model usually takes.
+#[derive(Default)]
+struct Pools(BTreeMap<Name, (Durations, BTreeMap<Name, u64>)>);
+
+impl Pools {
+    fn new(engine: &Engine) -> Pools {
+        let mut pools = Pools::default();
+        let split = &engine.state.splits[Plan::CELLS];
+        for (index, series) in split.series.iter().enumerate() {
+            let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
+            let (durations, agents) = pools.0.entry(label(Dimension::Model)).or_default();
+            series.windows[0].durations_into(durations);
+            *agents.entry(label(Dimension::Agent)).or_default() += series.windows[0].counts().durations;
+        }
+        pools
+    }
+
+    /// The median duration on a model, when enough of it comes from other agents.
+    fn typical(&self, model: Name, agent: Option<Name>) -> Option<f64> {
+        let (durations, agents) = self.0.get(&model)?;
+        let others: u64 = agents.iter().filter(|(name, _)| Some(**name) != agent).map(|(_, n)| n).sum();
+        let median = durations.quantile(0.5).filter(|_| others >= POOL)?;
+        Some(median.value)
     }
 }
 
