@@ -37,6 +37,8 @@ use crate::settings::{Settings, Source};
 const POLL: Duration = Duration::from_millis(200);
 /// How long lines are read before other events have their turn.
 const READ_TURN: Duration = Duration::from_millis(50);
+/// Lines that were not looked at for so long are old.
+const LATE: Duration = Duration::from_secs(1);
 /// The API's picture is at least this old before it is made again, and not older than [`STALE`].
 const FRESH: Duration = Duration::from_millis(250);
 /// See [`FRESH`].
@@ -116,6 +118,7 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
     daemon.hand_out(unsettled);
     systemd::ready("reading what is there");
     loop {
+        daemon.notice_lateness();
         let due = daemon.machine.until_deadline();
         let settled = !daemon.machine.is_catching_up();
         tokio::select! {
@@ -180,6 +183,8 @@ struct Daemon {
     pictured: Instant,
     picture_cost: Duration,
     summary: Summary,
+    /// When every file was last read to its end.
+    all_read: Instant,
     _lock: StateLock,
 }
 
@@ -219,6 +224,7 @@ impl Daemon {
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
             summary: Summary::Reading,
+            all_read: Instant::now(),
             _lock: lock,
         };
         if let (Some((listener, access)), Some(address)) = (listener, address) {
@@ -236,9 +242,24 @@ impl Daemon {
         &self.machine.fold.policy().settings
     }
 
+    fn notice_lateness(&mut self) {
+        if self.all_read.elapsed() > LATE && !self.machine.is_catching_up() {
+            tracing::debug!("fell behind, catching up");
+            self.machine.fall_behind();
+        }
+    }
+
     /// Reads lines for a while; whether there may be more.
     fn read_lines(&mut self) -> bool {
         let start = Instant::now();
+        let more = self.read_turn(start);
+        if !more {
+            self.all_read = Instant::now();
+        }
+        more
+    }
+
+    fn read_turn(&mut self, start: Instant) -> bool {
         let effects = self.machine.catch_up_writing();
         self.hand_out(effects);
         let mut more = true;
@@ -303,6 +324,9 @@ impl Daemon {
         }
         let effects = self.machine.caught_up();
         self.hand_out(effects);
+        if self.summary != Summary::Reading {
+            return;
+        }
         let firing = self.firing();
         tracing::info!(sources = self.tailers.len(), firing, "caught up");
         systemd::status(&format!("watching {} sources, {firing} alerts firing", self.tailers.len()));

@@ -161,6 +161,12 @@ impl Machine {
         self.sealed(effects)
     }
 
+    /// Lines have waited for long (the process was stopped, the machine slept): until they are read the clock is
+    /// theirs again, so that no rule is evaluated before what it should have seen.
+    pub fn fall_behind(&mut self) {
+        self.catching_up = true;
+    }
+
     /// All old lines are read: the clock is its own again, and history ends.
     pub fn caught_up(&mut self) -> Vec<Effect> {
         self.catching_up = false;
