@@ -15,12 +15,20 @@ pub struct SourceFile {
     pub path: String,
     /// The whole text.
     pub text: Arc<str>,
+    /// Where each line begins: a text with a fault in every line is not searched from its start for
+    /// each of them.
+    lines: Arc<[usize]>,
 }
+
+/// Lines longer than this, in bytes, are not quoted.
+const QUOTE_LIMIT: usize = 10_000;
 
 impl SourceFile {
     /// A text under a name.
     pub fn new(path: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        SourceFile { path: path.into(), text: text.into() }
+        let text = text.into();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
+        SourceFile { path: path.into(), text, lines }
     }
 
     /// One-based line and column (in characters) of a byte offset; offsets past the end are the end.
@@ -29,9 +37,15 @@ impl SourceFile {
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= offset);
+        (line, self.text[self.lines[line - 1]..offset].chars().count() + 1)
+    }
+
+    /// A one-based line without its line end; empty when it is too long to be quoted.
+    fn quote(&self, line: usize) -> &str {
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let text = &self.text[self.lines[line - 1]..end];
+        if text.len() > QUOTE_LIMIT { "" } else { text.trim_end_matches(['\r', '\n']) }
     }
 }
 
@@ -62,7 +76,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead; empty when the message says it.
     pub help: String,
-    /// The line of source that is meant, without its line end.
+    /// The line of source that is meant, without its line end; empty when it is very long.
     pub snippet: String,
 }
 
@@ -76,14 +90,14 @@ impl Diagnostic {
         help: impl Into<String>,
     ) -> Self {
         let (line, column) = file.line_column(bytes.start);
-        let snippet = file.text.lines().nth(line - 1).unwrap_or_default().to_owned();
+        let snippet = file.quote(line).to_owned();
         Diagnostic {
             level,
             file: file.path.clone(),
             line,
             column,
             bytes,
-            message: message.into(),
+            message: shorten(message.into()),
             help: help.into(),
             snippet,
         }
@@ -119,6 +133,19 @@ impl Diagnostic {
     }
 }
 
+/// A message without the middle of the overlong value that it repeats.
+fn shorten(message: String) -> String {
+    const HEAD: usize = 300;
+    const TAIL: usize = 150;
+    let chars = message.chars().count();
+    if chars <= HEAD + TAIL {
+        return message;
+    }
+    let head: String = message.chars().take(HEAD).collect();
+    let tail: String = message.chars().skip(chars - TAIL).collect();
+    format!("{head} ... {tail}")
+}
+
 /// Whether any of the diagnostics forbids using the text.
 pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(|d| d.level == Level::Error)
@@ -139,15 +166,23 @@ impl fmt::Display for Diagnostic {
         let gutter = self.line.to_string();
         let pad = " ".repeat(gutter.len());
         writeln!(f, "{pad}--> {}:{}:{}", self.file, self.line, self.column)?;
-        // A 10 MB line helps nobody: show the neighbourhood of the place.
+        // A line that does not fit helps nobody: show the neighbourhood of the place.
         let chars: Vec<char> = self.snippet.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
         let first = self.column.saturating_sub(60).min(chars.len());
         let last = (first + 120).min(chars.len());
         let shown: String = chars[first..last].iter().collect();
-        writeln!(f, "{gutter} | {shown}")?;
-        let indent = " ".repeat((self.column - 1).saturating_sub(first).min(120));
-        let width = self.bytes.len().clamp(1, (last + 1).saturating_sub(self.column).max(1));
-        write!(f, "{pad} | {indent}{}", "^".repeat(width))?;
+        if self.column > chars.len() + 1 {
+            write!(f, "{pad} | (a long line)")?;
+        } else {
+            writeln!(f, "{gutter} | {shown}")?;
+            let indent = " ".repeat((self.column - 1).saturating_sub(first).min(120));
+            let meant = chars[self.column - 1..last.max(self.column - 1)].iter().scan(0, |bytes, c| {
+                *bytes += c.len_utf8();
+                (*bytes <= self.bytes.len()).then_some(())
+            });
+            let width = meant.count().max(1);
+            write!(f, "{pad} | {indent}{}", "^".repeat(width))?;
+        }
         if !self.help.is_empty() {
             write!(f, "\n{pad} = help: {}", self.help)?;
         }
@@ -208,6 +243,37 @@ mod tests {
     fn a_whole_file_has_no_line() {
         let d = Diagnostic::of_file(Level::Warning, "rules", "there is no file in it", "add one");
         assert_eq!(d.to_string(), "warning: there is no file in it\n --> rules\n  = help: add one");
+    }
+
+    #[test]
+    fn carets_are_counted_in_characters_of_the_line() {
+        let long = "x".repeat(300);
+        for (text, bytes, carets) in [
+            ("a \u{2265} b", 2..5, 1),
+            ("a \u{2265} b", 0..5, 3),
+            ("ab\ncd", 1..5, 1),
+            ("ab", 2..2, 1),
+            (&long, 0..300, 120),
+        ] {
+            let shown = Diagnostic::error(&SourceFile::new("a", text), bytes, "", "").to_string();
+            assert_eq!(shown.matches('^').count(), carets, "{shown}");
+        }
+    }
+
+    #[test]
+    fn offsets_have_lines_and_columns() {
+        let file = SourceFile::new("a", "ab\r\n\u{e9}c\n\nd");
+        for (offset, expected) in
+            [(0, (1, 1)), (3, (1, 4)), (4, (2, 1)), (5, (2, 1)), (6, (2, 2)), (8, (3, 1)), (9, (4, 1)), (99, (4, 2))]
+        {
+            assert_eq!(file.line_column(offset), expected, "{offset}");
+        }
+        assert_eq!(Diagnostic::error(&file, 0..1, "", "").snippet, "ab");
+        let message = Diagnostic::error(&file, 0..1, format!("`{}` is wrong", "\u{e9}".repeat(9_000)), "").message;
+        assert!(message.ends_with("\u{e9}` is wrong") && message.chars().count() < 500, "{message}");
+        let long = SourceFile::new("a", "x".repeat(20_000));
+        let shown = Diagnostic::error(&long, 9_000..9_001, "here", "").to_string();
+        assert_eq!(shown, "error: here\n --> a:1:9001\n  | (a long line)");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`Fields::finish`], so the list of known keys cannot drift from the code. A fault never stops
 //! the reading: the getter returns `None` and the fault is in [`Faults`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::yaml::{Key, Node, Value};
@@ -17,7 +17,14 @@ pub struct Faults<'a> {
     /// The file.
     pub file: &'a SourceFile,
     found: RefCell<Vec<Diagnostic>>,
+    errors: Cell<usize>,
+    /// Faults beyond the limit.
+    untold: Cell<usize>,
 }
+
+/// The most faults of one file that are told; of the others, their number. A person reads the
+/// first few, and a hostile text has one in every line.
+pub const FAULTS_LIMIT: usize = 1_000;
 
 /// A value and the bytes it was read from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,33 +38,44 @@ pub struct Spanned<T> {
 impl<'a> Faults<'a> {
     /// No faults yet.
     pub fn new(file: &'a SourceFile) -> Self {
-        Faults { file, found: RefCell::default() }
+        Faults { file, found: RefCell::default(), errors: Cell::default(), untold: Cell::default() }
     }
 
     /// Adds an error.
     pub fn error(&self, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.found.borrow_mut().push(Diagnostic::error(self.file, bytes, message, help));
+        self.add(Level::Error, bytes, message, help);
     }
 
     /// Adds a warning.
     pub fn warning(&self, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.found.borrow_mut().push(Diagnostic::warning(self.file, bytes, message, help));
+        self.add(Level::Warning, bytes, message, help);
     }
 
-    /// Adds a fault that was found elsewhere.
-    pub fn push(&self, diagnostic: Diagnostic) {
-        self.found.borrow_mut().push(diagnostic);
+    /// Adds a fault.
+    pub fn add(&self, level: Level, bytes: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.errors.set(self.errors.get() + usize::from(level == Level::Error));
+        if self.found.borrow().len() < FAULTS_LIMIT {
+            self.found.borrow_mut().push(Diagnostic::at(level, self.file, bytes, message, help));
+        } else {
+            self.untold.set(self.untold.get() + 1);
+        }
     }
 
     /// How many errors there are; warnings do not count.
     pub fn errors(&self) -> usize {
-        self.found.borrow().iter().filter(|d| d.level == Level::Error).count()
+        self.errors.get()
     }
 
-    /// All faults in the order of the text.
+    /// All faults in the order of the text; past [`FAULTS_LIMIT`], the number of the others.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|d| (d.bytes.start, d.bytes.end));
+        if self.untold.get() > 0 {
+            let end = self.file.text.len();
+            let level = if self.errors.get() > 0 { Level::Error } else { Level::Warning };
+            let message = format!("there are {} more faults", self.untold.get());
+            found.push(Diagnostic::at(level, self.file, end..end, message, "mend those above first"));
+        }
         found
     }
 }
@@ -92,7 +110,10 @@ impl<'a> Fields<'a> {
 
     /// The value under `name`; an empty value is as good as none.
     pub fn node(&self, name: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(name);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&name) {
+            asked.push(name);
+        }
         self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| *node).filter(|node| !node.is_null())
     }
 
@@ -315,6 +336,18 @@ mod tests {
             "9:7 `list` is a list, not a single value (begin each entry below `list:` with `- `)",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn faults_beyond_the_limit_are_counted() {
+        let file = SourceFile::new("t.yaml", "a: 1");
+        let faults = Faults::new(&file);
+        for _ in 0..FAULTS_LIMIT + 5 {
+            faults.error(0..1, "wrong", "");
+        }
+        assert_eq!(faults.errors(), FAULTS_LIMIT + 5);
+        let found = faults.into_diagnostics();
+        assert_eq!((found.len(), found[FAULTS_LIMIT].message.as_str()), (FAULTS_LIMIT + 1, "there are 5 more faults"));
     }
 
     #[test]
