@@ -73,8 +73,8 @@ pub(super) fn check(template: &str, by: &[Dimension], labels: &[&str]) -> Vec<Fa
 }
 
 fn remedy(name: &str, by: &[Dimension], labels: &[&str]) -> String {
-    // The spellings of Prometheus templates.
-    let bare = name.trim_start_matches(['$', '.']);
+    // The spellings of Prometheus templates, pipes included.
+    let bare = name.trim_start_matches(['$', '.']).split(['|', ' ']).next().unwrap_or_default();
     let label =
         ["labels.", "Labels.", LABEL_PREFIX, FIELD_PREFIX].iter().find_map(|p| bare.strip_prefix(p)).unwrap_or(bare);
     if Dimension::from_word(label).is_some_and(|d| !by.contains(&d)) {

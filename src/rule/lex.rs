@@ -72,7 +72,7 @@ const SYMBOLS: [(&str, Kind); 15] = [
 ];
 
 /// What people write from other languages, and what to write here. Looked at before the symbols.
-const FOREIGN: [(&str, &str); 17] = [
+const FOREIGN: [(&str, &str); 19] = [
     ("===", "write `==`"),
     ("=>", "write `>=`"),
     ("=<", "write `<=`"),
@@ -86,6 +86,8 @@ const FOREIGN: [(&str, &str); 17] = [
     ("'", "a condition compares numbers; select executions with `where:`"),
     ("[", "a condition compares numbers; the time range is the rule's `window:`"),
     ("{", "a condition compares numbers; select executions with `where:`"),
+    ("]", "the time range is the rule's `window:`"),
+    ("}", "select executions with `where:`"),
     (",", "a condition has no lists and no functions"),
     (";", "a condition is one expression; join two with `and`"),
     ("^", "a condition has + - * / only"),
@@ -126,6 +128,13 @@ fn symbol(text: &str, at: &mut usize) -> Result<Kind, Fault> {
     let start = *at;
     if let Some((foreign, help)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
         *at += foreign.len();
+        if matches!(*foreign, "\"" | "'")
+            && let Some(length) = text[*at..].find(foreign)
+        {
+            *at += length + 1;
+            let message = format!("the text {} is not part of a condition", &text[start..*at]);
+            return Err(Fault::error(start..*at, message, *help));
+        }
         return Err(Fault::error(start..*at, format!("`{foreign}` is not part of a condition"), *help));
     }
     if let Some((symbol, kind)) = SYMBOLS.iter().find(|(symbol, _)| rest.starts_with(symbol)) {
@@ -288,7 +297,7 @@ mod tests {
             ("cost > $2s", vec![(7..10, "`s` is not a unit")]),
             ("cost > $", vec![(7..8, "not a number")]),
             ("cost > 1.2.3", vec![(7..12, "`1.2.3` is not a number")]),
-            ("rate[\"x\"] > 1", vec![(4..5, "`[`"), (5..6, "`\"`"), (7..8, "`\"`"), (8..9, "`]`")]),
+            ("rate[\"x\"] > 1", vec![(4..5, "`[`"), (5..8, "the text \"x\""), (8..9, "`]`")]),
             ("a % 2", vec![(2..3, "`%`")]),
             ("nan > true", vec![(0..3, "`nan` is not a name"), (6..10, "`true`")]),
             ("a > 1\0", vec![(5..6, "`\\u{0}`")]),

@@ -43,13 +43,14 @@ pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<
         let faults = Faults::new(file);
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
-        if !root.is_null() && top.node("alerts").or(top.node("rules")).is_none() {
-            faults.warning(top.place("alerts"), "the file has no rules", "list them below `alerts:`");
-        }
         for node in alerts.iter().chain(also) {
             rules.extend(RuleReader { faults: &faults, evaluation_interval }.read(node, &mut names));
         }
+        let empty = top.node("alerts").or(top.node("rules")).is_none();
         top.finish();
+        if empty && !root.is_null() && faults.errors() == 0 {
+            faults.warning(root.bytes.clone(), "the file has no rules", "list them below `alerts:`");
+        }
         diagnostics.extend(faults.into_diagnostics());
     }
     (rules, diagnostics)
@@ -102,8 +103,8 @@ impl RuleReader<'_> {
     fn name(&self, fields: &Fields<'_>, names: &mut BTreeMap<String, String>) -> Option<String> {
         let name = fields.require("name", "high_error_rate", fields.text("name"))?;
         if !is_name(&name.value) {
-            let message = "the name is longer than the limit or holds control characters";
-            self.faults.error(name.bytes, message, format!("write at most {NAME_LIMIT} bytes"));
+            let message = format!("the name has control characters or more than {NAME_LIMIT} bytes");
+            self.faults.error(name.bytes, message, "choose a short plain name");
             return None;
         }
         let (line, _) = self.faults.file.line_column(name.bytes.start);
@@ -129,7 +130,7 @@ impl RuleReader<'_> {
 
     fn report(&self, node: &Node, fault: Fault) {
         let bytes = node.bytes_of(self.faults.file, fault.bytes);
-        self.faults.push(Diagnostic::at(fault.level, self.faults.file, bytes, fault.message, fault.help));
+        self.faults.add(fault.level, bytes, fault.message, fault.help);
     }
 
     fn window(&self, fields: &Fields<'_>, program: Option<&Program>) -> Span {

@@ -13,6 +13,7 @@ mod matcher;
 mod names;
 mod program;
 mod range;
+pub mod reference;
 pub mod shipped;
 mod syntax;
 mod trial;

@@ -1,0 +1,256 @@
+//! Writes `docs/rules.md` and `docs/metrics.md` from the same tables that loading obeys.
+//!
+//! Every example in them is loaded by a test, and the faults shown are the real ones, so the pages
+//! cannot promise what the loader refuses.
+
+use std::fmt::Write;
+
+use super::{BY_LIMIT, INPUT_LIMIT, annotation, condition, load, names, syntax};
+use crate::diagnostic::SourceFile;
+use crate::model::metric::METRICS;
+use crate::model::{Dimension, Span, Unit};
+use crate::wire::yaml;
+
+/// The first line of every generated page.
+const GENERATED: &str =
+    "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
+
+/// A field of a rule: name, default, meaning, example.
+pub const FIELDS: [(&str, &str, &str, &str); 11] = [
+    ("name", "required", "unique over all loaded files", "high_error_rate"),
+    ("condition", "required", "what must hold, see [Conditions](#conditions)", "error_rate > 10%"),
+    ("window", "5m", "how far back the metrics look, at least two evaluation intervals", "5 minutes"),
+    ("by", "agent", "one alert per value of these labels; `fleet` is one alert over everything", "[agent, task_type]"),
+    ("where", "everything", "which executions count, see [Selection](#selection)", "{model: \"claude-*\"}"),
+    ("for", "0s", "how long the condition must hold before the alert fires", "2m"),
+    ("keep_firing_for", "0s", "how long the alert goes on after the condition stopped holding", "10m"),
+    ("min_samples", "5 if a ratio is read, else 1", "with fewer samples in the window there is no data", "20"),
+    ("severity", "warning", "`critical`, `high`, `warning` (or `medium`), `info` (or `low`)", "critical"),
+    ("labels", "none", "labels added to the alert", "{team: core}"),
+    (
+        "annotations",
+        "none",
+        "texts for people, see [Annotations](#annotations)",
+        "{summary: \"{{ agent }} fails {{ value }}\"}",
+    ),
+];
+
+/// Conditions with their meaning.
+pub const CONDITIONS: [(&str, &str); 12] = [
+    ("error_rate > 10%", "more than a tenth of the runs failed; `0.1` is the same"),
+    ("p95_latency > 15s", "units of time: `ms`, `s`, `m`, `h`, `d`, `w` and their words"),
+    ("p95_latency > 1m30s", "parts of a duration add up"),
+    ("hourly_cost > $2", "money is in US dollars; `2 USD` is the same"),
+    ("total_tokens > 1_000_000 tokens", "`_` groups digits; the word may be left out"),
+    ("quality < 80 points", "judges' points, 0 to 100; the word may be left out"),
+    ("hourly_cost > baseline * 2", "`baseline` is that of the metric it is compared with"),
+    ("success_rate < baseline - 20%", "20 percentage points below the baseline"),
+    ("cost / executions > $0.50", "arithmetic: `+ - * /` and parentheses"),
+    ("p99_latency > 5 * baseline.p50_latency", "the baseline of a metric that is named"),
+    ("executions >= 20 and not success_rate > 95%", "`and or not`, also written `&& || !`"),
+    ("field.cache_misses > 100", "the mean of a numeric record field"),
+];
+
+/// The text of `docs/metrics.md`.
+pub fn metrics() -> String {
+    let mut page = String::from(GENERATED);
+    page += "# Metrics\n\nEvery metric is measured over a rule's window and one subject: an agent, a model, \
+             or whatever the rule is split by. All of them can be named in the `condition` of a rule, see \
+             [rules.md](rules.md). A metric whose `n` is below the rule's `min_samples` has no data; \
+             it is never taken as zero.\n\n\
+             | metric | also written | unit | numerator | denominator | n counts |\n| --- | --- | --- | --- | --- | --- |\n";
+    for about in &METRICS {
+        let aliases: Vec<String> = about.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        let unit = unit_word(about.unit);
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {unit} | {} | {} | {} |",
+            about.name,
+            aliases.join(", "),
+            about.numerator,
+            about.denominator,
+            about.n
+        );
+    }
+    page += "\n## Units\n\n| unit | stands for | written |\n| --- | --- | --- |\n";
+    for (unit, meaning) in UNITS {
+        let _ = writeln!(page, "| {} | {meaning} | `{}` |", unit_word(unit), condition::threshold(unit));
+    }
+    page += "\nTwo sides of a comparison must have the same unit. A bare number takes the unit of the other side; only \
+             against a duration it is refused, because it could be seconds or milliseconds.\n\n\
+             ## Baselines\n\n`baseline.<metric>` is the robust centre of the metric's values in the \
+             preceding windows of the same subject, the tested one left out. Every metric has one except `silence`. While \
+             there are too few windows there is no data.\n";
+    page
+}
+
+/// The text of `docs/rules.md`.
+pub fn rules() -> String {
+    let mut page = String::from(GENERATED);
+    page += "# Alert rules\n\nA rule file is YAML: a list below `alerts:` (or `rules:`). `evenkeel check` reads it and \
+             reports every fault in one run; the daemon takes a set of files whole or not at all.\n\n```yaml\nalerts:\n";
+    for (i, (name, _, _, example)) in FIELDS.iter().enumerate() {
+        let lead = if i == 0 { "  - " } else { "    " };
+        let _ = writeln!(page, "{lead}{name}: {example}");
+    }
+    page += "```\n\n## Fields\n\n| field | default | meaning | example |\n| --- | --- | --- | --- |\n";
+    for (name, default, meaning, example) in FIELDS {
+        let _ = writeln!(page, "| `{name}` | {default} | {meaning} | `{example}` |");
+    }
+    let words = Dimension::ALL.map(|d| format!("`{}`", d.as_str())).join(", ");
+    let _ = write!(
+        page,
+        "\nAn unknown field is an error. Labels for `by` and `where` are {words}. `receiver` splits the deliveries of \
+         notifications instead of executions and stands alone: a delivery is a run of its receiver.\n\n\
+         ## Conditions\n\n| condition | meaning |\n| --- | --- |\n"
+    );
+    for (text, meaning) in CONDITIONS {
+        let _ = writeln!(page, "| `{text}` | {} |", meaning.replace("||", "\\|\\|"));
+    }
+    let _ = write!(
+        page,
+        "\n[metrics.md](metrics.md) lists the metrics. Precedence, from weak to strong: `or`; `and`; `not`; comparisons \
+         `< <= > >= == !=`, which cannot be chained; `+ -`; `* /`; sign.\n\n\
+         **Units.** Both sides of a comparison must have the same unit: `p95_latency > 10%` is an error. A number without a \
+         unit takes that of the other side, except against a duration.\n\n\
+         **Missing data** is neither true nor false. Arithmetic or a comparison on it has no data, `a or b` holds when one \
+         side does, `a and b` fails when one side does; everything else is no data, and no data does not fire. A \
+         division by zero is no data.\n\n\
+         **Unknown names** are read as numeric record fields, with a warning, and have no data until a record carries them; \
+         a name close to a metric is an error. `{}name` says that a field is meant and silences both. The unit of \
+         a field is what its name ends in: `_ms`, `_s`, `_seconds`, `_usd`, `_tokens`. Any other field is held against any \
+         literal; against a duration it is milliseconds.\n\n\
+         **Value and threshold** in messages are the two sides of the comparison that decided: of `and` the last (or the \
+         first that fails), of `or` the first that holds. Put the comparison that people should read last in an `and`. \
+         Measured values count as the value and literals and baselines as the threshold, whichever side they stand on.\n\n\
+         **Nonsense is refused**: a comparison that no value of the metric can satisfy is an error, one that every value \
+         satisfies a warning.\n\n\
+         ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
+         its patterns does, `!` in front excludes (in quotes, because YAML gives `!` a meaning of its own), an \
+         empty pattern matches executions without the label. Every label must match.\n\n```yaml\n{SELECTION}```\n\n\
+         ## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
+        names::FIELD_PREFIX
+    );
+    for (name, meaning) in annotation::FIELDS {
+        let _ = writeln!(page, "| `{{{{ {name} }}}}` | {meaning} |");
+    }
+    let _ = writeln!(page, "| `{{{{ agent }}}}` | a label of `by`, by its name |");
+    let _ = writeln!(page, "| `{{{{ {}team }}}}` | a label of `by` or of the rule |", annotation::LABEL_PREFIX);
+    page += "\nA field that does not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";
+    for (what, limit) in limits() {
+        let _ = writeln!(page, "| {what} | {limit} |");
+    }
+    page += "\nThe steps of `for` and `keep_firing_for` are evaluations: an alert fires at the first evaluation at which the \
+             condition has held for long enough.\n\n## What a fault looks like\n\nThis file\n\n```text\n";
+    page += FAULTY;
+    page += "```\n\ngives, in one run,\n\n```text\n";
+    let (_, diagnostics) = load::load(&[SourceFile::new("rules/team.yaml", FAULTY)], Span::seconds(15));
+    for diagnostic in &diagnostics {
+        let _ = writeln!(page, "{diagnostic}\n");
+    }
+    page.truncate(page.trim_end().len());
+    page += "\n```\n";
+    page
+}
+
+/// The example of [Selection].
+const SELECTION: &str = r#"alerts:
+  - name: slow_reviews
+    condition: p95_latency > 2 minutes
+    where:
+      task_type: [review, "audit-*"]
+      agent: "!test-*"
+      workflow: ""
+"#;
+
+/// A file with a fault of each common kind.
+const FAULTY: &str = r#"alerts:
+  - name: errors
+    condition: erorr_rate > 10%
+  - name: slow
+    condition: p95_latency > 10%
+    windw: 5m
+  - name: failing
+    condition: success_rate < 95% and error_rate > 150%
+    annotations: {summary: "{{ model }} fails"}
+  - name: cache
+    condition: cache_miss_rate > 80%
+"#;
+
+const UNITS: [(Unit, &str); 7] = [
+    (Unit::Ratio, "a share, 0 to 1"),
+    (Unit::Duration, "milliseconds inside"),
+    (Unit::Money, "US dollars"),
+    (Unit::Tokens, "tokens"),
+    (Unit::Count, "a number of things"),
+    (Unit::Points, "a judge's points, 0 to 100"),
+    (Unit::Any, "a record field that declares no unit"),
+];
+
+fn unit_word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ratio => "ratio",
+        Unit::Duration => "duration",
+        Unit::Money => "money",
+        Unit::Tokens => "tokens",
+        Unit::Count => "count",
+        Unit::Points => "points",
+        Unit::Any => "any",
+    }
+}
+
+fn limits() -> [(&'static str, String); 11] {
+    [
+        ("a file", format!("{} bytes", yaml::BYTES_LIMIT)),
+        ("values in a file, copies by aliases included", yaml::NODES_LIMIT.to_string()),
+        ("nesting of lists and mappings", yaml::DEPTH_LIMIT.to_string()),
+        ("a condition", format!("{} bytes", syntax::CONDITION_LIMIT)),
+        ("names and numbers in a condition", syntax::OPERANDS_LIMIT.to_string()),
+        ("different values that a condition reads", INPUT_LIMIT.to_string()),
+        ("nesting in a condition", syntax::NESTING_LIMIT.to_string()),
+        ("labels in `by`", BY_LIMIT.to_string()),
+        ("`window`", load::WINDOW_LIMIT.to_string()),
+        ("`for`, `keep_firing_for`", load::HOLD_LIMIT.to_string()),
+        ("a label value or annotation", format!("{} bytes", load::TEXT_LIMIT)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let (_, diagnostics) = load::load(&[SourceFile::new("t.yaml", text)], Span::seconds(15));
+        diagnostics.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_yaml_example_loads() {
+        let page = rules();
+        let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+        assert_eq!(blocks.len(), 2);
+        for block in blocks {
+            assert_eq!(faults(block), [] as [&str; 0], "{block}");
+        }
+    }
+
+    #[test]
+    fn every_condition_loads() {
+        for (text, _) in CONDITIONS {
+            assert_eq!(faults(&format!("alerts: [{{name: a, condition: \"{text}\"}}]")), [] as [&str; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fields_are_those_that_loading_asks_for() {
+        let found = faults("alerts:\n  - {name: a, condition: cost > $1, no_such_field_at_all: 1}\n");
+        let names = FIELDS.map(|(name, ..)| name);
+        let listed = found[0].rsplit("write one of: ").next().unwrap_or_default();
+        let mut listed: Vec<&str> = listed.split(", ").collect();
+        listed.sort_unstable();
+        let mut expected = names.to_vec();
+        expected.sort_unstable();
+        listed.dedup();
+        assert_eq!(listed, expected);
+    }
+}
