@@ -10,7 +10,7 @@ use super::names::FIELD_PREFIX;
 use crate::model::Dimension;
 
 /// The fields of every template, with their meaning.
-pub const FIELDS: [(&str, &str); 10] = [
+pub const FIELDS: [(&str, &str); 11] = [
     ("value", "the left side of the deciding comparison, in its unit"),
     ("threshold", "the right side of the deciding comparison, in its unit"),
     ("n", "samples in the window"),
@@ -20,6 +20,7 @@ pub const FIELDS: [(&str, &str); 10] = [
     ("condition", "the condition as written"),
     ("state", "`firing` or `resolved`"),
     ("subject", "whom it is about, such as `agent=reviewer`"),
+    ("since", "since when the condition has held, RFC 3339"),
     ("duration", "how long the condition has held, or held until it was resolved"),
 ];
 

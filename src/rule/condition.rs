@@ -251,6 +251,9 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
             Node::Const(share) if unit == Unit::Ratio && right.kind == Kind::Bare && share > 1.0 => {
                 format!("{share} as a share is {}: did you mean `{share}%`?", unit.show(share))
             }
+            _ if self.reads(&left.node, Metric::Executions) && !holds => {
+                "a window without executions has no data: `silence > 15m` says that nothing runs".to_owned()
+            }
             _ if left.range.low.is_finite() => format!("`{value}` is {span}: choose a threshold inside"),
             _ => "choose a threshold inside the range of the value".to_owned(),
         };
@@ -259,6 +262,10 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
         } else {
             Fault::error(bytes, format!("`{written}` can never hold"), help)
         });
+    }
+
+    fn reads(&self, node: &Node, metric: Metric) -> bool {
+        matches!(node, Node::Slot(slot) if self.inputs[*slot] == Input::Metric(metric))
     }
 
     /// How much a side is the value rather than the threshold: 2 reads data, 1 a baseline.

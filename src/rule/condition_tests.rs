@@ -95,6 +95,7 @@ fn faults_name_the_bytes_and_the_remedy() {
         ("error_rate > 100%", vec![(error, "error_rate > 100%", "never")]),
         ("cost < $0", vec![(error, "cost < $0", "`cost` is $0.00 or more")]),
         ("success_rate >= 0%", vec![(warning, "success_rate >= 0%", "always holds")]),
+        ("executions < 1", vec![(error, "executions < 1", "`silence > 15m` says")]),
         ("cost > $-1", vec![(error, "$", "not a number")]),
         ("cost > -$1", vec![(warning, "cost > -$1", "always holds")]),
         ("error_rate", vec![(error, "error_rate", "is a number, not a condition (compare it: `error_rate > 10%`)")]),

@@ -30,7 +30,9 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
     if let Some(metric) = Metric::from_word(name) {
         let about = metric.about();
         let input = Input::Metric(metric);
-        return Ok(Meaning { input, unit: about.unit, range: about.range, factor: 1.0, warning: None });
+        // A window without executions has fewer samples than any `min_samples`: no data, not zero.
+        let low = if metric == Metric::Executions { 1.0 } else { about.range.0 };
+        return Ok(Meaning { input, unit: about.unit, range: (low, about.range.1), factor: 1.0, warning: None });
     }
     if name == "baseline" {
         let help = "name the metric: `baseline.p95_latency`".to_owned();

@@ -153,7 +153,7 @@ pub fn rules() -> String {
     page
 }
 
-/// The example of [Selection].
+/// The example of the section on `where`.
 const SELECTION: &str = r#"alerts:
   - name: slow_reviews
     condition: p95_latency > 2 minutes
