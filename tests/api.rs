@@ -329,3 +329,33 @@ async fn metrics_are_clean_to_promtool() {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }
+
+#[tokio::test]
+async fn the_page_lists_every_metric() {
+    let api = Api::start(None).await;
+    let (_, text) = metrics(&api, "*/*").await;
+    let mut table = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) else { continue };
+        let kind = lines[at + 1].rsplit(' ').next().expect("a type");
+        let sample = lines[at + 2].strip_prefix(name).expect("every family has a sample");
+        let names =
+            sample.split('"').step_by(2).filter_map(|piece| piece.trim_start_matches(['{', ',']).strip_suffix('='));
+        let labels: Vec<String> = names.map(|label| format!("`{label}`")).collect();
+        table.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
+    let page = std::fs::read_to_string(&path).expect("docs/api.md");
+    let (before, rest) = page.split_once("<!-- metrics:").expect("the mark of the table");
+    let (mark, rest) = rest.split_once("-->\n").expect("its end");
+    let (_, after) = rest.split_once("<!-- end of metrics -->").expect("the end of the table");
+    let current = format!("{before}<!-- metrics:{mark}-->\n{table}<!-- end of metrics -->{after}");
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&path, &current).expect("writes");
+    }
+    assert!(
+        page == current || std::env::var_os("UPDATE_GENERATED").is_some(),
+        "docs/api.md is stale: run with UPDATE_GENERATED=1"
+    );
+}

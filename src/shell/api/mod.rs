@@ -26,11 +26,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::engine::view::View;
+use crate::model::Timestamp;
 pub use access::{Access, AccessError};
 pub use status::{DaemonStatus, SourceStatus};
 
@@ -192,15 +194,50 @@ async fn agent_performance(State(pictures): State<Pictures>) -> Response {
 
 async fn agents(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    Json(json!({"at": view.now, "agents": view.agents})).into_response()
+    Json(List { at: view.now, name: "agents", items: &view.agents }).into_response()
 }
 
 async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    Json(json!({"at": view.now, "alerts": view.alerts})).into_response()
+    Json(List { at: view.now, name: "alerts", items: &view.alerts }).into_response()
 }
 
 async fn recommendations(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    Json(json!({"at": view.now, "recommendations": view.recommendations})).into_response()
+    Json(List { at: view.now, name: "recommendations", items: &view.recommendations }).into_response()
+}
+
+/// `{"at": <the engine's clock>, <name>: [...]}`.
+struct List<'a, T> {
+    at: Option<Timestamp>,
+    name: &'static str,
+    items: &'a [T],
+}
+
+impl<T: Serialize> Serialize for List<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([("at", Field::At(self.at)), (self.name, Field::Items(self.items))])
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Field<'a, T> {
+    At(Option<Timestamp>),
+    Items(&'a [T]),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_publishes_nothing_is_not_well() {
+        let picture = |age| Picture {
+            published: Instant::now().checked_sub(Duration::from_secs(age)).expect("the machine is up for longer"),
+            ..Picture::new(View::default(), DaemonStatus::default())
+        };
+        assert_eq!(picture(30).faults(), Vec::<String>::new());
+        assert_eq!(picture(90).faults(), ["the engine has reported nothing for 90 s"]);
+    }
 }
