@@ -2,9 +2,10 @@
 
 mod servers;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId};
@@ -219,6 +220,67 @@ async fn a_secret_that_cannot_be_read_sends_nothing() {
     assert!(listener.accept().is_err(), "nobody called");
     let gone = sinks.attempt(&delivery("d-1", "gone", AlertState::Firing)).await;
     assert_eq!(verdict(&gone), "refuse");
+}
+
+/// The daemon itself, over HTTPS: the certificate of an unknown authority is refused, and with the
+/// authority among those of the system every message arrives signed.
+#[test]
+fn the_daemon_signs_and_checks_certificates() {
+    let certificates = Certificates::new();
+    let (cert, key) = (certificates.file("leaf.pem"), certificates.file("leaf.key"));
+    let (cert, key) = (cert.to_str().expect("a path"), key.to_str().expect("a path"));
+    let arguments = ["--secret", SIGNING_KEY, "--cert", cert, "--key", key];
+    let Some(mut server) = http_sink("the_daemon_signs_and_checks_certificates", &arguments) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let quickstart = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+    for name in ["executions.jsonl", "rules.yaml"] {
+        std::fs::copy(quickstart.join(name), folder.path().join(name)).expect("copies");
+    }
+    let config = format!(
+        "state_dir: state\nclock: records\nsources: [{{name: fleet, path: executions.jsonl}}]\nrules: [rules.yaml]\n\
+         receivers:\n- name: ops\n  webhook: {{url: \"https://localhost:{}/hook\", secret: {{env: HOOK_SECRET}}}}\n",
+        server.port
+    );
+    std::fs::write(folder.path().join("evenkeel.yaml"), config).expect("writes");
+    let daemon = |authority: &str| {
+        let child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["run", "--config", "evenkeel.yaml"])
+            .current_dir(folder.path())
+            .env("HOOK_SECRET", SIGNING_KEY)
+            .env("SSL_CERT_FILE", certificates.file(authority))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        Daemon(child.expect("the daemon starts"))
+    };
+    // The server's own certificate is no authority.
+    let mut distrustful = daemon("leaf.pem");
+    let log = BufReader::new(distrustful.0.stderr.take().expect("piped"));
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let refused = loop {
+        let line = lines.recv_timeout(Duration::from_secs(60)).expect("the log speaks of the certificate in time");
+        if line.contains("certificate") {
+            break line;
+        }
+    };
+    assert!(refused.contains("https://localhost"), "the log names the receiver and the cause: {refused}");
+    drop(distrustful);
+    assert!(server.reported().is_empty(), "nothing was said to a stranger");
+    let _trusting = daemon("ca.pem");
+    let request = server.next();
+    assert_eq!(request["signature_holds"], true, "{request}");
+    assert_eq!(request["path"], "/hook");
+}
+
+/// Ends the daemon by its process id.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A mail account of the test server.

@@ -22,6 +22,7 @@ import hmac
 import http.server
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ def main():
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--script", default="200", help="words separated by spaces")
     parser.add_argument("--secret")
+    parser.add_argument("--cert", help="speaks TLS with this certificate")
+    parser.add_argument("--key")
     options = parser.parse_args()
     script = options.script.split(" ")
     lock = threading.Lock()
@@ -103,6 +106,11 @@ def main():
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
     server.daemon_threads = True
+    if options.cert:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.cert, options.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.handle_error = lambda *_: None
     print(json.dumps({"port": server.server_address[1]}), flush=True)
 
     def watch():
