@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod check;
+pub mod completions;
 pub mod explain;
 pub mod init;
 pub mod output;
@@ -83,7 +84,7 @@ Exit codes: 0 all is well, 1 something was found, 2 not enough data, 64 wrong us
 /// executions they already log.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
-struct Args {
+pub struct Args {
     #[command(subcommand)]
     verb: Verb,
 
@@ -127,6 +128,7 @@ enum Verb {
     Check(check::Args),
     Profiles(profiles::Args),
     Tune(tune::Args),
+    Completions(completions::Args),
 }
 
 impl Verb {
@@ -141,6 +143,7 @@ impl Verb {
             Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),
             Verb::Tune(args) => tune::run(args, out),
+            Verb::Completions(args) => completions::run(args, out),
         }
     }
 }
