@@ -33,21 +33,30 @@ fn pages() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(|path| (path.clone(), text(&root().join(path)))).collect()
 }
 
-/// The lines of code blocks: fenced or indented by four blanks, with lines that end in `\` joined.
+/// The lines of code blocks that a reader types: of fenced and indented ones, those after `$ ` of a `console`,
+/// none of a `text`; lines that end in `\` are joined.
 fn code(page: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let (mut fenced, mut joining) = (false, false);
+    let (mut fence, mut joining) = (None, false);
     for line in page.lines() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        } else if fenced || line.starts_with("    ") {
-            let (part, more) = line.trim().strip_suffix('\\').map_or((line.trim(), false), |part| (part, true));
-            match lines.last_mut() {
-                Some(last) if joining => last.push_str(part),
-                _ => lines.push(part.to_owned()),
-            }
-            joining = more;
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            fence = fence.is_none().then_some(language);
+            continue;
         }
+        let typed = match fence {
+            Some("text") => None,
+            Some("console") if joining => Some(line),
+            Some("console") => line.strip_prefix("$ "),
+            Some(_) => Some(line),
+            None => line.strip_prefix("    "),
+        };
+        let Some(typed) = typed else { continue };
+        let (part, more) = typed.strip_suffix('\\').map_or((typed, false), |part| (part, true));
+        match lines.last_mut() {
+            Some(last) if joining => last.push_str(part.trim()),
+            _ => lines.push(part.trim_end().to_owned()),
+        }
+        joining = more;
     }
     lines
 }
@@ -59,7 +68,6 @@ fn inline(page: &str) -> impl Iterator<Item = &str> {
 
 /// The arguments that a shell would give the program, if the line starts it.
 fn arguments(line: &str) -> Option<Vec<String>> {
-    let line = line.strip_prefix("$ ").unwrap_or(line);
     let line = match line.strip_prefix("cargo run ") {
         Some(rest) if !rest.contains("--example") => rest.split_once("-- ")?.1,
         _ => line.strip_prefix("evenkeel ")?,
@@ -198,7 +206,7 @@ fn the_transcript_is_what_the_program_prints() {
     let session = minute.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a session");
     let (command, shown) = session.split_once('\n').expect("a command and its answer");
     let shown = shown.split("$ ").next().unwrap_or_default();
-    let arguments = arguments(command).expect("it starts with evenkeel");
+    let arguments = arguments(command.trim_start_matches("$ ")).expect("it starts with evenkeel");
     let printed = output(folder.path(), &arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>());
     assert_eq!(strangers(shown, &printed), Vec::<&str>::new(), "`{command}` prints:\n{printed}");
 }
