@@ -1,5 +1,5 @@
-//! The real process is killed at random moments while lines are appended and alerts fire: every transition
-//! is delivered, and none twice but one in flight, under the same id.
+//! The real process is killed at random moments while lines are appended, files are rotated and alerts fire: every
+//! transition is delivered, and none twice but one in flight, under the same id.
 //!
 //! What must be delivered is known from what was written, not from what the program says of itself: every agent
 //! fails and recovers in phases that are long against window and hold, so each phase is one firing and each
@@ -8,6 +8,7 @@
 mod live;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ const AGENTS: i64 = 48;
 const PHASE_MS: i64 = 6_000;
 /// Between two lines of one agent.
 const STEP_MS: i64 = 100;
+/// Files that the agents share.
+const FILES: usize = 3;
+/// Steps after which one of the files is rotated.
+const ROTATE: i64 = 17;
 
 const RULES: &str = "
 alerts:
@@ -36,7 +41,7 @@ rules: [rules.yaml]
 listen: off
 sources:
   - name: fleet
-    path: fleet.jsonl
+    path: fleet-*.jsonl
 receivers:
   - name: ops
     webhook: {{url: \"{url}\"}}
@@ -46,11 +51,11 @@ receivers:
 
 /// Whether an agent fails at a time since the start; agents take turns.
 fn fails(agent: i64, ms: i64) -> bool {
-    phase(agent, ms) % 2 == 1
+    phase(agent, ms) >= 0 && phase(agent, ms) % 2 == 0
 }
 
 fn phase(agent: i64, ms: i64) -> i64 {
-    (ms + agent * PHASE_MS / 8).div_euclid(PHASE_MS)
+    (ms - 1_000 - agent % 8 * PHASE_MS / 8).div_euclid(PHASE_MS)
 }
 
 #[test]
@@ -62,7 +67,10 @@ fn killed_at_any_moment_it_sends_every_transition_once() {
     let mut dice = Dice::new(seed);
     let sink = Sink::start(Duration::from_millis(240));
     let mut home = Home::new(&config(&sink.url), RULES);
-    let file = home.path("fleet.jsonl");
+    let files: Vec<PathBuf> = (0..FILES).map(|n| home.path(&format!("fleet-{n}.jsonl"))).collect();
+    // What fires and resolves in the lines before the first start is history and not sent: there are none.
+    home.start();
+    home.until_logged("caught up");
     let start = now_ms();
     let stop = AtomicBool::new(false);
 
@@ -78,16 +86,22 @@ fn killed_at_any_moment_it_sends_every_transition_once() {
                 if last.is_none() && stop.load(Ordering::Relaxed) {
                     last = Some((ms, ms + 2 * PHASE_MS));
                 }
-                let mut lines = String::new();
+                if step % ROTATE == ROTATE - 1 {
+                    let file = &files[(step / ROTATE) as usize % FILES];
+                    std::fs::rename(file, file.with_extension(format!("jsonl.{step}"))).expect("renames");
+                }
+                let mut lines = vec![String::new(); FILES];
                 for agent in 0..AGENTS {
                     let began = last.is_none_or(|(ending, _)| phase(agent, ms) == phase(agent, ending));
                     let fail = fails(agent, ms) && began;
                     if fail {
                         fired.insert(agent * 1_000_000 + phase(agent, ms), ms);
                     }
-                    lines += &execution(start + ms, &format!("agent-{agent}"), !fail);
+                    lines[agent as usize % FILES] += &execution(start + ms, &format!("agent-{agent}"), !fail);
                 }
-                append(&file, lines.as_bytes());
+                for (file, lines) in files.iter().zip(lines) {
+                    append(file, lines.as_bytes());
+                }
                 if last.is_some_and(|(_, end)| ms >= end) {
                     break;
                 }
@@ -95,11 +109,10 @@ fn killed_at_any_moment_it_sends_every_transition_once() {
             fired
         });
         for _ in 0..kills {
-            home.start();
             std::thread::sleep(Duration::from_millis(50 + dice.below(1_800)));
             home.kill();
+            home.start();
         }
-        home.start();
         stop.store(true, Ordering::Relaxed);
         writer.join().expect("writes to the end")
     });

@@ -24,7 +24,7 @@ use super::machine::Machine;
 use super::quarantine::{Quarantine, Rejected};
 use super::signal::{Signal, Signals};
 use super::sink::{SecretError, Sinks};
-use super::source::{Checkpoint, Chunk, Tailer};
+use super::source::{Checkpoint, Chunk, Merge, Tailer};
 use super::store::{Store, StoreError};
 use super::targets::{Targets, TargetsError};
 use super::{api, log, policy_files, sink, systemd};
@@ -172,6 +172,7 @@ struct Daemon {
     options: Options,
     machine: Machine,
     tailers: Vec<Tailer>,
+    merge: Merge,
     counts: Vec<SourceStatus>,
     quarantine: Quarantine,
     sinks: Arc<Sinks>,
@@ -215,6 +216,7 @@ impl Daemon {
             sinks: Arc::new(Sinks::new(&settings.receivers, external)),
             machine: Machine::new(&settings.state_dir, booted),
             tailers,
+            merge: Merge::default(),
             counts,
             attempts: JoinSet::new(),
             targets,
@@ -262,6 +264,9 @@ impl Daemon {
     fn read_turn(&mut self, start: Instant) -> bool {
         let effects = self.machine.catch_up_writing();
         self.hand_out(effects);
+        if self.machine.is_catching_up() {
+            return self.read_old_lines(start);
+        }
         let mut more = true;
         while more && start.elapsed() < READ_TURN {
             more = false;
@@ -275,6 +280,21 @@ impl Daemon {
             }
         }
         more
+    }
+
+    fn read_old_lines(&mut self, start: Instant) -> bool {
+        while start.elapsed() < READ_TURN {
+            let fold = &self.machine.fold;
+            let step = fold.policy().settings.evaluation_interval;
+            let time = |at: &Checkpoint, line: &[u8]| fold.first_time(&at.source, &at.stem, line);
+            let Some((index, chunk)) = self.merge.next(&mut self.tailers, step, time) else { return false };
+            if !self.lines(index, chunk) {
+                // What was taken out is still in its file.
+                self.merge = Merge::default();
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes a chunk in; false when the journal cannot be written.
@@ -316,6 +336,12 @@ impl Daemon {
 
     fn caught_up(&mut self) {
         if self.machine.faults().next().is_some() {
+            return;
+        }
+        if self.machine.is_without_time() {
+            if self.options.once {
+                self.summary = Summary::Settling(Instant::now());
+            }
             return;
         }
         // What the targets hold must be known before anything is recommended.
@@ -412,7 +438,7 @@ impl Daemon {
                 count.clone_from(before);
             }
         }
-        (self.tailers, self.counts) = (tailers, counts);
+        (self.tailers, self.counts, self.merge) = (tailers, counts, Merge::default());
         let external = self.api.as_ref().map(|a| format!("http://{}", a.address)).unwrap_or_default();
         self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
         self.quarantine.set_bound(settings.limits.quarantine_bytes);

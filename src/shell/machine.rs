@@ -167,10 +167,24 @@ impl Machine {
         self.catching_up = true;
     }
 
+    /// Whether the clock is that of the records and there was none yet: then there is no time to speak of.
+    pub fn is_without_time(&self) -> bool {
+        self.fold.policy().settings.clock == settings::Clock::Records && self.fold.engine.now().is_none()
+    }
+
     /// All old lines are read: the clock is its own again, and history ends.
     pub fn caught_up(&mut self) -> Vec<Effect> {
         self.catching_up = false;
-        if self.fold.backfill { self.event(Logged::Command(Command::EndBackfill)) } else { self.deadline() }
+        if self.fold.backfill {
+            return self.event(Logged::Command(Command::EndBackfill));
+        }
+        if self.fold.engine.now().is_none() {
+            // Written down though nothing came of it: the lines that come from here on are no history, and a restart
+            // before the first of them must know.
+            let now = self.now();
+            self.unwritten.push_back(now);
+        }
+        self.deadline()
     }
 
     /// Obeys another policy from now on, if that can be written down.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes read at once.
+/// Bytes read at once from one file.
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Leading bytes by which a rewritten file is told from a grown one.
 const HEAD_BYTES: u64 = 256;
@@ -79,6 +79,31 @@ pub struct Chunk {
     pub oversized: Option<Oversized>,
     /// Where to go on from once this is in the journal.
     pub checkpoint: Checkpoint,
+}
+
+impl Chunk {
+    /// The part of the text from byte `from` to byte `to`, both at line ends; `before` is the checkpoint that led to
+    /// the whole chunk.
+    pub fn part(&self, from: usize, to: usize, before: &Checkpoint) -> Chunk {
+        let lines = |text: &[u8]| memchr::memchr_iter(b'\n', text).count() as u64;
+        let line = self.line + lines(&self.text[..from]);
+        let text = self.text[from..to].to_vec();
+        if to == self.text.len() {
+            return Chunk { text, offset: self.offset + from as u64, line, ..self.clone() };
+        }
+        let mut checkpoint = before.clone();
+        checkpoint.skipping = false;
+        checkpoint.offset = self.offset + to as u64;
+        checkpoint.line = line - 1 + lines(&text);
+        // What was skipped of a line that is too long is not at hand: then the fingerprint stays as short as it was.
+        if before.head_bytes == self.offset {
+            checkpoint.head_bytes = checkpoint.offset.min(HEAD_BYTES);
+            let mut hash = crc32fast::Hasher::new_with_initial_len(before.head, before.head_bytes);
+            hash.update(&self.text[..(checkpoint.head_bytes - before.head_bytes) as usize]);
+            checkpoint.head = hash.finalize();
+        }
+        Chunk { text, offset: self.offset + from as u64, line, oversized: None, checkpoint }
+    }
 }
 
 /// One file.
@@ -146,8 +171,8 @@ impl Tail {
         self.file.is_some()
     }
 
-    /// Whole lines that are new, at most about [`CHUNK_BYTES`]; the same again until [`Tail::commit`].
-    pub fn poll(&mut self) -> io::Result<Option<Chunk>> {
+    /// Whole lines that are new, about `bytes` of them or one longer line; the same again until [`Tail::commit`].
+    pub fn poll(&mut self, bytes: usize) -> io::Result<Option<Chunk>> {
         self.open()?;
         let file = self.file.as_ref().expect("just opened");
         let about = file.metadata()?;
@@ -164,7 +189,7 @@ impl Tail {
             self.idle = Some(stamp);
             return Ok(None);
         }
-        let chunk = self.read_lines()?;
+        let chunk = self.read_lines(bytes)?;
         if chunk.is_none() {
             self.idle = Some(stamp);
         }
@@ -211,9 +236,9 @@ impl Tail {
         Ok(true)
     }
 
-    fn read_lines(&mut self) -> io::Result<Option<Chunk>> {
-        let mut text = self.read(CHUNK_BYTES)?;
-        if text.len() == CHUNK_BYTES && self.limit >= CHUNK_BYTES && !text.contains(&b'\n') {
+    fn read_lines(&mut self, bytes: usize) -> io::Result<Option<Chunk>> {
+        let mut text = self.read(bytes)?;
+        if text.len() == bytes && self.limit >= bytes && !text.contains(&b'\n') {
             // The line end may stand right behind the longest line that is permitted.
             text = self.read(self.limit + 1)?;
         }
@@ -309,7 +334,7 @@ mod tests {
         /// All that is new: the text, with `<line@offset>` for each line that is too long.
         fn read(&mut self) -> String {
             let mut all = String::new();
-            while let Some(chunk) = self.tail.poll().expect("readable") {
+            while let Some(chunk) = self.tail.poll(CHUNK_BYTES).expect("readable") {
                 all += std::str::from_utf8(&chunk.text).expect("UTF-8");
                 if let Some(long) = &chunk.oversized {
                     all += &format!("<{}@{}>", long.line, long.offset);
@@ -337,8 +362,8 @@ mod tests {
     #[test]
     fn what_is_not_committed_is_read_again() {
         let mut story = Story::new("one\n", 100);
-        let first = story.tail.poll().expect("readable");
-        assert_eq!(first, story.tail.poll().expect("readable"));
+        let first = story.tail.poll(CHUNK_BYTES).expect("readable");
+        assert_eq!(first, story.tail.poll(CHUNK_BYTES).expect("readable"));
         assert_eq!(story.read(), "one\n");
     }
 
@@ -402,6 +427,26 @@ mod tests {
         let text: String = (0..60_000).map(|i| format!("line {i}\n")).collect();
         assert!(text.len() > 2 * CHUNK_BYTES);
         assert_eq!(Story::new(&text, 1 << 20).read(), text);
+    }
+
+    #[test]
+    fn parts_lead_to_the_same_checkpoints_as_reading_them() {
+        let text: String = (0..40).map(|i| format!("line number {i}\n")).collect();
+        let mut story = Story::new(&text, 100);
+        let whole = story.tail.poll(CHUNK_BYTES).expect("readable").expect("lines");
+        let mut before = story.tail.checkpoint().clone();
+        let mut from = 0;
+        for to in memchr::memchr_iter(b'\n', &whole.text).map(|at| at + 1) {
+            let part = whole.part(from, to, story.tail.checkpoint());
+            assert_eq!((part.text.as_slice(), part.offset), (&whole.text[from..to], from as u64));
+            assert_eq!(part.line, before.line + 1);
+            // Another reader that gets no further than here agrees.
+            std::fs::write(story.dir.path().join("log"), &text[..to]).expect("write");
+            let mut other = open(&story.dir.path().join("log"), Some(before), 100);
+            let read = other.poll(CHUNK_BYTES).expect("readable").expect("one line");
+            assert_eq!(part, read);
+            (before, from) = (part.checkpoint, to);
+        }
     }
 
     #[test]

@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::pattern::matching;
-use super::tail::{Checkpoint, Chunk, Tail};
+use super::tail::{CHUNK_BYTES, Checkpoint, Chunk, Tail};
 
 /// How long a file without a name must be quiet before it is let go.
 pub const QUIET: Duration = Duration::from_secs(5);
 /// Descriptors held per source; further files are opened when they grow.
 const OPEN_FILES: usize = 64;
-/// How often the folder is looked at when it holds many files.
+/// How often the folder is looked at.
+pub const SCAN: Duration = Duration::from_millis(100);
+/// The same when it holds many files.
 const SLOW_SCAN: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -40,7 +42,9 @@ pub struct Tailer {
     files: Vec<Followed>,
     /// From before the restart, for files that were not seen since.
     remembered: Vec<Checkpoint>,
+    looked: Option<Instant>,
     scanned: Option<Instant>,
+    trouble_of_scan: Option<String>,
     trouble: Option<String>,
 }
 
@@ -53,7 +57,9 @@ impl Tailer {
             line_bytes,
             files: Vec::new(),
             remembered: checkpoints.iter().filter(|c| c.source == source).cloned().collect(),
+            looked: None,
             scanned: None,
+            trouble_of_scan: None,
             trouble: None,
         }
     }
@@ -79,35 +85,74 @@ impl Tailer {
         self.poll_at(Instant::now())
     }
 
+    /// [`Tailer::poll`] at a given instant.
+    pub fn poll_at(&mut self, now: Instant) -> Option<Chunk> {
+        let mut found = None;
+        self.look(
+            now,
+            CHUNK_BYTES,
+            |_| true,
+            |chunk| {
+                found = Some(chunk);
+                false
+            },
+        );
+        found
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there are no files.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Goes on from a chunk's checkpoint.
     pub fn commit(&mut self, checkpoint: Checkpoint) {
         if let Some(file) = self.files.iter_mut().find(|f| f.tail.checkpoint().identity() == checkpoint.identity()) {
             // A name that went away is told by silence, and this was none.
-            file.unnamed_since = file.unnamed_since.map(|_| Instant::now());
+            file.unnamed_since = file.unnamed_since.and(self.looked);
             file.tail.commit(checkpoint);
         }
     }
 
-    /// [`Tailer::poll`] at a given instant.
-    pub fn poll_at(&mut self, now: Instant) -> Option<Chunk> {
-        let due = self.files.len() <= OPEN_FILES || self.scanned.is_none_or(|at| now - at >= SLOW_SCAN);
+    /// Whole lines that are new, about `bytes` of each file that is `wanted`, until `take` has enough.
+    pub fn look(
+        &mut self,
+        now: Instant,
+        bytes: usize,
+        wanted: impl Fn(&Checkpoint) -> bool,
+        mut take: impl FnMut(Chunk) -> bool,
+    ) {
+        let pause = if self.files.len() <= OPEN_FILES { SCAN } else { SLOW_SCAN };
         let mut trouble = None;
-        if due {
+        self.looked = Some(now);
+        if self.scanned.is_none_or(|at| now.saturating_duration_since(at) >= pause) {
             self.scanned = Some(now);
-            trouble = self.scan(now).err().map(|e| format!("cannot look for {}: {e}", self.path.display()));
+            self.trouble_of_scan =
+                self.scan(now).err().map(|e| format!("cannot look for {}: {e}", self.path.display()));
         }
-        let mut found = None;
+        let mut busy = Vec::new();
         let mut done = Vec::new();
         for (index, file) in self.files.iter_mut().enumerate() {
+            if !wanted(file.tail.checkpoint()) {
+                busy.push(file.tail.checkpoint().identity());
+                continue;
+            }
             let quiet = file.unnamed_since.is_some_and(|since| now.saturating_duration_since(since) >= QUIET);
-            let looked = match file.tail.poll() {
+            let looked = match file.tail.poll(bytes) {
                 Ok(None) if quiet => file.tail.rest(),
                 looked => looked,
             };
             match looked {
                 Ok(Some(chunk)) => {
-                    found = Some(chunk);
-                    break;
+                    busy.push(chunk.checkpoint.identity());
+                    if !take(chunk) {
+                        break;
+                    }
                 }
                 Ok(None) if quiet => done.push(index),
                 Ok(None) => {}
@@ -122,9 +167,8 @@ impl Tailer {
         for index in done.into_iter().rev() {
             self.files.remove(index);
         }
-        self.close_quiet_files(found.as_ref());
-        self.complain(trouble);
-        found
+        self.close_quiet_files(&busy);
+        self.complain(self.trouble_of_scan.clone().or(trouble));
     }
 
     /// Brings the list of files up to what is in the folder.
@@ -181,8 +225,8 @@ impl Tailer {
         // Files that lost their name while nobody looked: renamed beside the old place, or gone.
         for checkpoint in std::mem::take(&mut self.remembered) {
             let Some(path) = renamed(&checkpoint) else {
-                tracing::warn!(source = self.source, file = %checkpoint.path.display(), offset = checkpoint.offset,
-                    "file is gone; lines that were added after this offset are lost");
+                tracing::info!(source = self.source, file = %checkpoint.path.display(), offset = checkpoint.offset,
+                    "file is gone; lines that were added after this offset, if any, are lost");
                 continue;
             };
             let about = std::fs::metadata(&path)?;
@@ -194,12 +238,11 @@ impl Tailer {
         failed.map_or(Ok(()), Err)
     }
 
-    fn close_quiet_files(&mut self, found: Option<&Chunk>) {
-        let busy = found.map(|chunk| chunk.checkpoint.identity());
+    fn close_quiet_files(&mut self, busy: &[(u64, u64)]) {
         let mut open = self.files.iter().filter(|f| f.tail.is_open()).count();
         for file in &mut self.files {
             let named = file.unnamed_since.is_none();
-            if open > OPEN_FILES && named && file.tail.is_open() && Some(file.tail.checkpoint().identity()) != busy {
+            if open > OPEN_FILES && named && file.tail.is_open() && !busy.contains(&file.tail.checkpoint().identity()) {
                 file.tail.close();
                 open -= 1;
             }
