@@ -18,8 +18,8 @@ pub struct Alert {
     pub since: Timestamp,
     /// When it began to fire; `None` while pending.
     pub fired: Option<Timestamp>,
-    /// The last instant at which the condition held.
-    pub held: Timestamp,
+    /// Since when the condition has not held while `keep_firing_for` keeps it firing.
+    pub cleared: Option<Timestamp>,
     /// The newest evidence.
     pub evidence: Evidence,
     /// Whether receivers were told that it fires.
@@ -71,12 +71,12 @@ pub fn step(
             let id = identity(&rule.name, &subject(), now);
             let fires = rule.hold.0 <= 0;
             let fired = fires.then_some(now);
-            let alert = Alert { id, since: now, fired, held: now, evidence, told: false };
+            let alert = Alert { id, since: now, fired, cleared: None, evidence, told: false };
             *slot = Some(alert.clone());
             Some((if fires { AlertState::Firing } else { AlertState::Pending }, alert))
         }
         Some(alert) if holds => {
-            alert.held = now;
+            alert.cleared = None;
             alert.evidence = evidence;
             if alert.fired.is_some() || now.since(alert.since) < rule.hold {
                 return None;
@@ -84,7 +84,10 @@ pub fn step(
             alert.fired = Some(now);
             Some((AlertState::Firing, alert.clone()))
         }
-        Some(alert) if alert.fired.is_some() && now.since(alert.held) < rule.keep_firing_for => None,
+        Some(alert) if alert.fired.is_some() && now.since(alert.cleared.unwrap_or(now)) < rule.keep_firing_for => {
+            alert.cleared.get_or_insert(now);
+            None
+        }
         Some(_) => {
             let mut alert = slot.take()?;
             let was_firing = alert.fired.is_some();
@@ -98,11 +101,11 @@ pub fn step(
     }
 }
 
-/// The next instant at which time alone moves the alert on.
-pub fn due(alert: &Alert, rule: &Rule) -> Timestamp {
+/// The instant at which time alone moves the alert on, if it does.
+pub fn due(alert: &Alert, rule: &Rule) -> Option<Timestamp> {
     match alert.fired {
-        None => alert.since + rule.hold,
-        Some(_) => alert.held + rule.keep_firing_for,
+        None => Some(alert.since + rule.hold),
+        Some(_) => alert.cleared.map(|t| t + rule.keep_firing_for),
     }
 }
 
@@ -233,7 +236,7 @@ mod tests {
             (0, 0, "x?", vec![(0, Firing), (10, Resolved)]),
             (20, 0, "xx.x", vec![(0, Pending), (20, Inactive), (30, Pending)]),
             (20, 0, "xxxx.", vec![(0, Pending), (20, Firing), (40, Resolved)]),
-            (0, 20, "x.x..x", vec![(0, Firing), (40, Resolved), (50, Firing)]),
+            (0, 20, "x.x...x", vec![(0, Firing), (50, Resolved), (60, Firing)]),
             (0, 20, "x.x.x", vec![(0, Firing)]),
             (30, 0, "xx?xx", vec![(0, Pending), (20, Inactive), (30, Pending)]),
         ] {

@@ -33,6 +33,8 @@ pub struct RulePlan {
     pub timed: bool,
     /// Whether it compares with a baseline.
     pub baseline: bool,
+    /// Whether it reads percentiles.
+    pub percentiles: bool,
 }
 
 /// Everything the policy needs kept.
@@ -141,6 +143,7 @@ impl Plan {
             window,
             timed: metrics().any(|m| m == Metric::Silence),
             baseline: rule.program.inputs.iter().any(|i| matches!(i, Input::Baseline(_))),
+            percentiles: durations,
         }
     }
 

@@ -17,7 +17,6 @@ use super::split::{NEVER, Series, Split};
 use super::window::Shape;
 use crate::model::{Metric, Span, Timestamp};
 use crate::rule::{Input, Rule};
-use crate::stats::Durations;
 
 /// What a rule knows beside the windows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -27,7 +26,7 @@ pub struct RuleState {
     /// Pending and firing alerts by series.
     pub alerts: BTreeMap<u32, Alert>,
     /// Window values by series, when the rule has a baseline.
-    pub histories: BTreeMap<u32, Histories>,
+    pub histories: Vec<Histories>,
 }
 
 /// Window values of one series, one history per baseline input of the rule.
@@ -88,30 +87,62 @@ impl Evaluation<'_> {
     pub fn run(&self, split: &mut Split, states: &mut [RuleState], transitions: &mut Vec<Transition>) -> u64 {
         let mut evaluations = 0;
         let mut wake = NEVER;
+        let mut changed = vec![false; split.windows.len()];
         for index in 0..split.series.len() {
-            if split.series[index].wake > self.now {
-                wake = wake.min(split.series[index].wake);
+            if split.wakes[index] > self.now {
+                wake = wake.min(split.wakes[index]);
                 continue;
             }
             let mut next = NEVER;
             let Split { series, windows, .. } = split;
-            for (window, spec) in series[index].windows.iter_mut().zip(windows.iter()) {
-                window.expire(spec.shape, self.now);
+            let series = &mut series[index];
+            let touched = std::mem::take(&mut series.touched);
+            for ((window, spec), changed) in series.windows.iter_mut().zip(windows.iter()).zip(&mut changed) {
+                *changed = window.expire(spec.shape, self.now) || touched;
                 next = next.min(window.next_expiry(spec.shape).unwrap_or(NEVER));
             }
             for &rule in self.here {
-                evaluations += 1;
-                let due = self.rule(rule, split, index, &mut states[rule], transitions);
+                let mut due = self.due(rule, split, index, &states[rule]);
+                let plan = &self.plans[rule];
+                if changed[plan.window] || plan.timed || due <= self.now {
+                    evaluations += 1;
+                    if plan.percentiles {
+                        split.series[index].windows[plan.window].sort();
+                    }
+                    self.rule(rule, split, index, &mut states[rule], transitions);
+                    due = self.due(rule, split, index, &states[rule]);
+                }
                 next = next.min(due);
             }
-            split.series[index].wake = next;
+            split.wakes[index] = next;
             wake = wake.min(next);
         }
         split.wake = wake;
         evaluations
     }
 
-    /// Evaluates one rule on one series; when time alone could change the verdict next.
+    /// When time alone could change what a rule says of a series, its windows being as they are.
+    fn due(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
+        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
+        if plan.timed {
+            return self.now + self.step;
+        }
+        let mut due = NEVER;
+        if !state.alerts.is_empty()
+            && let Some(alert) = state.alerts.get(&(index as u32))
+        {
+            due = alert::due(alert, rule).unwrap_or(NEVER);
+        }
+        if plan.baseline && split.series[index].windows[plan.window].counts().n > 0 {
+            let last = state.histories.get(index).map_or(i64::MIN, |h| h.slot);
+            let number = self.now.0.div_euclid(rule.window.0.max(1));
+            let boundary = if last < number { self.now } else { Timestamp((number + 1).saturating_mul(rule.window.0)) };
+            due = due.min(boundary);
+        }
+        due
+    }
+
+    /// Evaluates one rule on one series.
     fn rule(
         &self,
         rule_index: usize,
@@ -119,11 +150,11 @@ impl Evaluation<'_> {
         index: usize,
         state: &mut RuleState,
         transitions: &mut Vec<Transition>,
-    ) -> Timestamp {
+    ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let shape = split.windows[plan.window].shape;
-        let mut reading =
-            Reading { series: &split.series[index], window: plan.window, shape, now: self.now, durations: None };
+        let reading =
+            Reading { series: &split.series[index], window: plan.window, shape, now: self.now };
         let key = index as u32;
 
         // Inputs in slot order; a handful at most, so a fixed buffer keeps the hot path free of
@@ -134,9 +165,9 @@ impl Evaluation<'_> {
         for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
             *value = match input {
                 Input::Metric(metric) => {
-                    let (found, count) = reading.metric(*metric);
+                    let (found, count) = reading.metric(*metric, rule.min_samples);
                     n = n.min(count);
-                    found.filter(|_| count >= u64::from(rule.min_samples))
+                    found
                 }
                 Input::Field(field) => self.names.find(field).and_then(|name| {
                     let (mean, count) = reading.series.windows[plan.window].field(name)?;
@@ -144,7 +175,7 @@ impl Evaluation<'_> {
                     (count >= u64::from(rule.min_samples)).then_some(mean)
                 }),
                 Input::Baseline(_) => {
-                    let history = state.histories.get(&key).and_then(|h| h.values.get(baseline_slot));
+                    let history = state.histories.get(index).and_then(|h| h.values.get(baseline_slot));
                     baseline_slot += 1;
                     history.and_then(History::centre)
                 }
@@ -153,57 +184,89 @@ impl Evaluation<'_> {
         let n = if n == u64::MAX { 0 } else { n };
         let verdict = rule.program.eval(&values[..rule.program.inputs.len().min(INPUTS)]);
 
-        let mut slot = state.alerts.remove(&key);
+        let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
         let changed = alert::step(&mut slot, self.now, verdict, n, rule, || split.subject(index, self.names));
         let active = slot.is_some();
-        let mut due = NEVER;
         if let Some(alert) = slot {
-            due = alert::due(&alert, rule).max(self.now + Span(1));
             state.alerts.insert(key, alert);
         }
         if let Some((to, alert)) = changed {
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert });
         }
         if plan.baseline {
-            let number = self.now.0.div_euclid(rule.window.0.max(1));
-            let histories = state.histories.entry(key).or_default();
-            if number != histories.slot {
-                histories.slot = number;
-                let metrics =
-                    rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
-                for (at, metric) in metrics.enumerate() {
-                    if histories.values.len() <= at {
-                        histories.values.push(History::default());
-                    }
-                    let (value, count) = reading.metric(metric);
-                    if let Some(value) = value.filter(|_| count >= u64::from(rule.min_samples)) {
-                        histories.values[at].push(value, active);
-                    }
-                }
+            self.remember(rule, &reading, &mut state.histories, index, active);
+        }
+    }
+
+    /// Keeps the value of a window that just ended, for the rule's baseline.
+    fn remember(
+        &self,
+        rule: &Rule,
+        reading: &Reading<'_>,
+        histories: &mut Vec<Histories>,
+        index: usize,
+        active: bool,
+    ) {
+        if histories.len() <= index {
+            histories.resize(index + 1, Histories::default());
+        }
+        let histories = &mut histories[index];
+        let number = self.now.0.div_euclid(rule.window.0.max(1));
+        if number == histories.slot {
+            return;
+        }
+        histories.slot = number;
+        let baselines = rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
+        for (at, metric) in baselines.enumerate() {
+            if histories.values.len() <= at {
+                histories.values.push(History::default());
             }
-            if reading.series.windows[plan.window].counts().n > 0 {
-                due = due.min(Timestamp((number + 1).saturating_mul(rule.window.0)));
+            if let (Some(value), _) = reading.metric(metric, rule.min_samples) {
+                histories.values[at].push(value, active);
             }
         }
-        if plan.timed { due.min(self.now + self.step) } else { due }
     }
 }
 
 /// Inputs of a rule, at most; the rule loader refuses more.
 pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
 
-/// Reads the metrics of one window of one series; percentiles share one merge of its panes.
+/// Reads the metrics of one window of one series.
 struct Reading<'a> {
     series: &'a Series,
     window: usize,
     shape: Shape,
     now: Timestamp,
-    durations: Option<Durations>,
 }
 
 impl Reading<'_> {
-    /// The value of a metric and the samples behind it.
-    fn metric(&mut self, metric: Metric) -> (Option<f64>, u64) {
+    /// The value of a metric, if at least `least` samples are behind it, and how many are.
+    fn metric(&self, metric: Metric, least: u32) -> (Option<f64>, u64) {
+        let n = self.samples(metric);
+        if n < u64::from(least) { (None, n) } else { (self.value(metric), n) }
+    }
+
+    /// How many samples a metric rests on.
+    fn samples(&self, metric: Metric) -> u64 {
+        let c = self.series.windows[self.window].counts();
+        match metric {
+            Metric::Executions | Metric::Throughput => c.n,
+            Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
+            Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
+            Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
+            Metric::Quality => c.judged,
+            Metric::Silence => self.series.total,
+            Metric::TimeoutRate
+            | Metric::MeanLatency
+            | Metric::P50Latency
+            | Metric::P75Latency
+            | Metric::P90Latency
+            | Metric::P95Latency
+            | Metric::P99Latency => c.durations,
+        }
+    }
+
+    fn value(&self, metric: Metric) -> Option<f64> {
         let window = &self.series.windows[self.window];
         let c = window.counts();
         let hours = self.shape.span.0 as f64 / 3_600_000.0;
@@ -211,33 +274,25 @@ impl Reading<'_> {
         let dollars = c.cost as f64 / 1e9;
         let when = |n: u64, value: f64| (n > 0).then_some(value);
         match metric {
-            Metric::Executions => (Some(c.n as f64), c.n),
-            Metric::SuccessRate => (c.success_rate(), c.known),
-            Metric::ErrorRate => (share(c.known - c.ok, c.known), c.known),
-            Metric::TimeoutRate => (share(c.censored, c.durations), c.durations),
-            Metric::LimitRate => (share(c.limited, c.known), c.known),
-            Metric::MeanLatency => (c.mean_ms(), c.durations),
-            Metric::InputTokens => (when(c.counted, c.input as f64), c.counted),
-            Metric::OutputTokens => (when(c.counted, c.output as f64), c.counted),
-            Metric::TotalTokens => (when(c.counted, (c.input + c.output) as f64), c.counted),
-            Metric::Cost => (when(c.priced, dollars), c.priced),
-            Metric::HourlyCost => (when(c.priced, dollars / hours), c.priced),
-            Metric::CostPerExecution => (when(c.priced, dollars / c.priced as f64), c.priced),
-            Metric::CostPerSuccess => (c.cost_per_success(), c.priced),
-            Metric::Quality => (c.mean_quality(), c.judged),
-            Metric::Throughput => (Some(c.n as f64 / hours), c.n),
-            Metric::Silence => {
-                (Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)), self.series.total)
-            }
+            Metric::Executions => Some(c.n as f64),
+            Metric::SuccessRate => c.success_rate(),
+            Metric::ErrorRate => share(c.known - c.ok, c.known),
+            Metric::TimeoutRate => share(c.censored, c.durations),
+            Metric::LimitRate => share(c.limited, c.known),
+            Metric::MeanLatency => c.mean_ms(),
+            Metric::InputTokens => when(c.counted, c.input as f64),
+            Metric::OutputTokens => when(c.counted, c.output as f64),
+            Metric::TotalTokens => when(c.counted, (c.input + c.output) as f64),
+            Metric::Cost => when(c.priced, dollars),
+            Metric::HourlyCost => when(c.priced, dollars / hours),
+            Metric::CostPerExecution => when(c.priced, dollars / c.priced as f64),
+            Metric::CostPerSuccess => c.cost_per_success(),
+            Metric::Quality => c.mean_quality(),
+            Metric::Throughput => Some(c.n as f64 / hours),
+            Metric::Silence => Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)),
             Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
-                let n = c.durations;
-                let durations = self.durations.get_or_insert_with(|| {
-                    let mut all = Durations::default();
-                    window.durations_into(&mut all);
-                    all
-                });
                 // A quantile beyond the cut-off is known to be at least the value given.
-                (metric.quantile().and_then(|q| durations.quantile(q)).map(|e| e.value), n)
+                metric.quantile().and_then(|q| window.quantile(q)).map(|e| e.value)
             }
         }
     }

@@ -68,8 +68,8 @@ pub struct Series {
     pub total: u64,
     /// One per window of the split.
     pub windows: Vec<Window>,
-    /// The next instant at which a rule could see something else; [`NEVER`] when idle.
-    pub wake: Timestamp,
+    /// Whether it got an execution since rules last looked at it.
+    pub touched: bool,
 }
 
 /// A split and its series.
@@ -84,9 +84,12 @@ pub struct Split {
     index: HashMap<Key, u32, FixedState>,
     /// The subjects' states, in order of first appearance.
     pub series: Vec<Series>,
+    /// Per subject: the next instant at which a rule could see something else; [`NEVER`] when
+    /// idle. Apart from the series, because every evaluation looks at all of them.
+    pub wakes: Vec<Timestamp>,
     /// Executions that went to the overflow subject.
     pub overflow: u64,
-    /// The least `wake` of its series.
+    /// The least of `wakes`.
     pub wake: Timestamp,
     /// Whether any rule looks at it; otherwise only age changes what there is to see.
     pub ruled: bool,
@@ -105,6 +108,7 @@ impl Split {
             keys: Vec::new(),
             index: HashMap::default(),
             series: Vec::new(),
+            wakes: Vec::new(),
             overflow: 0,
             wake: NEVER,
             ruled: false,
@@ -121,8 +125,9 @@ impl Split {
             for series in &mut self.series {
                 let mut old: Vec<Option<Window>> = std::mem::take(&mut series.windows).into_iter().map(Some).collect();
                 series.windows = from.iter().map(|i| i.and_then(|i| old[i].take()).unwrap_or_default()).collect();
-                series.wake = Timestamp::MIN;
+                series.touched = true;
             }
+            self.wakes.fill(Timestamp::MIN);
             self.windows = wanted;
             self.wake = Timestamp::MIN;
         }
@@ -176,8 +181,9 @@ impl Split {
             last_seen: at,
             total: 0,
             windows: vec![Window::default(); self.windows.len()],
-            wake: Timestamp::MIN,
+            touched: true,
         });
+        self.wakes.push(Timestamp::MIN);
         index
     }
 
@@ -187,8 +193,9 @@ impl Split {
         series.total += 1;
         series.first_seen = series.first_seen.min(sample.at);
         series.last_seen = series.last_seen.max(sample.at);
-        if self.ruled || series.wake == NEVER {
-            series.wake = Timestamp::MIN;
+        if self.ruled || self.wakes[index] == NEVER {
+            series.touched = true;
+            self.wakes[index] = Timestamp::MIN;
             self.wake = Timestamp::MIN;
         }
         let mut late = 0;

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::names::Name;
 use super::pane::{Counts, Pane, Sample};
 use crate::model::{Span, Timestamp};
-use crate::stats::Durations;
+use crate::stats::{Durations, Estimate, Sliding};
 
 /// Panes in a window, at most.
-const PANES: i64 = 60;
+const PANES: i64 = 30;
+/// Durations of a window that are kept in order of size, at most.
+const SORTED: usize = 512;
 
 /// Length of a window and its slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// At most 60 slices, each a whole number of evaluation steps.
+    /// At most 30 slices, each a whole number of evaluation steps.
     pub fn new(span: Span, step: Span) -> Shape {
         let step = step.0.max(1);
         let pane = (span.0 + PANES * step - 1) / (PANES * step) * step;
@@ -44,10 +46,20 @@ impl Shape {
 }
 
 /// A sliding window.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Window {
     panes: VecDeque<Pane>,
     sum: Counts,
+    /// The durations of all panes in order of size; made when a rule asks for a percentile, and
+    /// only while they are few. The panes alone decide what a percentile is.
+    #[serde(skip)]
+    sorted: Option<Box<Sliding>>,
+}
+
+impl PartialEq for Window {
+    fn eq(&self, other: &Window) -> bool {
+        (&self.panes, &self.sum) == (&other.panes, &other.sum)
+    }
 }
 
 /// What the window keeps of a sample beside the sums.
@@ -84,6 +96,12 @@ impl Window {
             && let Some(ms) = sample.duration_ms
         {
             pane.durations.insert(ms, sample.censored);
+            if let Some(sorted) = &mut self.sorted {
+                sorted.insert(ms as f32, sample.censored);
+                if sorted.len() > SORTED || !pane.durations.is_exact() {
+                    self.sorted = None;
+                }
+            }
         }
         for (name, value) in keep.fields {
             match pane.fields.iter_mut().find(|f| f.0 == *name) {
@@ -109,6 +127,7 @@ impl Window {
         while self.panes.front().is_some_and(|p| p.slot < oldest) {
             if let Some(pane) = self.panes.pop_front() {
                 self.sum = self.sum.minus(pane.counts);
+                self.forget(&pane.durations);
             }
         }
         self.panes.len() != before
@@ -123,6 +142,40 @@ impl Window {
     /// Sums over the window.
     pub fn counts(&self) -> &Counts {
         &self.sum
+    }
+
+    fn forget(&mut self, durations: &Durations) {
+        let Some(sorted) = &mut self.sorted else { return };
+        for (digest, censored) in [(&durations.observed, false), (&durations.censored, true)] {
+            for value in digest.samples().unwrap_or_default() {
+                sorted.remove(*value, censored);
+            }
+        }
+    }
+
+    /// Puts the durations in order of size, if they are few and not in order yet.
+    pub fn sort(&mut self) {
+        let exact = |p: &Pane| p.durations.is_exact();
+        if self.sorted.is_some() || self.sum.durations as usize > SORTED || !self.panes.iter().all(exact) {
+            return;
+        }
+        let mut sorted = Box::new(Sliding::default());
+        for pane in &self.panes {
+            for (digest, censored) in [(&pane.durations.observed, false), (&pane.durations.censored, true)] {
+                digest.samples().unwrap_or_default().iter().for_each(|value| sorted.insert(*value, censored));
+            }
+        }
+        self.sorted = Some(sorted);
+    }
+
+    /// The `q` quantile of the durations: exact while they are few, else within 1 %.
+    pub fn quantile(&self, q: f64) -> Option<Estimate> {
+        if let Some(sorted) = &self.sorted {
+            return sorted.quantile(q);
+        }
+        let mut all = Durations::default();
+        self.durations_up_to(&mut all, SORTED);
+        all.quantile(q)
     }
 
     /// All durations of the window, merged into `into`.
@@ -172,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn shapes_have_at_most_sixty_panes_of_whole_steps() {
-        for (span, step, pane) in [(300, 15, 15), (900, 15, 15), (3_600, 15, 60), (86_400, 15, 1_440), (10, 15, 15)] {
+    fn shapes_have_at_most_thirty_panes_of_whole_steps() {
+        for (span, step, pane) in [(300, 15, 15), (900, 15, 30), (3_600, 15, 120), (86_400, 15, 2_880), (10, 15, 15)] {
             let shape = Shape::new(Span::seconds(span), Span::seconds(step));
             assert_eq!(shape.pane, Span::seconds(pane), "{span}");
         }
@@ -198,6 +251,25 @@ mod tests {
         assert!(window.expire(shape, expiry));
         window.expire(shape, Timestamp(10_000_000));
         assert_eq!(*window.counts(), Counts::default());
+    }
+
+    #[test]
+    fn percentiles_do_not_depend_on_when_they_were_asked_for() {
+        let shape = Shape::new(Span::seconds(300), Span::seconds(15));
+        let (mut asked, mut fresh) = (Window::default(), Window::default());
+        for second in 0..3_000 {
+            // Few a second, then many, then few: the order is made, dropped and made again.
+            let now = Timestamp(second * 1_000);
+            for i in 0..if (1_000..1_500).contains(&second) { 5 } else { 1 } {
+                let sample = sample(now.0, (second * 7_919 % 1_000 + i) as f64);
+                asked.insert(shape, now, &sample, &keep());
+                fresh.insert(shape, now, &sample, &keep());
+            }
+            asked.expire(shape, now);
+            fresh.expire(shape, now);
+            asked.sort();
+            assert_eq!(asked.quantile(0.95), fresh.quantile(0.95), "at {second}");
+        }
     }
 
     #[test]

@@ -149,7 +149,15 @@ impl Digest {
 
     /// Whether every sample is still kept as it is.
     pub fn is_exact(&self) -> bool {
-        matches!(self.store, Store::Exact(_))
+        self.samples().is_some()
+    }
+
+    /// Every sample in no order, while they are kept as they are.
+    pub fn samples(&self) -> Option<&[f32]> {
+        match &self.store {
+            Store::Exact(samples) => Some(samples),
+            Store::Binned(_) => None,
+        }
     }
 
     /// The smallest and the largest sample; `None` when empty.
@@ -168,20 +176,17 @@ impl Digest {
     /// Hyndman and Fan 1996, the default of numpy and R); `None` when empty. Exact while samples
     /// are kept, else within 1 % for values from 1e-6 to 1e12.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        debug_assert!((0.0..=1.0).contains(&q), "a quantile lies between 0 and 1, not at {q}");
-        let last = self.len().checked_sub(1)?;
-        let position = q.clamp(0.0, 1.0) * last as f64;
-        let below = position.floor();
-        let (low, high) = match &self.store {
+        match &self.store {
             Store::Exact(samples) => {
                 let mut samples = samples.clone();
-                let (_, &mut low, above) = samples.select_nth_unstable_by(below as usize, f32::total_cmp);
-                let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
-                (f64::from(low), f64::from(high))
+                interpolate_pair(samples.len() as u64, q, |rank| {
+                    let (_, &mut low, above) = samples.select_nth_unstable_by(rank as usize, f32::total_cmp);
+                    let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
+                    (f64::from(low), f64::from(high))
+                })
             }
-            Store::Binned(bins) => bins.neighbours(below as u64),
-        };
-        Some(low + (high - low) * (position - below))
+            Store::Binned(bins) => interpolate_pair(bins.len, q, |rank| bins.neighbours(rank)),
+        }
     }
 
     /// The mean, from the bins' middles when binned; `None` when empty.
@@ -324,6 +329,21 @@ fn bin_of(value: f32) -> u16 {
     let fraction = f64::from(f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000)) - 1.0;
     let log = f64::from(exponent) + interpolated_log2(fraction);
     ((log * f64::from(BINS_PER_OCTAVE)) as i32).clamp(0, LAST_BIN) as u16
+}
+
+/// The `q` quantile of `len` sorted samples by linear interpolation between order statistics (type
+/// 7 of Hyndman and Fan 1996); `at` gives the sample of a rank. `None` when there are none.
+pub(super) fn interpolate(len: usize, q: f64, at: impl Fn(usize) -> f64) -> Option<f64> {
+    interpolate_pair(len as u64, q, |rank| (at(rank as usize), at((rank as usize + 1).min(len - 1))))
+}
+
+/// As [`interpolate`], `neighbours` giving the samples of a rank and of the next.
+fn interpolate_pair(len: u64, q: f64, neighbours: impl FnOnce(u64) -> (f64, f64)) -> Option<f64> {
+    debug_assert!((0.0..=1.0).contains(&q), "a quantile lies between 0 and 1, not at {q}");
+    let position = q.clamp(0.0, 1.0) * len.checked_sub(1)? as f64;
+    let below = position.floor();
+    let (low, high) = neighbours(below as u64);
+    Some(low + (high - low) * (position - below))
 }
 
 /// The cubic for log2(1 + s), 0 <= s <= 1.

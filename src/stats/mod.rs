@@ -9,10 +9,12 @@ pub mod moments;
 pub mod normal;
 pub mod proportion;
 pub mod robust;
+pub mod sliding;
 pub mod survival;
 
 pub use digest::Digest;
 pub use moments::Moments;
 pub use proportion::Interval;
 pub use robust::Robust;
+pub use sliding::Sliding;
 pub use survival::{Durations, Estimate};

@@ -79,6 +79,11 @@ impl Durations {
         self.len() == 0
     }
 
+    /// Whether every duration is still kept as it is.
+    pub fn is_exact(&self) -> bool {
+        self.observed.is_exact() && self.censored.is_exact()
+    }
+
     /// How many were cut off.
     pub fn censored_len(&self) -> u64 {
         self.censored.len()
@@ -198,7 +203,12 @@ impl Durations {
 
 /// The first step whose `height` is `target` or less, but for rounding.
 fn reaches(curve: &[Step], target: f64, height: impl Fn(&Step) -> f64) -> Option<f64> {
-    curve.iter().find(|step| height(step) <= target + 1e-12).map(|step| step.time)
+    curve.iter().find(|step| reached(height(step), target)).map(|step| step.time)
+}
+
+/// Whether a survival has come down to `target`, but for rounding.
+pub(super) fn reached(survival: f64, target: f64) -> bool {
+    survival <= target + 1e-12
 }
 
 #[cfg(test)]
