@@ -153,8 +153,7 @@ impl Evaluation<'_> {
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let shape = split.windows[plan.window].shape;
-        let reading =
-            Reading { series: &split.series[index], window: plan.window, shape, now: self.now };
+        let reading = Reading { series: &split.series[index], window: plan.window, shape, now: self.now };
         let key = index as u32;
 
         // Inputs in slot order; a handful at most, so a fixed buffer keeps the hot path free of
@@ -199,14 +198,7 @@ impl Evaluation<'_> {
     }
 
     /// Keeps the value of a window that just ended, for the rule's baseline.
-    fn remember(
-        &self,
-        rule: &Rule,
-        reading: &Reading<'_>,
-        histories: &mut Vec<Histories>,
-        index: usize,
-        active: bool,
-    ) {
+    fn remember(&self, rule: &Rule, reading: &Reading<'_>, histories: &mut Vec<Histories>, index: usize, active: bool) {
         if histories.len() <= index {
             histories.resize(index + 1, Histories::default());
         }
@@ -216,7 +208,8 @@ impl Evaluation<'_> {
             return;
         }
         histories.slot = number;
-        let baselines = rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
+        let baselines =
+            rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
         for (at, metric) in baselines.enumerate() {
             if histories.values.len() <= at {
                 histories.values.push(History::default());

@@ -49,6 +49,8 @@ impl Shape {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Window {
     panes: VecDeque<Pane>,
+    /// Slot of the oldest pane, here so that most looks need not touch the panes.
+    oldest: Option<i64>,
     sum: Counts,
     /// The durations of all panes in order of size; made when a rule asks for a percentile, and
     /// only while they are few. The panes alone decide what a percentile is.
@@ -89,6 +91,9 @@ impl Window {
                 at
             }
         };
+        if at == 0 {
+            self.oldest = Some(slot);
+        }
         let pane = &mut self.panes[at];
         pane.counts.insert(sample);
         self.sum.insert(sample);
@@ -123,20 +128,22 @@ impl Window {
     /// Drops the slices that `now` has left behind; whether any was dropped.
     pub fn expire(&mut self, shape: Shape, now: Timestamp) -> bool {
         let oldest = shape.oldest(now);
-        let before = self.panes.len();
+        if self.oldest.is_none_or(|slot| slot >= oldest) {
+            return false;
+        }
         while self.panes.front().is_some_and(|p| p.slot < oldest) {
             if let Some(pane) = self.panes.pop_front() {
                 self.sum = self.sum.minus(pane.counts);
                 self.forget(&pane.durations);
             }
         }
-        self.panes.len() != before
+        self.oldest = self.panes.front().map(|p| p.slot);
+        true
     }
 
     /// The first instant at which [`Window::expire`] will drop a slice.
     pub fn next_expiry(&self, shape: Shape) -> Option<Timestamp> {
-        let front = self.panes.front()?;
-        Some(Timestamp(front.slot.saturating_mul(shape.pane.0).saturating_add(shape.span.0).saturating_add(1)))
+        Some(Timestamp(self.oldest?.saturating_mul(shape.pane.0).saturating_add(shape.span.0).saturating_add(1)))
     }
 
     /// Sums over the window.
