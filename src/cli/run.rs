@@ -110,8 +110,10 @@ fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result
     }
     writeln!(out)?;
     alerts(out, &view.alerts)?;
-    writeln!(out, "\n{}", out.bold("Agents"))?;
-    ranking::write(out, &view.agents)?;
+    if !view.agents.is_empty() {
+        writeln!(out, "\n{}", out.bold("Agents"))?;
+        ranking::write(out, &view.agents)?;
+    }
     changes(out, &view.recommendations, settings)
 }
 
