@@ -271,3 +271,27 @@ impl Dice {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
     }
 }
+
+impl Home {
+    /// A counter of `/metrics`, of the daemon that says in the log where it listens.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let log = self.text("log");
+        let address = log.lines().rev().find_map(|line| line.trim().strip_prefix("serves  http://"))?.to_owned();
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.split_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.trim().parse::<f64>().ok())?
+        });
+        values.reduce(|sum, value| sum + value)
+    }
+
+    /// Waits until the daemon has taken in so many executions, doubles left out.
+    pub fn until_records(&self, n: u64) {
+        let counted = || self.metric("evenkeel_records_total");
+        self.until(&format!("{n} executions are counted"), || counted() == Some(n as f64));
+    }
+}
