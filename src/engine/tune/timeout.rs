@@ -79,7 +79,9 @@ fn hold_back(wanted: &mut Wanted, durations: &Durations, current: Option<f64>) {
     let kept = current.unwrap_or(limit);
     wanted.lower = wanted.lower.max(kept);
     if ended < ENDING.0 || share < ENDING.1 {
+        // The model's interval stands on a tail that nobody saw end: it is no evidence here.
         wanted.value = kept;
+        wanted.lower = kept;
         wanted.upper = f64::INFINITY;
         wanted.bound_by = Some("censoring");
         wanted.reason = format!(
