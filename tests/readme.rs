@@ -101,7 +101,11 @@ fn the_commands_parse_and_the_files_they_name_are_there() {
             // A path into the repository leads somewhere; others are the reader's own.
             for word in arguments.iter().filter(|word| word.contains('/')) {
                 let first = word.split('/').next().unwrap_or_default();
-                if !first.starts_with('.') && root().join(first).is_dir() && !root().join(word).exists() {
+                if !first.is_empty()
+                    && !first.starts_with('.')
+                    && root().join(first).is_dir()
+                    && !root().join(word).exists()
+                {
                     faults.push(format!("{}: `{line}`: there is no {word}", path.display()));
                 }
             }
@@ -194,19 +198,41 @@ fn strangers<'a>(block: &'a str, printed: &str) -> Vec<&'a str> {
     lines.filter(|line| !found(line)).collect()
 }
 
+/// Commands of a page's `console` blocks with the lines that the page shows after them.
+fn sessions(page: &str) -> Vec<(&str, &str)> {
+    let blocks = page.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let commands = blocks.flat_map(|block| block.trim_start_matches("$ ").split("\n$ "));
+    commands.filter_map(|chunk| chunk.split_once('\n')).collect()
+}
+
 #[test]
-fn the_transcript_is_what_the_program_prints() {
-    let readme = text(&root().join("README.md"));
-    let minute = readme.split_once("## The first minute").expect("it has one").1;
-    let folder = quickstart();
+fn what_the_pages_show_is_what_the_program_prints() {
+    let (folder, pages) = (quickstart(), pages());
     let printed = output(folder.path(), &["run", "--once", "--config", "examples/quickstart/evenkeel.yaml"]);
-    let block = minute.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a transcript");
+    let readme = &pages.iter().find(|(path, _)| path.ends_with("README.md")).expect("it ships").1;
+    let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a transcript");
     assert_eq!(strangers(block, &printed), Vec::<&str>::new(), "not printed, or in another order:\n{printed}");
 
-    let session = minute.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a session");
-    let (command, shown) = session.split_once('\n').expect("a command and its answer");
-    let shown = shown.split("$ ").next().unwrap_or_default();
-    let arguments = arguments(command.trim_start_matches("$ ")).expect("it starts with evenkeel");
-    let printed = output(folder.path(), &arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(strangers(shown, &printed), Vec::<&str>::new(), "`{command}` prints:\n{printed}");
+    let mut seen = 0;
+    for (path, page) in &pages {
+        for (command, shown) in sessions(page) {
+            let Some(arguments) = arguments(command) else { continue };
+            let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+            let printed = output(folder.path(), &words);
+            let place = path.display();
+            assert_eq!(strangers(shown, &printed), Vec::<&str>::new(), "{place}: `{command}` prints:\n{printed}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "only {seen} commands were found: this test reads the pages wrongly");
+
+    let database = folder.path().join("examples/quickstart/.evenkeel/evenkeel.db");
+    let database = rusqlite::Connection::open(database).expect("the run kept a history");
+    let operations = &pages.iter().find(|(path, _)| path.ends_with("operations.md")).expect("it ships").1;
+    let queries = operations.split("```sql\n").nth(1).and_then(|rest| rest.split("```").next()).expect("queries");
+    for query in queries.split_inclusive(';').filter(|query| !query.trim().is_empty()) {
+        if let Err(error) = database.prepare(query).and_then(|mut q| q.query([])?.next().map(drop)) {
+            panic!("{query}: {error}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::policy::{Kind, Policy, PolicySource};
 use crate::shell::policy_files;
 
-/// Checks configuration, rules, profiles and prices: every fault in one run, with its place and
+/// Check configuration, rules, profiles and prices: every fault in one run, with its place and
 /// remedy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

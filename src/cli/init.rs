@@ -17,7 +17,7 @@ const STARTER: &str = include_str!("starter.yaml");
 /// Where agents are known to log their executions, relative to their working folder.
 const KNOWN: [&str; 3] = [".claude/metrics/executions.jsonl", "metrics/executions.jsonl", "executions.jsonl"];
 
-/// Writes a commented evenkeel.yaml to start from.
+/// Write a commented evenkeel.yaml to start from.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

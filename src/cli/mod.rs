@@ -72,10 +72,10 @@ impl From<io::Error> for Failure {
 
 const EXAMPLES: &str = "\
 Examples:
-  evenkeel init                                     write a commented evenkeel.yaml here
-  evenkeel check .                                  every fault of config, rules and profiles at once
-  evenkeel report .claude/metrics/executions.jsonl  who does well, who does not, and why
-  evenkeel run --config evenkeel.yaml               watch, alert and tune until stopped
+  evenkeel init                     write a commented evenkeel.yaml here
+  evenkeel check .                  all that is wrong in it, and in rules and profiles
+  evenkeel report executions.jsonl  who does well, who does not
+  evenkeel run                      watch, alert and tune until stopped
 
 Exit codes: 0 all is well, 1 something was found, 2 not enough data, 64 wrong usage,
 74 the machine failed, 78 wrong configuration.";
@@ -119,15 +119,15 @@ impl Color {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Check(check::Args),
     Run(run::Args),
     Report(report::Args),
     Agents(agents::Args),
     Explain(explain::Args),
     Replay(replay::Args),
-    Init(init::Args),
-    Check(check::Args),
-    Profiles(profiles::Args),
     Tune(tune::Args),
+    Profiles(profiles::Args),
     Completions(completions::Args),
 }
 

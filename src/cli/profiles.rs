@@ -11,8 +11,8 @@ use crate::model::{Span, Unit};
 use crate::profile::{Profile, Profiles, QualityTargets, Resolution};
 use crate::shell::policy_files;
 
-/// Shows what is assumed of a model before its own executions speak: time, timeout, quality
-/// target and concurrency.
+/// Show what is assumed of a model before its executions speak: time, timeout, quality target
+/// and concurrency.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration whose `profiles:` are added to the shipped ones.
@@ -24,14 +24,14 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Shows one model: scaled time, timeout, quality targets, concurrency, how its name was found.
+    /// Show one model: scaled time, timeout, quality targets, concurrency, how its name was found.
     #[command(after_help = "\
 Examples:
   evenkeel profiles show claude-sonnet-4-5-20250929
   evenkeel profiles show glm-4.6 --base 60s --complexity 0.5
   evenkeel profiles show claude-opus-4.1 --task-type critical --json")]
     Show(Show),
-    /// Lists every profile.
+    /// List every profile.
     List,
 }
 

@@ -8,24 +8,26 @@ use super::{Exit, Failure, Output, ranking};
 use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
 use crate::engine::view::View;
 use crate::model::{Severity, Unit};
-use crate::settings::{Channel, ParameterKind, Settings};
+use crate::settings::{Channel, Mode, ParameterKind, Settings};
 use crate::shell::daemon::{self, Options, RunError, Seen};
 use crate::shell::log;
+use crate::shell::source::pattern;
 
 /// The configuration that is looked for when none is named.
 const DEFAULT_CONFIG: &str = "evenkeel.yaml";
 
-/// Watches, alerts and tunes until it is stopped.
+/// Watch, alert and tune until stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  evenkeel run                            with ./evenkeel.yaml
-  evenkeel run --config ops/evenkeel.yaml with another
-  evenkeel run --once                     read what is there, alert, write patches, end
+  evenkeel run                             with ./evenkeel.yaml
+  evenkeel run --config ops/evenkeel.yaml  with another
+  evenkeel run --once                      read what is there, alert, write patches, end
 
-Ctrl-C or SIGTERM end it, and nothing is lost; SIGHUP loads configuration and rules again, all or
-nothing. EVENKEEL_LOG=debug says more.
-Exit codes: 0 stopped, 1 `--once` and an alert fires, 74 the machine failed, 78 wrong configuration.")]
+Ctrl-C or SIGTERM end it, and nothing is lost; SIGHUP loads configuration and rules
+again, all or nothing. EVENKEEL_LOG=debug says more.
+Exit codes: 0 stopped, 1 `--once` and an alert fires, 74 the machine failed,
+78 wrong configuration.")]
 pub struct Args {
     /// The configuration.
     #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = DEFAULT_CONFIG)]
@@ -78,7 +80,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
 fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::SocketAddr>) -> Result<(), Failure> {
     writeln!(out, "{} {}", out.bold("evenkeel"), env!("CARGO_PKG_VERSION"))?;
     for source in &settings.sources {
-        writeln!(out, "  reads   {} ({})", source.path.display(), source.name)?;
+        let none = pattern::matching(&source.path).is_ok_and(|files| files.is_empty());
+        let note = if none { out.yellow(", not there yet") } else { String::new() };
+        writeln!(out, "  reads   {} ({}){note}", source.path.display(), source.name)?;
     }
     for receiver in &settings.receivers {
         let how = match &receiver.channel {
@@ -164,8 +168,12 @@ fn changes(out: &mut Output, recommendations: &[Recommendation], settings: Optio
             out.dim(&change.reason)
         )?;
     }
-    if let Some(settings) = settings {
-        writeln!(out, "  patches are in {}", settings.tune.patch_dir.display())?;
+    let tune = settings.map(|settings| &settings.tune);
+    if let Some(tune) = tune.filter(|tune| tune.targets.iter().any(|t| t.mode == Mode::Suggest)) {
+        writeln!(out, "  patches are in {}", tune.patch_dir.display())?;
+    }
+    if tune.is_some_and(|tune| tune.targets.iter().any(|t| t.mode == Mode::Apply)) {
+        writeln!(out, "  `evenkeel tune ledger` lists what was edited")?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{Exit, Failure, Output};
 use crate::settings::Settings;
 use crate::shell::policy_files;
 
-/// Shows what tuning proposes and did, and takes changes back.
+/// Show what tuning proposes and did, and take changes back.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,23 +20,24 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Says what every tunable value should be, and why; writes nothing.
+    /// Say what every tunable value should be, and why; write nothing.
     #[command(after_help = "\
 Examples:
-  evenkeel tune plan                                  learn from the files of the configuration's sources
-  evenkeel tune plan --config evenkeel.yaml runs.jsonl
+  evenkeel tune plan                from the executions of the configuration's sources
+  evenkeel tune plan runs.jsonl     from these
   evenkeel tune plan --json | jq '.[] | select(.decision == \"change\")'
 
-Numbers are in the unit of the file that holds the value, and rounded as they would be written there.
+Numbers are in the unit of the file that holds the value, and rounded as they would
+be written there.
 Exit codes: 0 there was enough data for a value, 2 there was not.")]
     Plan(plan::Args),
-    /// Lists the changes that were proposed, applied, refused or taken back, newest first.
+    /// List the changes that were proposed, applied, refused or taken back, newest first.
     #[command(after_help = "\
 Examples:
   evenkeel tune ledger
   evenkeel tune ledger --limit 5 --json")]
     Ledger(ledger::List),
-    /// Shows one change: its numbers and the unified diff.
+    /// Show one change: its numbers and the unified diff.
     #[command(
         visible_alias = "diff",
         after_help = "\
@@ -45,10 +46,11 @@ Examples:
   evenkeel tune show 3f2a91c07b55 --color never | tail -n +2 | patch -p1"
     )]
     Show(ledger::Show),
-    /// Takes an applied change back.
+    /// Take an applied change back.
     #[command(after_help = "\
-The file gets its exact old bytes as long as nobody edited it since; after an edit elsewhere in it only
-the one value comes back; a value that was edited since is left alone (exit 1).
+The file gets its exact old bytes as long as nobody edited it since. After an edit
+elsewhere in it only the one value comes back; a value that was edited since is left
+alone (exit 1).
 
 Examples:
   evenkeel tune revert 3f2a91c07b55")]
