@@ -105,14 +105,7 @@ impl Bench {
             match orders.recv_timeout(LOOK) {
                 Ok(Work::Change(change)) => {
                     let result = self.patcher.carry_out(&change);
-                    if let ChangeResult::Refused { reason } = &result {
-                        tracing::warn!(
-                            target = change.recommendation.target,
-                            agent = change.recommendation.agent,
-                            reason,
-                            "change was not made"
-                        );
-                    }
+                    say(&change, &result);
                     let _ = self.results.send(Logged::Receipt(Receipt::Change { id: change.id, result }));
                     self.look();
                 }
@@ -147,6 +140,21 @@ impl Bench {
                 }
                 Err(error) => complain(&mut self.troubles, &target.file, error.to_string()),
             }
+        }
+    }
+}
+
+/// An edit is worth a line whatever the level, a patch for people one for those who ask for detail.
+fn say(change: &Change, result: &ChangeResult) {
+    let (id, advice) = (&change.id.0, &change.recommendation);
+    let (target, agent, parameter) = (&advice.target, &advice.agent, advice.parameter.as_str());
+    match result {
+        ChangeResult::Applied => {
+            tracing::info!(id, target, agent, parameter, reason = advice.reason, "target is edited");
+        }
+        ChangeResult::Suggested => tracing::debug!(id, target, agent, parameter, "patch is written"),
+        ChangeResult::Refused { reason } => {
+            tracing::warn!(id, target, agent, parameter, reason, "change was not made");
         }
     }
 }
