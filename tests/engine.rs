@@ -322,3 +322,26 @@ fn series_beyond_the_bound_share_the_overflow_subject() {
     assert!(view.splits.iter().all(|s| s.overflow == 7));
     assert!(view.agents.iter().all(|a| a.class == Class::InsufficientData));
 }
+
+#[test]
+fn a_reload_keeps_unchanged_rules_and_looks_at_new_ones_without_waiting_for_records() {
+    let burst = |name, threshold| rule(name, Metric::ErrorRate, Comparison::Greater, threshold, Span::minutes(5));
+    let mut engine = Engine::new(policy(vec![burst("old", 0.1), burst("gone", 0.1)]), State::default());
+    let records: Vec<Record<'_>> = story().into_iter().filter(|r| r.at < Some(Timestamp(START + 400_000))).collect();
+    run(&mut engine, &records);
+    let before = engine.view().alerts;
+    assert_eq!(before.len(), 2);
+    let now = engine.now().expect("records were fed");
+    let resolved = engine.reload(now, policy(vec![burst("old", 0.1), burst("new", 0.2)]));
+    let resolved: Vec<(i64, String, AlertState)> =
+        transitions(&resolved.into_iter().map(|e| (now, e)).collect::<Vec<_>>());
+    assert_eq!(resolved.len(), 1, "{resolved:?}");
+    assert_eq!(resolved[0].2, AlertState::Resolved);
+    end(&mut engine);
+    let after = engine.view().alerts;
+    let of =
+        |alerts: &[evenkeel::engine::event::AlertEvent], rule: &str| alerts.iter().find(|a| a.rule == rule).cloned();
+    assert_eq!(of(&before, "old").map(|a| a.id), of(&after, "old").map(|a| a.id), "the same episode goes on");
+    assert!(of(&after, "new").is_some(), "{after:?}");
+    assert!(of(&after, "gone").is_none());
+}

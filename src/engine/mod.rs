@@ -91,10 +91,15 @@ impl Engine {
         let state = &mut self.state;
         state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
         let mut old = std::mem::take(&mut state.rules);
-        for rule in &self.policy.rules {
+        for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
             let identity = rules::identity(rule);
-            let found = old.iter().position(|s| s.identity == identity);
-            state.rules.push(found.map_or_else(|| RuleState::new(rule), |at| old.swap_remove(at)));
+            state.rules.push(match old.iter().position(|s| s.identity == identity) {
+                Some(at) => old.swap_remove(at),
+                None => {
+                    state.splits[plan.split].touch();
+                    RuleState::new(rule)
+                }
+            });
         }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         self.here = vec![Vec::new(); self.plan.splits.len()];

@@ -122,13 +122,20 @@ impl Split {
         self.matches = vec![Vec::new(); self.spec.filter.len()];
         if wanted != self.windows {
             let from: Vec<Option<usize>> = wanted.iter().map(|w| self.windows.iter().position(|o| o == w)).collect();
+            self.touch();
             for series in &mut self.series {
                 let mut old: Vec<Option<Window>> = std::mem::take(&mut series.windows).into_iter().map(Some).collect();
                 series.windows = from.iter().map(|i| i.and_then(|i| old[i].take()).unwrap_or_default()).collect();
-                series.touched = true;
             }
-            self.wakes.fill(Timestamp::MIN);
             self.windows = wanted;
+        }
+    }
+
+    /// Lets the rules look at every series again.
+    pub fn touch(&mut self) {
+        self.series.iter_mut().for_each(|series| series.touched = true);
+        self.wakes.fill(Timestamp::MIN);
+        if !self.series.is_empty() {
             self.wake = Timestamp::MIN;
         }
     }
