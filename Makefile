@@ -1,13 +1,14 @@
 # make test      everything that can be tested here; what cannot is named
 # make lint      format, clippy and documentation, warnings denied
 # make licences  licences, bans and sources of every dependency
+# make bench     what reading and deciding cost on this machine
 
 CARGO ?= cargo
 # Tests talk to servers on loopback; a proxy must not come between.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: test tools lint licences clean
+.PHONY: test tools lint licences bench clean
 
 test: tools
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -30,6 +31,18 @@ lint:
 licences:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --debug
 	$(CARGO) deny --locked check bans licenses sources
+
+# Alone first, then as whole processes: records per second of CPU time and peak memory.
+bench:
+	$(CARGO) bench --locked --bench ingest --bench engine
+	$(CARGO) build --locked --release --examples
+	@for millions in 1 5; do \
+		file=target/fleet-$${millions}m.jsonl; \
+		target/release/examples/generate --agents 1000 --records $${millions}000000 --span $${millions}d >$$file; \
+		target/release/examples/throughput --read-only $$file; \
+		target/release/examples/throughput $$file; \
+		rm $$file; \
+	done
 
 clean:
 	$(CARGO) clean

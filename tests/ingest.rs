@@ -107,25 +107,18 @@ fn executions_of_seven_agents() {
     assert!((median("smol-developer").value - 8_300.0).abs() < 500.0, "{:?}", median("smol-developer"));
 }
 
-/// Seconds, one code for good and bad, zeros that mean missing, no time, no agent.
-const REQUESTS: &str = r#"
-sources:
-  - name: llmperf
-    path: "raw_data/individual/*.json"
-    fields:
-      timestamp: off
-      agent: {key: agent, default: "{file_stem}"}
-      success: off
-      error: {key: error_code, limit: [429], void: [429, -1]}
-      duration: {key: end_to_end_latency_s, unit: s}
-      input_tokens: number_input_tokens
-      output_tokens: number_output_tokens
-"#;
+/// The configuration that docs/formats.md gives for these requests: seconds, one code for good and
+/// bad, zeros that mean missing, no time, no agent.
+fn documented() -> String {
+    let page = fs::read_to_string(root().join("docs/formats.md")).expect("the page ships");
+    let block = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("the page has a configuration").to_owned()
+}
 
 #[test]
 fn requests_of_ten_providers() {
     let Some(folder) = recordings("llmperf/raw_data") else { return };
-    let reader = configured(REQUESTS);
+    let reader = configured(&documented());
     let mut requests = 0;
     for (name, n, ok, limited) in [
         ("anyscale_13b", 150, 150, 0),

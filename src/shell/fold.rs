@@ -117,6 +117,7 @@ impl Fold {
         for source in &self.policy.settings.sources {
             match Reader::new(source, &self.policy.prices, self.engine.fields()) {
                 Ok(reader) => {
+                    let reader = reader.with_line_limit(self.policy.settings.limits.line_bytes);
                     self.readers.insert(source.name.clone(), reader);
                 }
                 // The settings were checked on the machine that wrote them; the zones of this one differ.
