@@ -1,6 +1,6 @@
 //! `evenkeel run`: the daemon, with a summary for the person who starts it.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::plural;
@@ -45,7 +45,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
             format!("there is no {DEFAULT_CONFIG} here; name one with --config, or write one with `evenkeel init`");
         return Err(Failure::Usage(text));
     }
-    log::init(out.color);
+    log::init(out.color && std::io::stderr().is_terminal());
     // Two threads answer for API and receivers; the engine has this one.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Machine(format!("cannot start threads: {error}")))?;

@@ -15,23 +15,22 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::api::{Access, AccessError, DaemonStatus, Picture, SourceStatus};
+use super::api::{Access, AccessError, DaemonStatus, Picture};
 use super::boot::{BootError, boot};
 use super::clock::wall;
+use super::intake::Intake;
 use super::journal::Logged;
 use super::lock::{LockError, StateLock};
 use super::machine::Machine;
-use super::quarantine::{Quarantine, Rejected};
 use super::signal::{Signal, Signals};
 use super::sink::{SecretError, Sinks};
-use super::source::{Checkpoint, Chunk, Merge, Tailer};
 use super::store::{Store, StoreError};
 use super::targets::{Targets, TargetsError};
 use super::{api, log, policy_files, sink, systemd};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::engine::event::{AlertState, Attempt, Delivery, Effect, Receipt};
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
 /// How often files are looked at for new lines.
 const POLL: Duration = Duration::from_millis(200);
@@ -39,7 +38,8 @@ const POLL: Duration = Duration::from_millis(200);
 const READ_TURN: Duration = Duration::from_millis(50);
 /// Lines that were not looked at for so long are old.
 const LATE: Duration = Duration::from_secs(1);
-/// The API's picture is at least this old before it is made again, and not older than [`STALE`].
+/// When something has happened, the API's picture is made again if it is at least this old; else if it is as old as
+/// [`STALE`], because time passes too.
 const FRESH: Duration = Duration::from_millis(250);
 /// See [`FRESH`].
 const STALE: Duration = Duration::from_secs(10);
@@ -171,16 +171,15 @@ struct Api {
 struct Daemon {
     options: Options,
     machine: Machine,
-    tailers: Vec<Tailer>,
-    merge: Merge,
-    counts: Vec<SourceStatus>,
-    quarantine: Quarantine,
+    intake: Intake,
     sinks: Arc<Sinks>,
     attempts: JoinSet<Receipt>,
     targets: Targets,
     store: Store,
     api: Option<Api>,
     status: DaemonStatus,
+    /// Whether anything has happened since the last picture.
+    changed: bool,
     pictured: Instant,
     picture_cost: Duration,
     summary: Summary,
@@ -204,7 +203,6 @@ impl Daemon {
         for (now, report) in &booted.reports {
             store.put(*now, report.clone());
         }
-        let (tailers, counts) = follow(&settings.sources, settings.limits.line_bytes, &booted.checkpoints);
         let targets = Targets::start(settings)?;
         let now = wall();
         let status = DaemonStatus { started_at: now, reloads: 1, policy_loaded_at: now, ..DaemonStatus::default() };
@@ -212,17 +210,15 @@ impl Daemon {
         let external = address.map(|a| format!("http://{a}")).unwrap_or_default();
         let mut daemon = Daemon {
             options: options.clone(),
-            quarantine: Quarantine::new(&settings.state_dir, settings.limits.quarantine_bytes),
+            intake: Intake::new(settings, &booted.checkpoints),
             sinks: Arc::new(Sinks::new(&settings.receivers, external)),
             machine: Machine::new(&settings.state_dir, booted),
-            tailers,
-            merge: Merge::default(),
-            counts,
             attempts: JoinSet::new(),
             targets,
             store,
             api: None,
             status,
+            changed: true,
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
             summary: Summary::Reading,
@@ -254,84 +250,24 @@ impl Daemon {
     /// Reads lines for a while; whether there may be more.
     fn read_lines(&mut self) -> bool {
         let start = Instant::now();
-        let more = self.read_turn(start);
+        let effects = self.machine.catch_up_writing();
+        self.hand_out(effects);
+        while start.elapsed() < READ_TURN {
+            let old = self.machine.is_catching_up();
+            let Some((index, chunk)) = self.intake.next(&self.machine.fold, old) else { break };
+            let Some(applied) = self.machine.lines(&chunk) else {
+                self.intake.refused();
+                break;
+            };
+            let effects = self.intake.accepted(index, chunk, applied);
+            self.changed = true;
+            self.hand_out(effects);
+        }
+        let more = start.elapsed() >= READ_TURN;
         if !more {
             self.all_read = Instant::now();
         }
         more
-    }
-
-    fn read_turn(&mut self, start: Instant) -> bool {
-        let effects = self.machine.catch_up_writing();
-        self.hand_out(effects);
-        if self.machine.is_catching_up() {
-            return self.read_old_lines(start);
-        }
-        let mut more = true;
-        while more && start.elapsed() < READ_TURN {
-            more = false;
-            // One chunk of each source in turn, so that none waits for another that is endless.
-            for index in 0..self.tailers.len() {
-                let Some(chunk) = self.tailers[index].poll() else { continue };
-                if !self.lines(index, chunk) {
-                    return false;
-                }
-                more = true;
-            }
-        }
-        more
-    }
-
-    fn read_old_lines(&mut self, start: Instant) -> bool {
-        while start.elapsed() < READ_TURN {
-            let fold = &self.machine.fold;
-            let step = fold.policy().settings.evaluation_interval;
-            let time = |at: &Checkpoint, line: &[u8]| fold.first_time(&at.source, &at.stem, line);
-            let Some((index, chunk)) = self.merge.next(&mut self.tailers, step, time) else { return false };
-            if !self.lines(index, chunk) {
-                // What was taken out is still in its file.
-                self.merge = Merge::default();
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Takes a chunk in; false when the journal cannot be written.
-    fn lines(&mut self, index: usize, chunk: Chunk) -> bool {
-        let Some(applied) = self.machine.lines(&chunk) else { return false };
-        let count = &mut self.counts[index];
-        count.records += applied.records;
-        count.quarantined += applied.rejected.len() as u64 + u64::from(chunk.oversized.is_some());
-        count.bytes += chunk.text.len() as u64;
-        let at = wall();
-        let (source, file) = (&chunk.checkpoint.source, &chunk.checkpoint.path);
-        let bad = applied.rejected.iter().map(|rejected| Rejected {
-            at,
-            source,
-            file,
-            line: chunk.line + rejected.line as u64,
-            offset: chunk.offset + rejected.bytes.start as u64,
-            reason: &rejected.reason,
-            text: &chunk.text[rejected.bytes.clone()],
-        });
-        let reason =
-            format!("longer than `limits.line_bytes` ({})", self.machine.fold.policy().settings.limits.line_bytes);
-        let long = chunk.oversized.iter().map(|long| Rejected {
-            at,
-            source,
-            file,
-            line: long.line,
-            offset: long.offset,
-            reason: &reason,
-            text: &long.start,
-        });
-        if let Err(error) = self.quarantine.add(bad.chain(long)) {
-            tracing::warn!(%error, "cannot write to the quarantine; the lines are counted all the same");
-        }
-        self.tailers[index].commit(chunk.checkpoint);
-        self.hand_out(applied.effects);
-        true
     }
 
     fn caught_up(&mut self) {
@@ -354,8 +290,8 @@ impl Daemon {
             return;
         }
         let firing = self.firing();
-        tracing::info!(sources = self.tailers.len(), firing, "caught up");
-        systemd::status(&format!("watching {} sources, {firing} alerts firing", self.tailers.len()));
+        tracing::info!(sources = self.settings().sources.len(), firing, "caught up");
+        systemd::status(&format!("watching {} sources, {firing} alerts firing", self.settings().sources.len()));
         self.summary = Summary::Settling(Instant::now());
     }
 
@@ -376,6 +312,7 @@ impl Daemon {
     }
 
     fn hand_out(&mut self, effects: Vec<Effect>) {
+        self.changed |= !effects.is_empty();
         for effect in effects {
             match effect {
                 Effect::Deliver(delivery) => {
@@ -431,31 +368,19 @@ impl Daemon {
         }
         let effects = self.machine.reload(source, Arc::clone(&policy)).map_err(|error| vec![error.to_string()])?;
         let settings = &policy.settings;
-        let checkpoints = self.checkpoints();
-        let (tailers, mut counts) = follow(&settings.sources, settings.limits.line_bytes, &checkpoints);
-        for count in &mut counts {
-            if let Some(before) = self.counts.iter().find(|c| c.source == count.source) {
-                count.clone_from(before);
-            }
-        }
-        (self.tailers, self.counts, self.merge) = (tailers, counts, Merge::default());
+        self.intake.reload(settings);
         let external = self.api.as_ref().map(|a| format!("http://{}", a.address)).unwrap_or_default();
         self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
-        self.quarantine.set_bound(settings.limits.quarantine_bytes);
         self.targets.reload(settings);
         self.hand_out(effects);
         Ok(())
     }
 
-    fn checkpoints(&self) -> Vec<Checkpoint> {
-        self.tailers.iter().flat_map(|t| t.checkpoints().cloned()).collect()
-    }
-
     fn housekeeping(&mut self) {
-        let tailers = &self.tailers;
-        self.machine.snapshot(|| tailers.iter().flat_map(|t| t.checkpoints().cloned()).collect(), false);
-        // A large fleet's picture costs time: it gets a tenth of it at most.
-        if self.pictured.elapsed() >= FRESH.max(self.picture_cost * 10) {
+        self.machine.snapshot(|| self.intake.checkpoints(), false);
+        // A large fleet's picture costs time: it gets a twentieth of it at most.
+        let age = self.pictured.elapsed();
+        if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
             self.publish();
         }
     }
@@ -468,20 +393,19 @@ impl Daemon {
                 api.pictures.send_replace(picture);
             }
         }
+        self.changed = false;
         self.pictured = Instant::now();
         self.picture_cost = start.elapsed();
     }
 
     fn picture(&self) -> Picture {
         let mut status = self.status.clone();
-        status.sources.clone_from(&self.counts);
-        for (count, tailer) in status.sources.iter_mut().zip(&self.tailers) {
-            count.failing = tailer.trouble().is_some();
-        }
+        status.sources = self.intake.status();
         status.journal_bytes = self.machine.journal_bytes();
         status.snapshot_at = self.machine.snapshot_at();
         status.engine_busy = self.machine.busy();
         status.faults = self.machine.faults().map(str::to_owned).collect();
+        status.faults.extend(self.intake.troubles().map(str::to_owned));
         Picture::new(self.machine.fold.engine.view(), status)
     }
 
@@ -520,11 +444,13 @@ impl Daemon {
         if !self.attempts.is_empty() {
             tracing::info!(attempts = self.attempts.len(), "attempts are cut short and repeated at the next start");
         }
-        let checkpoints = self.checkpoints();
-        self.machine.snapshot(|| checkpoints, true);
+        self.machine.snapshot(|| self.intake.checkpoints(), true);
         if let Some(api) = self.api.take() {
             let _ = api.end.send(());
             let _ = timeout(GRACE / 2, api.task).await;
+        }
+        if self.store.dropped() > 0 {
+            tracing::warn!(rows = self.store.dropped(), "rows of history are missing because it could not be written");
         }
         tracing::info!("stopped");
         self.firing() > 0
@@ -540,12 +466,6 @@ async fn listen(settings: &Settings) -> Result<Option<(TcpListener, Access)>, Ru
     let access = Access::new(address, token.as_ref())?;
     let listener = TcpListener::bind(address).await.map_err(|error| RunError::Listen(address, error))?;
     Ok(Some((listener, access)))
-}
-
-fn follow(sources: &[Source], line_bytes: u32, checkpoints: &[Checkpoint]) -> (Vec<Tailer>, Vec<SourceStatus>) {
-    let tailer = |s: &Source| Tailer::new(&s.name, &s.path, line_bytes as usize, checkpoints);
-    let count = |s: &Source| SourceStatus { source: s.name.clone(), ..SourceStatus::default() };
-    (sources.iter().map(tailer).collect(), sources.iter().map(count).collect())
 }
 
 /// One attempt. A fault of ours in it must not look like a message that is still on its way.

@@ -8,6 +8,7 @@ pub mod boot;
 pub mod clock;
 pub mod daemon;
 pub mod fold;
+pub mod intake;
 pub mod journal;
 pub mod ledger;
 pub mod lock;

@@ -58,11 +58,6 @@ impl Quarantine {
         Quarantine { path: state_dir.join("quarantine.jsonl"), bound }
     }
 
-    /// Obeys another bound from now on.
-    pub fn set_bound(&mut self, bound: u64) {
-        self.bound = bound;
-    }
-
     /// Adds lines.
     pub fn add<'a>(&mut self, lines: impl IntoIterator<Item = Rejected<'a>>) -> io::Result<()> {
         let mut text = Vec::new();

@@ -4,7 +4,8 @@
 //! A projection of the effects, never a source of decisions: those rest on journal and snapshot alone. So it
 //! may lag, and a restart writes again what it decides again; rows have the identity of what they tell of and
 //! are replaced, not doubled. One thread writes, in transactions of whatever has come in meanwhile. When the
-//! disk is full it tries again while the queue fills, then rows are dropped and counted.
+//! disk is full it tries again while the queue fills, then rows are dropped and counted; as long as it can write, a
+//! full queue makes the loop wait.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,8 +96,16 @@ pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> 
 pub struct Store {
     queue: Option<SyncSender<(Timestamp, Report)>>,
     thread: Option<JoinHandle<()>>,
-    stopping: Arc<AtomicBool>,
-    dropped: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+/// What the writer and its owner both look at.
+#[derive(Debug, Default)]
+struct Shared {
+    stopping: AtomicBool,
+    /// The newest try to write did not succeed.
+    failing: AtomicBool,
+    dropped: AtomicU64,
 }
 
 impl Store {
@@ -104,31 +113,37 @@ impl Store {
     pub fn start(state_dir: &Path) -> std::result::Result<Store, StoreError> {
         let connection = connect(state_dir)?;
         let (queue, reports) = sync_channel(QUEUE);
-        let (stopping, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let stop = Arc::clone(&stopping);
-        let lost = Arc::clone(&dropped);
-        let thread = std::thread::spawn(move || write_all(connection, &reports, &stop, &lost));
-        Ok(Store { queue: Some(queue), thread: Some(thread), stopping, dropped })
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || write_all(connection, &reports, &theirs));
+        Ok(Store { queue: Some(queue), thread: Some(thread), shared })
     }
 
-    /// Queues a report that was made when the engine's clock showed `now`; never waits.
+    /// Queues a report that was made when the engine's clock showed `now`; waits only for a disk that works.
     pub fn put(&self, now: Timestamp, report: Report) {
         let Some(queue) = &self.queue else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send((now, report)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = (now, report);
+        loop {
+            match queue.try_send(waiting) {
+                Ok(()) => return,
+                Err(TrySendError::Full(report)) if !self.shared.failing.load(Ordering::Relaxed) => waiting = report,
+                Err(_) => break,
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
+        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Reports that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Store {
     /// Writes what is queued; gives up on a disk that is still full.
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -136,32 +151,24 @@ impl Drop for Store {
     }
 }
 
-fn write_all(
-    mut connection: Connection,
-    reports: &Receiver<(Timestamp, Report)>,
-    stopping: &AtomicBool,
-    dropped: &AtomicU64,
-) {
-    let mut failing = false;
+fn write_all(mut connection: Connection, reports: &Receiver<(Timestamp, Report)>, shared: &Shared) {
     let mut written = 0;
     while let Ok(first) = reports.recv() {
         let batch: Vec<_> = std::iter::once(first).chain(reports.try_iter().take(BATCH - 1)).collect();
         loop {
             match write(&mut connection, &batch) {
                 Ok(()) => {
-                    if failing {
+                    if shared.failing.swap(false, Ordering::Relaxed) {
                         tracing::info!("history is written again");
                     }
-                    failing = false;
                     break;
                 }
                 Err(error) => {
-                    if !failing {
+                    if !shared.failing.swap(true, Ordering::Relaxed) {
                         tracing::error!(%error, "cannot write the history; decisions do not depend on it");
                     }
-                    failing = true;
-                    if stopping.load(Ordering::Relaxed) {
-                        dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    if shared.stopping.load(Ordering::Relaxed) {
+                        shared.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
                         break;
                     }
                     std::thread::sleep(Duration::from_millis(500));

@@ -1,0 +1,128 @@
+//! All sources together: whose lines are next, what is set aside, what is counted.
+
+use std::io;
+
+use super::api::SourceStatus;
+use super::clock::wall;
+use super::fold::{Applied, Fold};
+use super::quarantine::{Quarantine, Rejected};
+use super::source::{Checkpoint, Chunk, Merge, Tailer};
+use crate::engine::event::Effect;
+use crate::settings::{Settings, Source};
+
+/// The sources of the settings in force.
+#[derive(Debug)]
+pub struct Intake {
+    tailers: Vec<Tailer>,
+    merge: Merge,
+    /// Whose turn it is among sources that are up to date.
+    turn: usize,
+    counts: Vec<SourceStatus>,
+    quarantine: Quarantine,
+    line_bytes: u32,
+    /// Why the quarantine could not be written, so that it is said once.
+    quarantine_fault: Option<io::ErrorKind>,
+}
+
+impl Intake {
+    /// Follows the sources from these checkpoints on.
+    pub fn new(settings: &Settings, checkpoints: &[Checkpoint]) -> Intake {
+        let limits = &settings.limits;
+        let tailer = |s: &Source| Tailer::new(&s.name, &s.path, limits.line_bytes as usize, checkpoints);
+        let count = |s: &Source| SourceStatus { source: s.name.clone(), ..SourceStatus::default() };
+        Intake {
+            tailers: settings.sources.iter().map(tailer).collect(),
+            merge: Merge::default(),
+            turn: 0,
+            counts: settings.sources.iter().map(count).collect(),
+            quarantine: Quarantine::new(&settings.state_dir, limits.quarantine_bytes),
+            line_bytes: limits.line_bytes,
+            quarantine_fault: None,
+        }
+    }
+
+    /// The same under other settings: files and counts of sources that stay go on.
+    pub fn reload(&mut self, settings: &Settings) {
+        let mut next = Intake::new(settings, &self.checkpoints());
+        for count in &mut next.counts {
+            if let Some(before) = self.counts.iter().find(|c| c.source == count.source) {
+                count.clone_from(before);
+            }
+        }
+        *self = next;
+    }
+
+    /// How far every file was read.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.tailers.iter().flat_map(|t| t.checkpoints().cloned()).collect()
+    }
+
+    /// The sources at a glance.
+    pub fn status(&self) -> Vec<SourceStatus> {
+        let failing = self.tailers.iter().map(|t| t.trouble().is_some());
+        self.counts.iter().zip(failing).map(|(count, failing)| SourceStatus { failing, ..count.clone() }).collect()
+    }
+
+    /// What keeps sources from being read.
+    pub fn troubles(&self) -> impl Iterator<Item = &str> {
+        self.tailers.iter().filter_map(Tailer::trouble)
+    }
+
+    /// The next lines and their source: old ones in the order of their times, else a chunk of each source in turn, so
+    /// that none waits for another that is endless. `None` when all are read.
+    pub fn next(&mut self, fold: &Fold, old: bool) -> Option<(usize, Chunk)> {
+        if old {
+            let step = fold.policy().settings.evaluation_interval;
+            let time = |at: &Checkpoint, line: &[u8]| fold.first_time(&at.source, &at.stem, line);
+            return self.merge.next(&mut self.tailers, step, time);
+        }
+        let count = self.tailers.len();
+        let index = (0..count).map(|i| (self.turn + i) % count);
+        let found = index.into_iter().find_map(|index| Some((index, self.tailers[index].poll()?)))?;
+        self.turn = found.0 + 1;
+        Some(found)
+    }
+
+    /// The lines are written down and handled: counts them, sets aside what is no record, and goes on after them.
+    pub fn accepted(&mut self, index: usize, chunk: Chunk, applied: Applied) -> Vec<Effect> {
+        let count = &mut self.counts[index];
+        count.records += applied.records;
+        count.quarantined += applied.rejected.len() as u64 + u64::from(chunk.oversized.is_some());
+        count.bytes += chunk.text.len() as u64;
+        let at = wall();
+        let (source, file) = (&chunk.checkpoint.source, &chunk.checkpoint.path);
+        let bad = applied.rejected.iter().map(|rejected| Rejected {
+            at,
+            source,
+            file,
+            line: chunk.line + rejected.line as u64,
+            offset: chunk.offset + rejected.bytes.start as u64,
+            reason: &rejected.reason,
+            text: &chunk.text[rejected.bytes.clone()],
+        });
+        let reason = format!("longer than `limits.line_bytes` ({})", self.line_bytes);
+        let long = chunk.oversized.iter().map(|long| Rejected {
+            at,
+            source,
+            file,
+            line: long.line,
+            offset: long.offset,
+            reason: &reason,
+            text: &long.start,
+        });
+        let fault = self.quarantine.add(bad.chain(long)).err();
+        if let Some(error) = &fault
+            && self.quarantine_fault != Some(error.kind())
+        {
+            tracing::warn!(%error, "cannot write to the quarantine; its lines are counted all the same");
+        }
+        self.quarantine_fault = fault.map(|error| error.kind());
+        self.tailers[index].commit(chunk.checkpoint);
+        applied.effects
+    }
+
+    /// The lines could not be written down: they come again.
+    pub fn refused(&mut self) {
+        self.merge = Merge::default();
+    }
+}
