@@ -453,6 +453,21 @@ mod tests {
     }
 
     #[test]
+    fn the_shorter_spelling_reads_too() {
+        let what = |r: &Record<'_>| format!("{:?} {}", r.workflow.as_deref(), r.outcome.as_str());
+        check(
+            Mapping::default(),
+            what,
+            &[
+                (r#", "success": true, "workflow_id": "w1""#, r#"Some("w1") ok"#),
+                (r#", "success": true, "workflow_name": "w2""#, r#"Some("w2") ok"#),
+                (r#", "success": false, "workflow_id": "w1", "error_type": "KeyError""#, r#"Some("w1") error"#),
+                (r#", "success": true"#, "None ok"),
+            ],
+        );
+    }
+
+    #[test]
     fn outcomes() {
         let long = r#", "success": false, "error_type": "first\nsecond""#;
         check(

@@ -36,7 +36,13 @@ pub(super) struct Keys {
     words: Vec<Box<str>>,
     /// The cells by length of their keys.
     by_length: Vec<Vec<Cell>>,
+    /// Second keys of cells.
+    aliases: Vec<(&'static str, Cell)>,
 }
+
+/// Keys that the same source spells in two ways: claude-force logs the first, its report has the
+/// second.
+const SPELLINGS: [(&str, &str); 1] = [("workflow_name", "workflow_id")];
 
 impl Keys {
     /// The cell of a key, a new one if it has none yet.
@@ -60,7 +66,8 @@ impl Keys {
     }
 
     fn find(&self, key: &str) -> Option<Cell> {
-        self.by_length.get(key.len())?.iter().copied().find(|cell| &*self.words[*cell] == key)
+        let own = self.by_length.get(key.len()).and_then(|c| c.iter().copied().find(|c| &*self.words[*c] == key));
+        own.or_else(|| self.aliases.iter().find(|(alias, _)| *alias == key).map(|(_, cell)| *cell))
     }
 
     /// Reads one JSON object; of a key that is there twice the last value stays.
@@ -127,6 +134,11 @@ pub(super) fn compile(mapping: &Mapping, fields: &[String]) -> (Keys, Uses) {
         quality: cell(&m.quality),
         fields: fields.iter().map(|name| keys.want(name)).collect(),
     };
+    for (key, second) in SPELLINGS {
+        if let (Some(cell), None) = (keys.find(key), keys.find(second)) {
+            keys.aliases.push((second, cell));
+        }
+    }
     (keys, uses)
 }
 
