@@ -25,12 +25,15 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let policy = recording::policy(args.recording.config.as_deref(), &[])?;
-    let (engine, _) = recording::read(policy, &args.recording, |_, _, _| {})?;
+    let (engine, reading) = recording::read(policy, &args.recording, |_, _, _| {})?;
     let agents = engine.view().agents;
     if out.json {
         out.json(&agents)?;
     } else if agents.is_empty() {
         writeln!(out, "no executions were read")?;
+        for reason in &reading.reasons {
+            writeln!(out, "  {reason}")?;
+        }
     } else {
         ranking::write(out, &agents)?;
     }

@@ -22,7 +22,8 @@ use crate::wire::execution::Reader;
 /// Which recording a verb looks at, and under which policy.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RecordingArgs {
-    /// Files of executions: JSON lines, or one JSON array. `-` is standard input.
+    /// Files of executions: JSON lines, or one JSON array. `-` is standard input; without any, the
+    /// files of the configuration's sources are read.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -69,10 +70,7 @@ pub fn read(
     args: &RecordingArgs,
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) -> Result<(Engine, Reading), Failure> {
-    let files = args.files.clone();
-    if files.is_empty() {
-        return Err(Failure::Usage("no FILE is given: name the executions to look at, or - for standard input".into()));
-    }
+    let files = files(&policy, args)?;
     let policy = Arc::new(policy);
     let mut engine = Engine::new(policy.clone(), State::default());
     let bar = progress(&files);
@@ -102,6 +100,31 @@ pub fn read(
     bar.finish_and_clear();
     replay::finish(&mut engine, &mut on_effects);
     Ok((engine, reading))
+}
+
+/// The files that are named, or those of the configuration's sources that are there.
+fn files(policy: &Policy, args: &RecordingArgs) -> Result<Vec<PathBuf>, Failure> {
+    if !args.files.is_empty() {
+        return Ok(args.files.clone());
+    }
+    if args.config.is_none() {
+        let why =
+            "no FILE is given: name the executions to look at, - for standard input, or a configuration by --config";
+        return Err(Failure::Usage(why.into()));
+    }
+    let sources = match &args.source {
+        Some(_) => vec![source(policy, args, Path::new("-"))?],
+        None => policy.settings.sources.clone(),
+    };
+    let mut files = Vec::new();
+    for source in sources {
+        let found = pattern::matching(&source.path);
+        files.extend(found.map_err(|e| Failure::Usage(format!("cannot list {}: {e}", source.path.display())))?);
+    }
+    if files.is_empty() {
+        return Err(Failure::Usage("no FILE is given and no file of a source is there: name the executions".into()));
+    }
+    Ok(files)
 }
 
 fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
+use super::output::plural;
 use super::ranking::{self, Table, dash, duration, rate};
 use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
@@ -111,14 +112,14 @@ fn text(
         None => "cost not known".to_owned(),
     };
     writeln!(out, "success {success}, {} durations cut off at a limit, {cost}", totals.censored)?;
-    for (count, what) in [
-        (reading.rejected, "lines are no executions"),
-        (counters.duplicates, "records were read twice and count once"),
-        (counters.undated, "records carry no time"),
-        (counters.out_of_order, "records are older than one before them"),
+    for (count, noun, what) in [
+        (reading.rejected, "line", "that could not become executions"),
+        (counters.duplicates, "record", "read twice and counted once"),
+        (counters.undated, "record", "without a time"),
+        (counters.out_of_order, "record", "older than one before"),
     ] {
         if count > 0 {
-            let line = out.yellow(format!("{count} {what}"));
+            let line = out.yellow(format!("{} {what}", plural(count as usize, noun)));
             writeln!(out, "{line}")?;
         }
     }

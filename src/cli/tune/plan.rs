@@ -11,9 +11,8 @@ use crate::cli::{Exit, Failure, Output};
 use crate::engine::Engine;
 use crate::engine::event::{Command, Decision, Event, Recommendation};
 use crate::model::Timestamp;
-use crate::settings::{Mode, Parameter, ParameterKind, Settings, Target};
+use crate::settings::{Mode, Parameter, ParameterKind, Target};
 use crate::shell::patch::{as_written, current_values, read_target};
-use crate::shell::source::pattern;
 use crate::wire::target::{Reading, Scalar};
 
 #[derive(Debug, clap::Args)]
@@ -69,8 +68,7 @@ impl Args {
             .map(|target| read_target(target).map(|reading| (target, reading)))
             .collect::<Result<_, _>>()
             .map_err(|e| Failure::Usage(e.to_string()))?;
-        let files = if self.files.is_empty() { sources(&settings)? } else { self.files };
-        let args = RecordingArgs { files, config: Some(self.config), source: self.source };
+        let args = RecordingArgs { files: self.files, config: Some(self.config), source: self.source };
         let (engine, seen) = recording::read(policy, &args, |_, _, _| {})?;
         let rows = plan(engine, &readings);
         if out.json {
@@ -81,20 +79,6 @@ impl Args {
         let enough = rows.iter().any(|row| row.n >= row.min_samples);
         Ok(if enough { Exit::Ok } else { Exit::NotEnoughData })
     }
-}
-
-/// The files of the configuration's sources that are there.
-fn sources(settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    for source in &settings.sources {
-        let found = pattern::matching(&source.path);
-        files.extend(found.map_err(|e| Failure::Usage(format!("cannot list {}: {e}", source.path.display())))?);
-    }
-    if files.is_empty() {
-        let why = "no FILE is given and no file of a source is there; name the executions to learn from";
-        return Err(Failure::Usage(why.into()));
-    }
-    Ok(files)
 }
 
 /// Tells the engine what stands in the targets and asks what it would have there.
