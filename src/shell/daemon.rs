@@ -377,6 +377,7 @@ impl Daemon {
     }
 
     fn housekeeping(&mut self) {
+        self.machine.sync();
         self.machine.snapshot(|| self.intake.checkpoints(), false);
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();

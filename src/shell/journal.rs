@@ -222,6 +222,12 @@ pub fn prune(folder: &Path, segment: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes of the segments before `segment`; those that cannot be looked at count nothing.
+pub fn bytes_before(folder: &Path, segment: u64) -> u64 {
+    let old = segments(folder).unwrap_or_default().into_iter().filter(|s| *s < segment);
+    old.filter_map(|s| std::fs::metadata(path_of(folder, s)).ok()).map(|about| about.len()).sum()
+}
+
 /// Reads a segment from its start, entry by entry, up to the last whole frame. A segment that is not
 /// there is empty.
 pub fn read(
@@ -361,6 +367,8 @@ mod tests {
         journal.append(&entry(10)).expect("writes");
         assert_eq!(all(&folder, 1).0, (0..10).map(entry).collect::<Vec<_>>());
         assert_eq!(all(&folder, 2), (vec![entry(10)], End { good: journal.length(), torn: 0 }));
+        assert!(bytes_before(&folder, 2) > 100);
+        assert_eq!(bytes_before(&folder, 1), 0);
         assert_eq!(all(&folder, 3), (vec![], End { good: 0, torn: 0 }));
         prune(&folder, 2).expect("prunes");
         assert_eq!(segments(&folder).expect("listed"), [2]);

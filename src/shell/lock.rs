@@ -3,8 +3,9 @@
 //! The kernel drops the lock with the process, however that ends, so a stale file never blocks a
 //! start. The process id inside is for people; it is not what is locked.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// Why a state directory cannot be had.
@@ -38,7 +39,8 @@ impl StateLock {
     /// Creates the directory if it is not there, and takes it.
     pub fn take(dir: &Path) -> Result<StateLock, LockError> {
         let failed = |error| LockError::Io { dir: dir.to_owned(), error };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        // What agents did is nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let path = dir.join("lock");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
@@ -61,15 +63,18 @@ impl StateLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_second_process_is_refused_until_the_first_is_gone() {
         let dir = tempfile::tempdir().expect("dir");
-        let first = StateLock::take(dir.path()).expect("free");
-        let error = StateLock::take(dir.path()).expect_err("taken").to_string();
+        let state = dir.path().join("state");
+        let first = StateLock::take(&state).expect("free");
+        assert_eq!(state.metadata().expect("there").permissions().mode() & 0o777, 0o700);
+        let error = StateLock::take(&state).expect_err("taken").to_string();
         assert!(error.contains(&std::process::id().to_string()), "{error}");
         drop(first);
-        StateLock::take(dir.path()).expect("free again");
+        StateLock::take(&state).expect("free again");
     }
 
     #[test]

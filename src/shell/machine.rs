@@ -26,6 +26,9 @@ use crate::settings;
 const SEGMENT_BYTES: u64 = 32 << 20;
 /// A snapshot is at most this old when something has happened since.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(300);
+/// What a machine that loses power may forget of lines that nobody was told of; their files still have them, unless
+/// their writer truncated them since.
+const SYNC: Duration = Duration::from_secs(1);
 /// How long a journal that could not be written is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,6 +39,9 @@ pub struct Machine {
     pub fold: Fold,
     state_dir: PathBuf,
     journal: Journal,
+    /// Bytes of the segments before the one that is written to.
+    old_bytes: u64,
+    synced: Instant,
     clock: Clock,
     /// Old lines are being read: the clock is theirs.
     catching_up: bool,
@@ -58,7 +64,9 @@ impl Machine {
         Machine {
             fold: boot.fold,
             state_dir: state_dir.to_owned(),
+            old_bytes: journal::bytes_before(&state_dir.join("journal"), boot.journal.segment()),
             journal: boot.journal,
+            synced: Instant::now(),
             clock,
             catching_up: true,
             unwritten: VecDeque::new(),
@@ -91,9 +99,9 @@ impl Machine {
         self.snapshot_at
     }
 
-    /// Bytes of the segment that is written to.
+    /// Bytes of the journal.
     pub fn journal_bytes(&self) -> u64 {
-        self.journal.length()
+        self.old_bytes + self.journal.length()
     }
 
     /// How long until time itself is an event; `None` when nothing is due, or the time is that of old lines.
@@ -198,6 +206,16 @@ impl Machine {
         Ok(self.sealed(effects))
     }
 
+    /// Makes what was written survive the machine, every second or so.
+    pub fn sync(&mut self) {
+        if self.synced.elapsed() >= SYNC {
+            self.synced = Instant::now();
+            if let Err(error) = self.journal.sync() {
+                self.failed(&error);
+            }
+        }
+    }
+
     /// Writes a snapshot if one is due, or `at_once` if anything happened since the last.
     pub fn snapshot(&mut self, checkpoints: impl FnOnce() -> Vec<Checkpoint>, at_once: bool) {
         let due = self.journal.length() > SEGMENT_BYTES && self.snapshot_fault.is_none()
@@ -229,6 +247,7 @@ impl Machine {
             Some(oldest) => journal::prune(&self.state_dir.join("journal"), oldest),
             None => Ok(()),
         });
+        self.old_bytes = journal::bytes_before(&self.state_dir.join("journal"), number);
         pruned.map_err(|error| format!("cannot remove old journals: {error}"))
     }
 
