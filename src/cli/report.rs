@@ -101,7 +101,8 @@ fn text(
         Some((first, last)) => format!(", {first} to {last}"),
         None => String::new(),
     };
-    let title = out.bold(format!("{} executions of {} agents{period}", totals.executions, view.agents.len()));
+    let (executions, agents) = (plural(totals.executions as usize, "execution"), plural(view.agents.len(), "agent"));
+    let title = out.bold(format!("{executions} of {agents}{period}"));
     writeln!(out, "{title}")?;
     let success = totals.success_rate.map_or_else(dash, |r| Unit::Ratio.show(r));
     let cost = match totals.cost {
