@@ -345,3 +345,101 @@ fn a_reload_keeps_unchanged_rules_and_looks_at_new_ones_without_waiting_for_reco
     assert!(of(&after, "new").is_some(), "{after:?}");
     assert!(of(&after, "gone").is_none());
 }
+
+/// Answers every delivery by receiver and rule until nothing is due for an hour.
+fn settle(
+    engine: &mut Engine,
+    effects: Vec<Effect>,
+    mut answer: impl FnMut(&str, &str) -> Attempt,
+) -> Vec<(String, String)> {
+    let mut delivered = Vec::new();
+    let mut open: Vec<_> = effects;
+    let mut now = engine.now().expect("something happened");
+    let end = now + Span::hours(1);
+    loop {
+        while let Some(effect) = open.pop() {
+            let Effect::Deliver(d) = effect else { continue };
+            let result = answer(&d.receiver, &d.alert.rule);
+            if result == Attempt::Done {
+                delivered.push((d.receiver.clone(), d.alert.rule.clone()));
+            }
+            open.extend(engine.handle(now, Event::Receipt(Receipt::Delivery { id: d.id, result })));
+        }
+        match engine.next_deadline().filter(|due| *due < end) {
+            Some(due) => {
+                now = now.max(due);
+                open.extend(engine.handle(now, Event::Deadline));
+            }
+            None => return delivered,
+        }
+    }
+}
+
+fn retry() -> Attempt {
+    Attempt::Retry { reason: "500".into(), after: None }
+}
+
+#[test]
+fn a_message_that_is_never_taken_does_not_stand_before_the_others() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let rules = names.iter().map(|n| rule(n, Metric::ErrorRate, Comparison::Greater, 0.1, Span::minutes(5))).collect();
+    let mut engine = Engine::new(policy(rules), State::default());
+    let mut effects = Vec::new();
+    replay::feed(&mut engine, &story()[..160], |_, _, e| effects.extend(e));
+    let delivered = settle(&mut engine, effects, |_, rule| if rule == "a" { retry() } else { Attempt::Done });
+    for name in &names[1..] {
+        assert!(delivered.contains(&("ops".into(), (*name).into())), "{name} in {delivered:?}");
+    }
+}
+
+#[test]
+fn a_receiver_that_is_down_costs_the_others_nothing() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let rules: Vec<Rule> =
+        names.iter().map(|n| rule(n, Metric::ErrorRate, Comparison::Greater, 0.1, Span::minutes(5))).collect();
+    let mut policy = (*policy(rules)).clone();
+    policy.settings.receivers = vec![receiver("dead"), receiver("ops")];
+    policy.settings.limits.outbox = 8;
+    let mut engine = Engine::new(Arc::new(policy), State::default());
+    let mut delivered = Vec::new();
+    // Firing and resolved of eight rules: twice what the dead one's queue holds.
+    for chunk in story().chunks(20) {
+        let mut effects = Vec::new();
+        replay::feed(&mut engine, chunk, |_, _, e| effects.extend(e));
+        let mut open = effects;
+        while let Some(effect) = open.pop() {
+            let Effect::Deliver(d) = effect else { continue };
+            let up = d.receiver == "ops";
+            delivered.extend(up.then(|| d.id.clone()));
+            let result = if up { Attempt::Done } else { retry() };
+            let now = engine.now().expect("records were fed");
+            open.extend(engine.handle(now, Event::Receipt(Receipt::Delivery { id: d.id, result })));
+        }
+    }
+    let view = engine.view();
+    assert_eq!(delivered.len(), 16);
+    assert_eq!(view.counters.outbox_dropped, 8, "the dead one's resolved messages");
+}
+
+#[test]
+fn only_those_who_were_told_of_an_alert_are_told_of_its_end() {
+    let burst = || vec![rule("burst", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(1))];
+    let mut engine = Engine::new(policy(burst()), State::default());
+    let records = story();
+    let middle = records.iter().position(|r| r.at >= Some(Timestamp(START + 400_000))).expect("a middle");
+    drive(&mut engine, &records[..middle]);
+    assert_eq!(engine.view().alerts.len(), 1);
+    let mut later = (*policy(burst())).clone();
+    later.settings.receivers.push(receiver("new"));
+    // Who was told hears the end even if today's threshold would not let the alert through.
+    later.settings.receivers[0].min_severity = Severity::Critical;
+    later.rules[0].severity = Severity::Info;
+    let now = engine.now().expect("records were fed");
+    engine.reload(now, Arc::new(later));
+    let effects = drive(&mut engine, &records[middle..]);
+    let told: Vec<&str> = effects
+        .iter()
+        .filter_map(|(_, e)| if let Effect::Deliver(d) = e { Some(d.receiver.as_str()) } else { None })
+        .collect();
+    assert_eq!(told, ["ops"]);
+}

@@ -22,8 +22,8 @@ pub struct Alert {
     pub cleared: Option<Timestamp>,
     /// The newest evidence.
     pub evidence: Evidence,
-    /// Whether receivers were told that it fires.
-    pub told: bool,
+    /// The receivers that were told that it fires; they are told when it ends.
+    pub told: Vec<String>,
 }
 
 /// The numbers of one evaluation.
@@ -71,7 +71,7 @@ pub fn step(
             let id = identity(&rule.name, &subject(), now);
             let fires = rule.hold.0 <= 0;
             let fired = fires.then_some(now);
-            let alert = Alert { id, since: now, fired, cleared: None, evidence, told: false };
+            let alert = Alert { id, since: now, fired, cleared: None, evidence, told: Vec::new() };
             *slot = Some(alert.clone());
             Some((if fires { AlertState::Firing } else { AlertState::Pending }, alert))
         }

@@ -6,6 +6,7 @@
 //! difference whether the driver woke the engine for them or not.
 
 mod alert;
+mod alerting;
 mod baseline;
 pub mod event;
 mod intake;
@@ -30,13 +31,13 @@ use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
-use event::{AlertEvent, AlertState, Attempt, Command, Effect, Event, Receipt, Report};
+use event::{Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
 use names::{Name, Names};
 use notify::Outbox;
 use pane::Sample;
 use plan::Plan;
-use rules::{Evaluation, RuleState, Transition};
+use rules::{Evaluation, RuleState};
 use split::{NEVER, Split};
 use tuning::Tuning;
 use view::{Counters, View};
@@ -83,6 +84,7 @@ impl Engine {
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
         let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), state };
         engine.adopt();
+        engine.count_active();
         engine
     }
 
@@ -109,7 +111,7 @@ impl Engine {
         for (split, here) in state.splits.iter_mut().zip(&self.here) {
             split.ruled = !here.is_empty();
         }
-        old.into_iter().flat_map(|s| s.alerts.into_values()).filter(|a| a.fired.is_some()).collect()
+        old.into_iter().flat_map(|s| s.alerts.into_values()).collect()
     }
 
     /// Handles deadlines up to `now`, then the event. A `now` before the last one counts as the
@@ -140,22 +142,12 @@ impl Engine {
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let now = self.advance(now, &mut effects);
-        let firing = self.firing();
+        let before = self.active_alerts();
         self.plan = Plan::new(&policy);
         self.policy = policy;
         let gone = self.adopt();
-        let receivers = &self.policy.settings.receivers;
-        for mut event in firing.into_iter().filter(|e| gone.iter().any(|a| a.id == e.id)) {
-            event.state = AlertState::Resolved;
-            event.at = now;
-            event.annotations.insert("reason".into(), "the rule was changed or removed".into());
-            effects.push(Effect::Report(Report::Alert(event.clone())));
-            self.state.counters.resolved += 1;
-            if gone.iter().any(|a| a.id == event.id && a.told) {
-                self.state.outbox.tell(receivers, self.policy.settings.limits.outbox, &event, &mut effects);
-            }
-        }
-        self.state.outbox.retain(receivers, now, &mut effects);
+        self.end_gone(now, before, &gone, &mut effects);
+        self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
         self.count_active();
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
@@ -201,7 +193,7 @@ impl Engine {
             agents: self.agents(now),
             alerts,
             recommendations: self.state.tuning.recommendations(),
-            counters: self.state.counters,
+            counters: Counters { outbox_dropped: self.state.outbox.dropped, ..self.state.counters },
             receivers: self.state.outbox.view(&settings.receivers),
             splits: self
                 .state
@@ -266,86 +258,6 @@ impl Engine {
         for transition in transitions {
             self.transition(now, transition, effects);
         }
-    }
-
-    fn transition(&mut self, now: Timestamp, transition: Transition, effects: &mut Vec<Effect>) {
-        let Transition { rule: index, series, state, alert } = transition;
-        let rule = &self.policy.rules[index];
-        let split = &self.state.splits[self.plan.rules[index].split];
-        let subject = split.subject(series, &self.state.names);
-        let event = alert::event(state, &alert, rule, &subject, now);
-        let agent = split.label(series, Dimension::Agent);
-        effects.push(Effect::Report(Report::Alert(event.clone())));
-        match state {
-            AlertState::Firing => {
-                self.state.counters.fired += 1;
-                if let Some(agent) = agent {
-                    *self.state.active.entry(agent).or_default() += 1;
-                }
-                if !self.state.backfill {
-                    self.tell(index, series, &event, effects);
-                }
-            }
-            AlertState::Resolved => {
-                self.state.counters.resolved += 1;
-                if let Some(agent) = agent {
-                    self.release(agent);
-                }
-                // Who was never told that it fired is not told that it ended.
-                if alert.told && !self.state.backfill {
-                    let settings = &self.policy.settings;
-                    self.state.outbox.tell(&settings.receivers, settings.limits.outbox, &event, effects);
-                }
-            }
-            AlertState::Pending | AlertState::Inactive => {}
-        }
-    }
-
-    fn tell(&mut self, rule: usize, series: usize, event: &AlertEvent, effects: &mut Vec<Effect>) {
-        let settings = &self.policy.settings;
-        self.state.outbox.tell(&settings.receivers, settings.limits.outbox, event, effects);
-        if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
-            alert.told = true;
-        }
-    }
-
-    fn release(&mut self, agent: Name) {
-        if let Some(count) = self.state.active.get_mut(&agent) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.state.active.remove(&agent);
-            }
-        }
-    }
-
-    fn count_active(&mut self) {
-        self.state.active.clear();
-        for (rule, plan) in self.state.rules.iter().zip(&self.plan.rules) {
-            for (series, _) in rule.alerts.iter().filter(|(_, a)| a.fired.is_some()) {
-                if let Some(agent) = self.state.splits[plan.split].label(*series as usize, Dimension::Agent) {
-                    *self.state.active.entry(agent).or_default() += 1;
-                }
-            }
-        }
-    }
-
-    /// Every pending or firing alert with its newest evidence.
-    fn active_alerts(&self) -> Vec<AlertEvent> {
-        let now = self.state.clock.unwrap_or_default();
-        let mut events = Vec::new();
-        for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
-            let split = &self.state.splits[plan.split];
-            for (series, alert) in &state.alerts {
-                let subject = split.subject(*series as usize, &self.state.names);
-                let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
-                events.push(alert::event(to, alert, rule, &subject, now));
-            }
-        }
-        events
-    }
-
-    fn firing(&self) -> Vec<AlertEvent> {
-        self.active_alerts().into_iter().filter(|e| e.state == AlertState::Firing).collect()
     }
 
     fn records(&mut self, now: Timestamp, records: &[Record<'_>]) {
@@ -415,26 +327,6 @@ impl Engine {
                 }
             }
             Command::Quarantined { lines, .. } => self.state.counters.quarantined += lines,
-        }
-    }
-
-    /// Tells receivers of alerts that began to fire while history was read and still do.
-    fn tell_untold(&mut self, effects: &mut Vec<Effect>) {
-        let untold: Vec<(usize, usize)> = self
-            .state
-            .rules
-            .iter()
-            .enumerate()
-            .flat_map(|(rule, s)| s.alerts.iter().map(move |(series, alert)| (rule, *series as usize, alert)))
-            .filter(|(_, _, alert)| alert.fired.is_some() && !alert.told)
-            .map(|(rule, series, _)| (rule, series))
-            .collect();
-        let firing = self.firing();
-        for (rule, series) in untold {
-            let id = &self.state.rules[rule].alerts[&(series as u32)].id;
-            if let Some(event) = firing.iter().find(|e| e.id == *id) {
-                self.tell(rule, series, event, effects);
-            }
         }
     }
 

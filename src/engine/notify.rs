@@ -5,15 +5,13 @@
 //! probed with one message at a time, at most four seconds apart (or after its own Retry-After),
 //! so that it gets everything soon after it returns and is not hammered before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::{
-    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, NotificationReport, NotificationStatus, Report,
-};
+use super::event::{AlertEvent, Attempt, Delivery, DeliveryId, Effect, NotificationReport, NotificationStatus, Report};
 use super::split::NEVER;
 use super::view::ReceiverView;
 use crate::model::{Span, Timestamp};
@@ -33,10 +31,18 @@ const IN_FLIGHT: usize = 4;
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Message {
+    /// When it was handed out first; one that never was does not expire, whatever the clock did.
+    tried: Option<Timestamp>,
     /// Place in line; a message that is tried again keeps it.
     number: u64,
     queued: Timestamp,
     delivery: Delivery,
+}
+
+impl Message {
+    fn expires(&self) -> Option<Timestamp> {
+        self.tried.map(|t| t + EXPIRY)
+    }
 }
 
 /// Messages to one receiver.
@@ -59,48 +65,50 @@ struct Queue {
 pub struct Outbox {
     queues: BTreeMap<String, Queue>,
     next_number: u64,
-    /// Messages dropped because the outbox was full.
+    /// Messages dropped because their queue was full.
     pub dropped: u64,
 }
 
 impl Outbox {
-    /// Queues an alert for every receiver that wants it; whether any did.
-    pub fn tell(&mut self, receivers: &[Receiver], limit: u32, event: &AlertEvent, effects: &mut Vec<Effect>) -> bool {
-        let mut wanted = false;
+    /// Queues an alert for the receivers; the names of those whose queue took it. `limit` bounds
+    /// each queue, so that a receiver that is down costs nobody else a message.
+    pub fn tell<'r>(
+        &mut self,
+        receivers: impl Iterator<Item = &'r Receiver>,
+        limit: u32,
+        event: &AlertEvent,
+        effects: &mut Vec<Effect>,
+    ) -> Vec<String> {
+        let mut told = Vec::new();
         for receiver in receivers {
-            if event.severity < receiver.min_severity
-                || (event.state == AlertState::Resolved && !receiver.send_resolved)
-            {
-                continue;
-            }
-            wanted = true;
             let delivery = Delivery {
                 id: delivery_id(event, &receiver.name),
                 receiver: receiver.name.clone(),
                 attempt: 0,
                 alert: event.clone(),
             };
-            let full = self.queues.values().map(|q| q.waiting.len() + q.flying.len()).sum::<usize>() >= limit as usize;
-            let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
-            let reason = if full { format!("the outbox holds its limit of {limit} messages") } else { String::new() };
-            effects.push(report(event.at, &delivery, status, reason));
             let queue = self.queues.entry(receiver.name.clone()).or_default();
+            let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
+            let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
+            let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
+            effects.push(report(event.at, &delivery, status, reason));
             if full {
                 self.dropped += 1;
                 queue.failed += 1;
             } else {
-                queue.waiting.push_back(Message { number: self.next_number, queued: event.at, delivery });
+                queue.waiting.push_back(Message { tried: None, number: self.next_number, queued: event.at, delivery });
                 self.next_number += 1;
+                told.push(receiver.name.clone());
             }
         }
-        wanted
+        told
     }
 
     /// Hands out every attempt that is due.
     pub fn pump(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for queue in self.queues.values_mut() {
-            while queue.waiting.front().is_some_and(|m| now.since(m.queued) > EXPIRY) {
-                if let Some(message) = queue.waiting.pop_front() {
+            while let Some(at) = queue.waiting.iter().position(|m| m.expires().is_some_and(|end| now >= end)) {
+                if let Some(message) = queue.waiting.remove(at) {
                     queue.failed += 1;
                     let reason = format!("not delivered within {EXPIRY}: {}", queue.last_error);
                     effects.push(report(now, &message.delivery, NotificationStatus::Expired, reason));
@@ -109,6 +117,7 @@ impl Outbox {
             while let Some(at) = queue.ready(now) {
                 if let Some(mut message) = queue.waiting.remove(at) {
                     message.delivery.attempt += 1;
+                    message.tried.get_or_insert(now);
                     effects.push(Effect::Deliver(message.delivery.clone()));
                     queue.flying.push(message);
                 }
@@ -176,7 +185,6 @@ impl Outbox {
         for name in gone {
             let queue = self.queues.remove(&name).unwrap_or_default();
             for message in queue.flying.iter().chain(&queue.waiting) {
-                self.dropped += 1;
                 let reason = "the receiver was removed from the configuration".to_owned();
                 effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
             }
@@ -211,7 +219,16 @@ impl Queue {
             return None;
         }
         let same = |a: &Message, b: &Message| a.delivery.alert.id == b.delivery.alert.id;
-        self.waiting.iter().position(|m| !self.flying.iter().any(|f| same(f, m)))
+        let free = |m: &Message| !self.flying.iter().any(|f| same(f, m));
+        if self.failures == 0 {
+            return self.waiting.iter().position(free);
+        }
+        // A message that is refused time and again must not stand before those that would go:
+        // the probe is the one tried least, of each alert the oldest.
+        let mut first_of = BTreeSet::new();
+        let candidates =
+            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(&m.delivery.alert.id) && free(m));
+        candidates.min_by_key(|(_, m)| (m.delivery.attempt, m.number)).map(|(at, _)| at)
     }
 
     /// The message that may be tried now.
@@ -221,7 +238,7 @@ impl Queue {
 
     fn deadline(&self) -> Timestamp {
         let retry = self.free().map(|at| self.not_before.unwrap_or(self.waiting[at].queued));
-        let expiry = self.waiting.front().map(|m| m.queued + EXPIRY + Span(1));
+        let expiry = self.waiting.iter().filter_map(Message::expires).min();
         retry.into_iter().chain(expiry).min().unwrap_or(NEVER)
     }
 
