@@ -2,7 +2,7 @@
 //!
 //! `replay`, `report`, `tune plan`, the tests and the daemon while it reads history all feed the
 //! engine through this file, so they decide alike. Batches end at whole evaluation steps; how a
-//! recording was cut into chunks makes no difference.
+//! recording was cut into chunks makes no difference to dated records.
 
 use std::ops::RangeInclusive;
 

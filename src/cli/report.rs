@@ -10,7 +10,7 @@ use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::view::{AgentView, Counters, View};
 use crate::model::Timestamp;
-use crate::model::{Outcome, Unit};
+use crate::model::Unit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,12 +55,13 @@ impl Totals {
     fn new(view: &View) -> Totals {
         let agents = &view.agents;
         let known: u64 = agents.iter().map(|a| a.success.n).sum();
-        let ok = view.counters.outcomes[Outcome::Ok as usize];
+        // Each agent's share is of its known outcomes; the product is the count it was made of.
+        let ok = agents.iter().filter_map(|a| Some((a.success.rate? * a.success.n as f64).round() as u64)).sum();
         let sum = |f: fn(&AgentView) -> Option<f64>| {
             agents.iter().filter_map(f).fold(None, |sum: Option<f64>, v| Some(sum.unwrap_or(0.0) + v))
         };
         Totals {
-            executions: view.counters.records,
+            executions: agents.iter().map(|a| a.n).sum(),
             ok,
             success_rate: (known > 0).then(|| ok as f64 / known as f64),
             censored: agents.iter().map(|a| a.censored).sum(),

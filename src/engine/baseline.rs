@@ -1,21 +1,22 @@
 //! What is normal: for executions of a cell (agent, task type, model), and for the values of a
 //! rule's window.
 //!
-//! The tested window is never part of its own baseline: a cell's last hour waits before it is
-//! learned, and a window's newest value is left out. What happened while an alert of the subject
-//! was active does not teach.
+//! The tested window is never part of its own baseline: scores and tuning look at a cell's last
+//! day, so executions wait for a whole day before they are learned, and a window's newest value is
+//! left out. What happens while an alert of the subject fires does not teach.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::pane::{Counts, Sample};
+use super::plan::RECENT;
 use super::view::BaselineState;
 use crate::model::{Span, Timestamp};
 use crate::stats::{Durations, robust};
 
-/// Executions wait this long before they are learned.
-const SETTLE: Span = Span::hours(1);
+/// Executions wait at least this long before they are learned, at most twice as long.
+const SETTLE: Span = RECENT;
 /// A generation of a baseline; it rests on the current one and the one before.
 const GENERATION: Span = Span::days(14);
 /// Fewer executions than this are "learning".
@@ -43,41 +44,50 @@ impl Body {
 /// What is normal for the executions of one cell.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Baseline {
-    waiting: Body,
-    waiting_since: i64,
+    /// Today's executions, and today's number.
+    today: Body,
+    day: i64,
+    /// Those of the day before.
+    yesterday: Body,
     current: Body,
     previous: Body,
     generation: i64,
     updated: Option<Timestamp>,
-    /// Executions that did not teach because an alert was active.
-    pub withheld: u64,
 }
 
 impl Baseline {
-    /// Takes an execution in; what has waited long enough is learned unless `active`, an alert of
-    /// the agent, holds it back.
+    /// Takes an execution in, unless `active`, a firing alert of the agent, makes it abnormal.
     pub fn insert(&mut self, sample: &Sample, active: bool) {
-        let slot = sample.at.0.div_euclid(SETTLE.0);
-        if self.waiting.counts.n == 0 {
-            self.waiting_since = slot;
-        } else if slot > self.waiting_since {
-            self.learn(active);
-            self.waiting_since = slot;
+        if active {
+            return;
         }
-        self.waiting.counts.insert(sample);
+        let day = sample.at.0.div_euclid(SETTLE.0);
+        if day > self.day {
+            let next = day == self.day + 1;
+            self.learn(self.day);
+            if next {
+                self.yesterday = std::mem::take(&mut self.today);
+            } else {
+                // A day or more without executions: today is old enough, too.
+                self.yesterday = std::mem::take(&mut self.today);
+                self.learn(self.day + 1);
+            }
+            self.day = day;
+        }
+        self.today.counts.insert(sample);
         if let Some(ms) = sample.duration_ms {
-            self.waiting.durations.insert(ms, sample.censored);
+            self.today.durations.insert(ms, sample.censored);
         }
     }
 
-    fn learn(&mut self, active: bool) {
-        let body = std::mem::take(&mut self.waiting);
-        if active {
-            self.withheld += body.counts.n;
+    /// Learns the executions of the day before `day`.
+    fn learn(&mut self, day: i64) {
+        let body = std::mem::take(&mut self.yesterday);
+        if body.counts.n == 0 {
             return;
         }
-        let end = (self.waiting_since + 1) * SETTLE.0;
-        let generation = end.div_euclid(GENERATION.0);
+        let end = Timestamp(day.saturating_mul(SETTLE.0));
+        let generation = end.0.div_euclid(GENERATION.0);
         if generation > self.generation {
             let next = generation == self.generation + 1;
             self.previous = if next { std::mem::take(&mut self.current) } else { Body::default() };
@@ -85,7 +95,7 @@ impl Baseline {
             self.generation = generation;
         }
         self.current.merge(&body);
-        self.updated = Some(Timestamp(end));
+        self.updated = Some(end);
     }
 
     /// Everything learned.
@@ -169,34 +179,35 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_tested_hour_is_not_in_its_own_baseline() {
+    /// The executions learned after one of 100 ms each hour, with `active` alerts.
+    fn learned(hours: i64, active: impl Fn(i64) -> bool) -> Body {
         let mut baseline = Baseline::default();
-        for hour in 0..24 {
-            baseline.insert(&sample(hour, 100.0), false);
+        (0..hours).for_each(|hour| baseline.insert(&sample(hour, 100.0), active(hour)));
+        baseline.body()
+    }
+
+    #[test]
+    fn the_tested_day_is_not_in_its_own_baseline() {
+        for (hours, n) in [(24, 0), (48, 0), (49, 24), (72, 24), (73, 48)] {
+            assert_eq!(learned(hours, |_| false).counts.n, n, "{hours}");
         }
-        baseline.insert(&sample(24, 1_000.0), false);
-        let body = baseline.body();
-        assert_eq!(body.counts.n, 24);
+        let mut after_a_gap = Baseline::default();
+        for hour in [0, 1, 2, 100] {
+            after_a_gap.insert(&sample(hour, if hour == 100 { 1_000.0 } else { 100.0 }), false);
+        }
+        let body = after_a_gap.body();
+        assert_eq!(body.counts.n, 3);
         assert_eq!(body.durations.quantile(1.0).map(|e| e.value), Some(100.0));
     }
 
     #[test]
-    fn an_active_alert_does_not_teach() {
-        let mut baseline = Baseline::default();
-        for hour in 0..30 {
-            baseline.insert(&sample(hour, 100.0), hour >= 20);
-        }
-        assert_eq!((baseline.body().counts.n, baseline.withheld), (19, 10));
+    fn what_happens_under_an_alert_does_not_teach() {
+        assert_eq!(learned(100, |hour| hour % 10 < 3).counts.n, learned(100, |_| false).counts.n * 7 / 10 - 1);
     }
 
     #[test]
     fn old_generations_are_forgotten() {
-        let mut baseline = Baseline::default();
-        for hour in 0..24 * 60 {
-            baseline.insert(&sample(hour, 100.0), false);
-        }
-        let n = baseline.body().counts.n;
+        let n = learned(24 * 60, |_| false).counts.n;
         assert!((14 * 24..=28 * 24).contains(&n), "{n}");
     }
 

@@ -25,8 +25,10 @@ use crate::stats::survival::Estimate;
 const PRIOR: f64 = 10.0;
 /// Weights of the components; of those that are known, scaled to one.
 const WEIGHTS: [(&str, f64); 4] = [("success", 0.6), ("quality", 0.2), ("latency", 0.1), ("cost", 0.1)];
-/// Differences below this many hundredths of a point are not worth a class of their own.
+/// Differences below this share (two points) are not worth a class of their own.
 const EFFECT: f64 = 0.02;
+/// Variance of a judge's verdicts that is assumed before there are many, in points squared.
+const SCATTER: f64 = 400.0;
 /// The success rate that counts as full attainment of health.
 const SUCCESS_TARGET: f64 = 0.95;
 /// Samples kept exactly while digests are merged for show.
@@ -133,8 +135,9 @@ impl Engine {
         };
         let quantile = |q| all.durations.quantile(q);
         let (p50, p95) = (quantile(0.5), quantile(0.95));
-        let model = own.models.iter().max_by_key(|(name, n)| (**n, std::cmp::Reverse(**name))).map(|(name, _)| *name);
-        let model = model.filter(|m| *m != Name::NONE).map(|m| names.text(m).to_owned());
+        let named = own.models.iter().filter(|(name, _)| **name != Name::NONE);
+        let model =
+            named.max_by_key(|(name, n)| (**n, std::cmp::Reverse(**name))).map(|(m, _)| names.text(*m).to_owned());
         let recent = self.recent(name, now);
         let (health, health_reasons) = self.health(&recent, &all, &own.baseline, model.as_deref());
         let active = self.state.active.contains_key(&name);
@@ -260,6 +263,8 @@ struct Points {
     mean: f64,
     variance: f64,
     peers: Option<f64>,
+    /// How uncertain the peers' own success is.
+    peers_variance: f64,
     components: Vec<Component>,
 }
 
@@ -268,7 +273,8 @@ impl Points {
         if counts.known == 0 {
             return None;
         }
-        let (success, success_variance, peer_success) = standardised_success(own, fleet);
+        let Standardised { mean: success, variance: success_variance, peers: peer_success, peers_variance } =
+            standardised_success(own, fleet);
         let mut parts = vec![Part {
             name: "success",
             attainment: success,
@@ -282,18 +288,19 @@ impl Points {
         }];
         if let Some(mean) = counts.mean_quality() {
             let n = counts.judged as f64;
-            let variance = counts.quality_variance().unwrap_or(400.0) / n / 1e4;
-            let (sum, judged) = (fleet.all.quality - counts.quality, fleet.all.judged - counts.judged);
-            let peers = (judged > 0).then(|| sum as f64 / 1e3 / judged as f64);
-            let level = peers.map_or("no peers".to_owned(), |p| format!("peers {p:.1}"));
-            let detail = format!("{mean:.1} points, {level}");
+            // Few verdicts that agree are no certainty: the variance begins at that of a judge who
+            // scatters by 20 points.
+            let seen = counts.quality_variance().unwrap_or(SCATTER);
+            let variance = (n * seen + PRIOR * SCATTER) / (n + PRIOR) / n / 1e4;
+            let peers = peer_quality(own, fleet);
+            let level = peers.map_or("no peers".to_owned(), |p| format!("peers {p:.1} on the same tasks"));
             parts.push(Part {
                 name: "quality",
                 attainment: mean / 100.0,
                 variance,
                 peers: peers.map(|p| p / 100.0),
                 n: counts.judged,
-                detail,
+                detail: format!("{mean:.1} points, {level}"),
             });
         }
         for (name, found) in [("latency", latency_ratio(own, fleet)), ("cost", cost_ratio(own, fleet))] {
@@ -303,16 +310,17 @@ impl Points {
             // one has a log standard error near 1/sqrt(n).
             let spread = relative * (1.0 - relative) / (n as f64).sqrt();
             let variance = (success * spread).powi(2) + relative * relative * success_variance;
-            let detail = format!("{ratio:.2} times the peers', times success");
+            let detail = format!("{ratio:.2} times the fleet's, times success");
             parts.push(Part { name, attainment: success * relative, variance, peers: Some(0.5 * peers), n, detail });
         }
-        Some(Points::combine(parts))
+        Some(Points { peers_variance, ..Points::combine(parts) })
     }
 
     fn combine(parts: Vec<Part>) -> Points {
         let weight = |name: &str| WEIGHTS.iter().find(|w| w.0 == name).map_or(0.0, |w| w.1);
         let total: f64 = parts.iter().map(|p| weight(p.name)).sum();
-        let mut points = Points { mean: 0.0, variance: 0.0, peers: Some(0.0), components: Vec::new() };
+        let mut points =
+            Points { mean: 0.0, variance: 0.0, peers: Some(0.0), peers_variance: 0.0, components: Vec::new() };
         let mut deviation = 0.0;
         for part in parts {
             let share = weight(part.name) / total;
@@ -341,11 +349,12 @@ impl Points {
         (self.mean - Z_90_ONE_SIDED * self.variance.sqrt()).max(0.0)
     }
 
+    /// Compares the difference to the peers with its own interval: both sides are uncertain.
     fn class(&self) -> Class {
-        let [lower, upper] = self.interval();
+        let half = Z_95 * (self.variance + self.peers_variance).sqrt();
         match self.peers {
-            Some(peers) if lower > peers + EFFECT => Class::High,
-            Some(peers) if upper < peers - EFFECT => Class::Low,
+            Some(peers) if self.mean - half > peers + EFFECT => Class::High,
+            Some(peers) if self.mean + half < peers - EFFECT => Class::Low,
             _ => Class::Normal,
         }
     }
@@ -362,9 +371,9 @@ struct Part {
 
 /// Success on the fleet's mix of task types (direct standardisation), each type's rate the mean of
 /// a Beta posterior whose prior is the peers' rate; with its variance and the peers' own level.
-fn standardised_success(own: &Work, fleet: &Fleet) -> (f64, f64, Option<f64>) {
+fn standardised_success(own: &Work, fleet: &Fleet) -> Standardised {
     let total: u64 = fleet.types.values().map(|b| b.counts.known).sum();
-    let (mut mean, mut variance, mut peers) = (0.0, 0.0, Some(0.0));
+    let mut sum = Standardised { mean: 0.0, variance: 0.0, peers: Some(0.0), peers_variance: 0.0 };
     for (task_type, all) in fleet.types.iter().filter(|(_, b)| b.counts.known > 0) {
         let weight = all.counts.known as f64 / total as f64;
         let mine = own.types.get(task_type).map(|b| b.counts).unwrap_or_default();
@@ -373,11 +382,38 @@ fn standardised_success(own: &Work, fleet: &Fleet) -> (f64, f64, Option<f64>) {
         let strength = if peer.is_some() { PRIOR } else { 1.0 };
         let a = mine.ok as f64 + strength * prior;
         let b = (mine.known - mine.ok) as f64 + strength * (1.0 - prior);
-        mean += weight * a / (a + b);
-        variance += weight * weight * a * b / ((a + b).powi(2) * (a + b + 1.0));
-        peers = peers.zip(peer).map(|(sum, p)| sum + weight * p);
+        sum.mean += weight * a / (a + b);
+        sum.variance += weight * weight * a * b / ((a + b).powi(2) * (a + b + 1.0));
+        sum.peers = sum.peers.zip(peer).map(|(sum, p)| sum + weight * p);
+        // Agresti and Coull's two pseudo-executions of each kind keep one of one from being certain.
+        let n = fleet.others(own, *task_type).1 as f64 + 4.0;
+        let p = (prior * (n - 4.0) + 2.0) / n;
+        sum.peers_variance += weight * weight * p * (1.0 - p) / n;
     }
-    (mean, variance, peers)
+    sum
+}
+
+/// Success on the fleet's mix of tasks, the peers' beside it, both with their variances.
+struct Standardised {
+    mean: f64,
+    variance: f64,
+    peers: Option<f64>,
+    peers_variance: f64,
+}
+
+/// What the others' verdicts are on the agent's own mix of judged tasks.
+fn peer_quality(own: &Work, fleet: &Fleet) -> Option<f64> {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (task_type, body) in own.types.iter().filter(|(_, b)| b.counts.judged > 0) {
+        let all = fleet.types.get(task_type)?.counts;
+        let others = all.judged - body.counts.judged;
+        if others > 0 {
+            let mean = (all.quality - body.counts.quality) as f64 / 1e3 / others as f64;
+            sum += body.counts.judged as f64 * mean;
+            n += body.counts.judged as f64;
+        }
+    }
+    (n > 0.0).then(|| sum / n)
 }
 
 /// Geometric mean over task types of own median duration / the fleet's, weighted by own
@@ -489,6 +525,7 @@ mod tests {
     #[test]
     fn classes_need_more_than_chance() {
         let rest: &[(u64, u64)] = &[(600, 1_000)];
+        assert_eq!(points(&[&[(95, 100)], &[(1, 2)]]).class(), Class::Normal, "two runs of a peer are no level");
         for (ok, known, class) in
             [(10, 100, Class::Low), (95, 100, Class::High), (60, 100, Class::Normal), (8, 10, Class::Normal)]
         {
