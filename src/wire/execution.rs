@@ -94,6 +94,9 @@ impl Chunk<'_> {
 /// Prices of the models met so far: finding a model by its spelling costs more than reading a line.
 type Priced<'r, 'a> = HashMap<Cow<'a, str>, Option<&'r ModelPrices>, foldhash::fast::FixedState>;
 
+/// No agent logged before 2000; one record of 1970 would stretch a recording over half a century.
+const EARLIEST: Timestamp = Timestamp(946_684_800_000);
+
 /// Model names whose prices are kept at a time; a chunk with more begins anew.
 const PRICED_LIMIT: usize = 1_024;
 
@@ -255,16 +258,21 @@ impl Reader {
 
     /// When the execution ended: its end, else its start and duration, else its start.
     fn at(&self, row: &Row<'_, '_>, duration_ms: Option<f64>) -> Result<Option<Timestamp>, String> {
-        if let Some(end) = row.instant(self.uses.timestamp, &self.zone)? {
-            return Ok(Some(end));
+        let (cell, at) = if let Some(end) = row.instant(self.uses.timestamp, &self.zone)? {
+            (self.uses.timestamp, end)
+        } else if let Some(start) = row.instant(self.uses.start, &self.zone)? {
+            (self.uses.start, start + Span(duration_ms.unwrap_or(0.0).round() as i64))
+        } else {
+            return match self.uses.timestamp.or(self.uses.start) {
+                Some(cell) => Err(missing(self.keys.word(cell))),
+                None => Ok(None),
+            };
+        };
+        if at < EARLIEST {
+            let key = cell.map_or("timestamp", |cell| self.keys.word(cell));
+            return Err(format!("{key} is {at}, expected a time from 2000 on: is it in another unit?"));
         }
-        if let Some(start) = row.instant(self.uses.start, &self.zone)? {
-            return Ok(Some(start + Span(duration_ms.unwrap_or(0.0).round() as i64)));
-        }
-        match self.uses.timestamp.or(self.uses.start) {
-            Some(cell) => Err(missing(self.keys.word(cell))),
-            None => Ok(None),
-        }
+        Ok(Some(at))
     }
 
     /// How it ended, from the words that the mapping knows.
@@ -655,6 +663,11 @@ mod tests {
         let long = format!(r#"{{"agent_name": "{}", "timestamp": 1}}"#, "x".repeat(201));
         for (mapping, text, expected) in [
             (Mapping::default(), r#"{"agent_name": "a", "timestamp": 1763116245}"#, "a 2025-11-14T10:30:45.000Z"),
+            (
+                Mapping::default(),
+                r#"{"agent_name": "a", "timestamp": 1.0}"#,
+                "REFUSED timestamp is 1970-01-01T00:00:01.000Z, expected a time from 2000 on: is it in another unit?",
+            ),
             (Mapping::default(), r#"{"agent_name": "a"}"#, "REFUSED `timestamp` is missing"),
             (Mapping::default(), r#"{"timestamp": 1763116245}"#, "REFUSED `agent_name` is missing"),
             (
