@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use crate::engine::Engine;
-use crate::engine::event::{Attempt, ChangeResult, Command, Effect, Event, Receipt};
+use crate::engine::event::{Attempt, ChangeResult, Effect, Event, Receipt};
 use crate::model::{Record, Timestamp};
 
 /// Feeds records in their order. The clock follows their times and never runs back; records
@@ -76,11 +76,4 @@ pub fn perfect_world(
         };
         open.extend(engine.handle(now, Event::Receipt(receipt)));
     }
-}
-
-/// Feeds a whole recording as history: decisions are made, nothing is sent.
-pub fn learn(engine: &mut Engine, records: &[Record<'_>]) {
-    let now = engine.now().or(records.first().and_then(|r| r.at)).unwrap_or_default();
-    engine.handle(now, Event::Command(Command::BeginBackfill));
-    feed(engine, records, |_, _, _| {});
 }

@@ -189,17 +189,6 @@ impl Digest {
         }
     }
 
-    /// The mean, from the bins' middles when binned; `None` when empty.
-    pub fn mean(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.sum() / self.len() as f64)
-    }
-
-    /// The sum of all samples, within 1 % when binned. Summed in ascending order, so that it does
-    /// not depend on the order of arrival.
-    pub fn sum(&self) -> f64 {
-        self.atoms().iter().map(|&(value, count)| value * count as f64).sum()
-    }
-
     /// The distinct values in ascending order with their counts; the bins' middles when binned.
     pub fn atoms(&self) -> Vec<(f64, u64)> {
         match &self.store {
@@ -209,14 +198,6 @@ impl Digest {
                 samples.chunk_by(|a, b| a == b).map(|run| (f64::from(run[0]), run.len() as u64)).collect()
             }
             Store::Binned(bins) => bins.atoms().collect(),
-        }
-    }
-
-    /// Forgets all samples and keeps the allocation when it is small.
-    pub fn clear(&mut self) {
-        match &mut self.store {
-            Store::Exact(samples) => samples.clear(),
-            Store::Binned(_) => *self = Digest::default(),
         }
     }
 }
@@ -406,12 +387,10 @@ mod tests {
 
     #[test]
     fn equal_samples_keep_their_value_in_bins() {
-        let mut many = digest(&[60_000.0; 1000], 64);
+        let many = digest(&[60_000.0; 1000], 64);
         assert!(!many.is_exact());
         assert_eq!(many.quantile(0.95), Some(60_000.0));
-        assert_eq!((many.range(), many.mean()), (Some((60_000.0, 60_000.0)), Some(60_000.0)));
-        many.clear();
-        assert_eq!(many, Digest::default());
+        assert_eq!(many.range(), Some((60_000.0, 60_000.0)));
         let half_zero = digest(&[[0.0; 100], [5.0; 100]].concat(), 64);
         assert_eq!((half_zero.quantile(0.4), half_zero.quantile(0.6)), (Some(0.0), Some(5.0)));
     }

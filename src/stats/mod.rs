@@ -1,5 +1,5 @@
-//! Arithmetic on numbers: quantile digests, survival with cut-off durations, proportions, robust
-//! location and spread, moments, the normal distribution.
+//! Arithmetic on numbers: quantile digests, survival with cut-off durations, proportions, the median,
+//! moments, the normal distribution.
 //!
 //! Nothing here knows agents, metrics, rules or clocks. Results depend on the numbers alone and,
 //! except for [`moments`], not on their order.
@@ -15,6 +15,5 @@ pub mod survival;
 pub use digest::Digest;
 pub use moments::Moments;
 pub use proportion::Interval;
-pub use robust::Robust;
 pub use sliding::Sliding;
 pub use survival::{Durations, Estimate};

@@ -1,7 +1,6 @@
 //! Shares of successes: intervals that hold for few trials and for shares near 0 and 1.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Beta, ContinuousCDF};
 
 use super::normal;
 
@@ -40,34 +39,6 @@ pub fn wilson(successes: f64, n: f64, level: f64) -> Interval {
     }
 }
 
-/// Mean and central credible interval of a share after `successes` and `failures`, given a
-/// Beta(`prior_a`, `prior_b`) belief before. Prior counts must be above 0.
-pub fn beta_posterior(successes: f64, failures: f64, prior_a: f64, prior_b: f64, level: f64) -> (f64, Interval) {
-    debug_assert!(prior_a > 0.0 && prior_b > 0.0, "prior counts are above 0, not {prior_a} and {prior_b}");
-    let (a, b) = (prior_a + successes.max(0.0), prior_b + failures.max(0.0));
-    let mean = a / (a + b);
-    let interval = match Beta::new(a, b) {
-        Ok(beta) => {
-            let tail = (1.0 - level) / 2.0;
-            Interval { lower: beta.inverse_cdf(tail), upper: beta.inverse_cdf(1.0 - tail) }
-        }
-        Err(_) => Interval { lower: 0.0, upper: 1.0 },
-    };
-    (mean, interval)
-}
-
-/// Interval of the difference `a - b` of two independent shares, each given as (successes, n):
-/// the hybrid of two Wilson intervals (Newcombe 1998, method 10).
-pub fn difference(a: (f64, f64), b: (f64, f64), level: f64) -> Interval {
-    let share = |(successes, n): (f64, f64)| if n > 0.0 { successes / n } else { 0.5 };
-    let (pa, pb) = (share(a), share(b));
-    let (wa, wb) = (wilson(a.0, a.1, level), wilson(b.0, b.1, level));
-    Interval {
-        lower: pa - pb - (pa - wa.lower).hypot(wb.upper - pb),
-        upper: pa - pb + (wa.upper - pa).hypot(pb - wb.lower),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,22 +59,6 @@ mod tests {
         check(wilson(0.0, 0.0, 0.95), 0.0, 1.0);
     }
 
-    #[test]
-    fn newcombe_as_published() {
-        // Newcombe 1998 (interval estimation for the difference), table II, method 10.
-        check(difference((56.0, 70.0), (48.0, 80.0), 0.95), 0.0524, 0.3339);
-        check(difference((9.0, 10.0), (3.0, 10.0), 0.95), 0.1705, 0.8090);
-        check(difference((10.0, 10.0), (0.0, 10.0), 0.95), 0.6075, 1.0);
-    }
-
-    #[test]
-    fn beta_posterior_of_a_flat_prior() {
-        // 2 of 10 under Beta(1, 1): Beta(3, 9), scipy.stats.beta.ppf([.025, .975], 3, 9).
-        let (mean, interval) = beta_posterior(2.0, 8.0, 1.0, 1.0, 0.95);
-        assert!((mean - 0.25).abs() < 1e-12);
-        check(interval, 0.060218, 0.517756);
-    }
-
     proptest! {
         #[test]
         fn intervals_hold_their_share(n in 1u32..5000, part in 0.0f64..=1.0, level in 0.5f64..0.999) {
@@ -111,8 +66,6 @@ mod tests {
             let share = successes / f64::from(n);
             let interval = wilson(successes, f64::from(n), level);
             prop_assert!(interval.contains(share) && interval.lower >= 0.0 && interval.upper <= 1.0);
-            let (mean, credible) = beta_posterior(successes, f64::from(n) - successes, 0.5, 0.5, level);
-            prop_assert!(credible.lower <= credible.upper && (0.0..=1.0).contains(&mean));
         }
     }
 }

@@ -89,12 +89,6 @@ impl Durations {
         self.censored.len()
     }
 
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.observed.clear();
-        self.censored.clear();
-    }
-
     /// The longest duration, cut off or not.
     pub fn longest(&self) -> Option<f64> {
         let of = |digest: &Digest| digest.range().map(|(_, high)| high);
@@ -103,12 +97,7 @@ impl Durations {
 
     /// Sum of all durations, cut-off ones at their cut: a lower bound when any was cut off.
     pub fn sum_lower_bound(&self) -> f64 {
-        self.observed.sum() + self.censored.sum()
-    }
-
-    /// Mean of all durations, cut-off ones at their cut: a lower bound when any was cut off.
-    pub fn mean_lower_bound(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| self.sum_lower_bound() / self.len() as f64)
+        [&self.observed, &self.censored].iter().flat_map(|d| d.atoms()).map(|(value, n)| value * n as f64).sum()
     }
 
     /// The Kaplan-Meier curve: S(t) = product over steps up to t of (1 - d / n), with d runs
@@ -268,7 +257,6 @@ mod tests {
         let all_cut = durations([(60.0, true), (60.0, true), (75.0, true)]);
         assert_eq!(all_cut.quantile(0.5), Some(Estimate { value: 75.0, at_least: true }));
         assert_eq!(all_cut.quantile_interval(0.5, 0.95), Some((75.0, f64::INFINITY)));
-        assert_eq!(all_cut.mean_lower_bound(), Some(65.0));
         assert_eq!(Durations::default().quantile(0.5), None);
         assert_eq!(Durations::default().quantile_interval(0.5, 0.95), None);
     }
