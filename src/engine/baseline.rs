@@ -36,7 +36,7 @@ pub struct Body {
 impl Body {
     /// Adds another's executions.
     pub fn merge(&mut self, other: &Body) {
-        self.counts = self.counts.plus(other.counts);
+        self.counts = self.counts.plus(&other.counts);
         self.durations.merge(&other.durations);
     }
 }
@@ -56,8 +56,8 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Takes an execution in, unless `active`, a firing alert of the agent, makes it abnormal.
-    pub fn insert(&mut self, sample: &Sample, active: bool) {
+    /// Takes an execution in, `counts` being its own, unless `active`, a firing alert of the agent, makes it abnormal.
+    pub fn insert(&mut self, sample: &Sample, counts: &Counts, active: bool) {
         if active {
             return;
         }
@@ -74,7 +74,7 @@ impl Baseline {
             }
             self.day = day;
         }
-        self.today.counts.insert(sample);
+        self.today.counts = self.today.counts.plus(counts);
         if let Some(ms) = sample.duration_ms {
             self.today.durations.insert(ms, sample.censored);
         }
@@ -179,10 +179,14 @@ mod tests {
         }
     }
 
+    fn add(baseline: &mut Baseline, sample: &Sample, active: bool) {
+        baseline.insert(sample, &Counts::of(sample), active);
+    }
+
     /// The executions learned after one of 100 ms each hour, with `active` alerts.
     fn learned(hours: i64, active: impl Fn(i64) -> bool) -> Body {
         let mut baseline = Baseline::default();
-        (0..hours).for_each(|hour| baseline.insert(&sample(hour, 100.0), active(hour)));
+        (0..hours).for_each(|hour| add(&mut baseline, &sample(hour, 100.0), active(hour)));
         baseline.body()
     }
 
@@ -193,7 +197,7 @@ mod tests {
         }
         let mut after_a_gap = Baseline::default();
         for hour in [0, 1, 2, 100] {
-            after_a_gap.insert(&sample(hour, if hour == 100 { 1_000.0 } else { 100.0 }), false);
+            add(&mut after_a_gap, &sample(hour, if hour == 100 { 1_000.0 } else { 100.0 }), false);
         }
         let body = after_a_gap.body();
         assert_eq!(body.counts.n, 3);

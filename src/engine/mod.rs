@@ -35,7 +35,7 @@ use event::{Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
 use names::{Name, Names};
 use notify::Outbox;
-use pane::Sample;
+use pane::{Counts, Sample};
 use plan::Plan;
 use rules::{Evaluation, RuleState};
 use split::{NEVER, Split};
@@ -281,6 +281,7 @@ impl Engine {
         let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
         let labels = intake::labels(record, &self.plan.dimensions, names, limits.names, counters);
         let sample = intake::sample(record, at);
+        let counts = Counts::of(&sample);
         if let Some(quality) = sample.quality {
             let room = verdicts.len() < limits.series as usize;
             let agent = labels[Dimension::Agent as usize];
@@ -301,13 +302,13 @@ impl Engine {
                 continue;
             }
             let series = split.series_of(&labels, at, limits.series);
-            counters.late += split.insert(series, now, &sample, &fields);
+            counters.late += split.insert(series, now, &sample, &counts, &fields);
             if index == Plan::CELLS {
                 if baselines.len() <= series {
                     baselines.resize(series + 1, Baseline::default());
                 }
                 let held = active.contains_key(&labels[Dimension::Agent as usize]);
-                baselines[series].insert(&sample, held);
+                baselines[series].insert(&sample, &counts, held);
             }
         }
     }
@@ -355,10 +356,11 @@ impl Engine {
         labels[Dimension::Receiver as usize] = names.intern(receiver, limits.names);
         let sample =
             Sample { at: now, outcome, duration_ms: None, censored: false, tokens: None, cost: None, quality: None };
+        let counts = Counts::of(&sample);
         for split in splits.iter_mut().filter(|s| s.spec.deliveries) {
             if split.admits(&labels, names) {
                 let series = split.series_of(&labels, now, limits.series);
-                counters.late += split.insert(series, now, &sample, &[]);
+                counters.late += split.insert(series, now, &sample, &counts, &[]);
             }
         }
     }

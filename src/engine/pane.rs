@@ -86,8 +86,14 @@ macro_rules! each_field {
 }
 
 impl Counts {
-    /// Counts one execution.
-    pub fn insert(&mut self, sample: &Sample) {
+    /// One execution.
+    pub fn of(sample: &Sample) -> Counts {
+        let mut counts = Counts::default();
+        counts.insert(sample);
+        counts
+    }
+
+    fn insert(&mut self, sample: &Sample) {
         self.n += 1;
         let ok = sample.outcome == Outcome::Ok;
         self.known += u64::from(sample.outcome != Outcome::Unknown);
@@ -116,12 +122,12 @@ impl Counts {
     }
 
     /// The sums of both.
-    pub fn plus(self, other: Counts) -> Counts {
+    pub fn plus(&self, other: &Counts) -> Counts {
         each_field!(self, other, wrapping_add)
     }
 
     /// Takes away what was added before.
-    pub fn minus(self, other: Counts) -> Counts {
+    pub fn minus(&self, other: &Counts) -> Counts {
         each_field!(self, other, wrapping_sub)
     }
 

@@ -31,8 +31,8 @@ pub struct RulePlan {
     pub window: usize,
     /// Whether time alone can change its verdict.
     pub timed: bool,
-    /// Whether it compares with a baseline.
-    pub baseline: bool,
+    /// How many of its inputs are baselines.
+    pub baselines: usize,
     /// Whether it reads percentiles.
     pub percentiles: bool,
 }
@@ -142,7 +142,7 @@ impl Plan {
             split,
             window,
             timed: metrics().any(|m| m == Metric::Silence),
-            baseline: rule.program.inputs.iter().any(|i| matches!(i, Input::Baseline(_))),
+            baselines: rule.program.inputs.iter().filter_map(Input::baseline).count(),
             percentiles: durations,
         }
     }

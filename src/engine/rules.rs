@@ -25,22 +25,21 @@ pub struct RuleState {
     pub identity: String,
     /// Pending and firing alerts by series.
     pub alerts: BTreeMap<u32, Alert>,
-    /// Window values by series, when the rule has a baseline.
-    pub histories: Vec<Histories>,
-}
-
-/// Window values of one series, one history per baseline input of the rule.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Histories {
-    /// Number of the window last looked at.
-    slot: i64,
-    values: Vec<History>,
+    /// By series: the number of the window last looked at, when the rule has a baseline.
+    numbers: Vec<i64>,
+    /// By series, as many as the rule has baseline inputs: the values of past windows.
+    histories: Vec<History>,
 }
 
 impl RuleState {
     /// A rule's state before anything happened.
     pub fn new(rule: &Rule) -> RuleState {
         RuleState { identity: identity(rule), ..RuleState::default() }
+    }
+
+    /// The values of past windows of a series for each baseline input of the rule.
+    fn histories(&self, series: usize, plan: &RulePlan) -> &[History] {
+        self.histories.get(series * plan.baselines..).unwrap_or_default()
     }
 }
 
@@ -133,8 +132,8 @@ impl Evaluation<'_> {
         {
             due = alert::due(alert, rule).unwrap_or(NEVER);
         }
-        if plan.baseline && split.series[index].windows[plan.window].counts().n > 0 {
-            let last = state.histories.get(index).map_or(i64::MIN, |h| h.slot);
+        if plan.baselines > 0 && split.series[index].windows[plan.window].counts().n > 0 {
+            let last = state.numbers.get(index).copied().unwrap_or(i64::MIN);
             let number = self.now.0.div_euclid(rule.window.0.max(1));
             let boundary = if last < number { self.now } else { Timestamp((number + 1).saturating_mul(rule.window.0)) };
             due = due.min(boundary);
@@ -160,7 +159,7 @@ impl Evaluation<'_> {
         // allocation.
         let mut values = [None; INPUTS];
         let mut n = u64::MAX;
-        let mut baseline_slot = 0;
+        let mut histories = state.histories(index, plan).iter();
         for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
             *value = match input {
                 Input::Metric(metric) => {
@@ -173,11 +172,7 @@ impl Evaluation<'_> {
                     n = n.min(count);
                     (count >= u64::from(rule.min_samples)).then_some(mean)
                 }),
-                Input::Baseline(_) => {
-                    let history = state.histories.get(index).and_then(|h| h.values.get(baseline_slot));
-                    baseline_slot += 1;
-                    history.and_then(History::centre)
-                }
+                Input::Baseline(_) => histories.next().and_then(History::centre),
             };
         }
         let n = if n == u64::MAX { 0 } else { n };
@@ -192,30 +187,26 @@ impl Evaluation<'_> {
         if let Some((to, alert)) = changed {
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert });
         }
-        if plan.baseline {
-            self.remember(rule, &reading, &mut state.histories, index, active);
+        if plan.baselines > 0 {
+            self.remember(rule, &reading, state, index, active);
         }
     }
 
     /// Keeps the value of a window that just ended, for the rule's baseline.
-    fn remember(&self, rule: &Rule, reading: &Reading<'_>, histories: &mut Vec<Histories>, index: usize, active: bool) {
-        if histories.len() <= index {
-            histories.resize(index + 1, Histories::default());
+    fn remember(&self, rule: &Rule, reading: &Reading<'_>, state: &mut RuleState, index: usize, active: bool) {
+        let baselines = || rule.program.inputs.iter().filter_map(Input::baseline);
+        let first = index * baselines().count();
+        if state.numbers.len() <= index {
+            state.numbers.resize(index + 1, 0);
+            state.histories.resize_with(first + baselines().count(), History::default);
         }
-        let histories = &mut histories[index];
         let number = self.now.0.div_euclid(rule.window.0.max(1));
-        if number == histories.slot {
+        if number == std::mem::replace(&mut state.numbers[index], number) {
             return;
         }
-        histories.slot = number;
-        let baselines =
-            rule.program.inputs.iter().filter_map(|i| if let Input::Baseline(m) = i { Some(*m) } else { None });
-        for (at, metric) in baselines.enumerate() {
-            if histories.values.len() <= at {
-                histories.values.push(History::default());
-            }
+        for (history, metric) in state.histories[first..].iter_mut().zip(baselines()) {
             if let (Some(value), _) = reading.metric(metric, rule.min_samples) {
-                histories.values[at].push(value, active);
+                history.push(value, active);
             }
         }
     }

@@ -68,7 +68,7 @@ impl Fleet {
         if known > 0 {
             return Some(ok as f64 / known as f64);
         }
-        let mine = own.types.values().fold(Counts::default(), |sum, b| sum.plus(b.counts));
+        let mine = own.types.values().fold(Counts::default(), |sum, b| sum.plus(&b.counts));
         let known = self.all.known - mine.known;
         (known > 0).then(|| (self.all.ok - mine.ok) as f64 / known as f64)
     }
@@ -103,12 +103,12 @@ impl Engine {
             *own.models.entry(label(Dimension::Model)).or_default() += counts.n;
             let task_type = label(Dimension::TaskType);
             let body = own.types.entry(task_type).or_default();
-            body.counts = body.counts.plus(counts);
+            body.counts = body.counts.plus(&counts);
             window.durations_up_to(&mut body.durations, EXACT);
             let all = fleet.types.entry(task_type).or_default();
-            all.counts = all.counts.plus(counts);
+            all.counts = all.counts.plus(&counts);
             window.durations_up_to(&mut all.durations, EXACT);
-            fleet.all = fleet.all.plus(counts);
+            fleet.all = fleet.all.plus(&counts);
             if let Some(baseline) = self.state.baselines.get(index) {
                 own.baseline.merge(&baseline.body());
                 own.updated = own.updated.max(baseline.updated());
@@ -123,7 +123,7 @@ impl Engine {
         let settings = &self.policy.settings.scores;
         let mut all = Body::default();
         for body in own.types.values() {
-            all.counts = all.counts.plus(body.counts);
+            all.counts = all.counts.plus(&body.counts);
             all.durations.merge_up_to(&body.durations, EXACT);
         }
         let counts = all.counts;
@@ -503,14 +503,14 @@ mod tests {
                 let name = (0..=i).map(|j| names.intern(&j.to_string(), 99)).last().expect("one at least");
                 let body = Body { counts: counts(*ok, *known), ..Body::default() };
                 let all = fleet.types.entry(name).or_default();
-                all.counts = all.counts.plus(body.counts);
-                fleet.all = fleet.all.plus(body.counts);
+                all.counts = all.counts.plus(&body.counts);
+                fleet.all = fleet.all.plus(&body.counts);
                 own.types.insert(name, body);
             }
             first.get_or_insert(own);
         }
         let own = first.expect("one agent at least");
-        let all = own.types.values().fold(Counts::default(), |sum, b| sum.plus(b.counts));
+        let all = own.types.values().fold(Counts::default(), |sum, b| sum.plus(&b.counts));
         Points::new(&own, &fleet, &all).expect("known outcomes")
     }
 

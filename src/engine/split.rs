@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use super::names::{Name, Names};
-use super::pane::{Features, Sample};
+use super::pane::{Counts, Features, Sample};
 use super::window::{Keep, Shape, Window};
 use crate::model::{Dimension, Subject, Timestamp};
 use crate::rule::{BY_LIMIT, Matcher};
@@ -72,6 +72,48 @@ pub struct Series {
     pub touched: bool,
 }
 
+/// Where the series of a key is. A single label needs no hash: names are small integers.
+#[derive(Debug, Clone)]
+enum Index {
+    /// By the name of the one label.
+    One(Vec<Option<u32>>),
+    /// By several labels.
+    Many(HashMap<Key, u32, FixedState>),
+}
+
+impl Default for Index {
+    fn default() -> Index {
+        Index::Many(HashMap::default())
+    }
+}
+
+impl Index {
+    fn new(labels: usize, keys: &[Key]) -> Index {
+        let mut index = if labels > 1 { Index::default() } else { Index::One(Vec::new()) };
+        keys.iter().enumerate().for_each(|(series, key)| index.insert(*key, series));
+        index
+    }
+
+    fn get(&self, key: &Key) -> Option<usize> {
+        let found = match self {
+            Index::One(series) => *series.get(key[0].index())?,
+            Index::Many(series) => series.get(key).copied(),
+        };
+        found.map(|series| series as usize)
+    }
+
+    fn insert(&mut self, key: Key, at: usize) {
+        match self {
+            Index::One(series) => {
+                let name = key[0].index();
+                series.resize(series.len().max(name + 1), None);
+                series[name] = Some(at as u32);
+            }
+            Index::Many(series) => drop(series.insert(key, at as u32)),
+        }
+    }
+}
+
 /// A split and its series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Split {
@@ -81,7 +123,7 @@ pub struct Split {
     pub windows: Vec<WindowSpec>,
     keys: Vec<Key>,
     #[serde(skip)]
-    index: HashMap<Key, u32, FixedState>,
+    index: Index,
     /// The subjects' states, in order of first appearance.
     pub series: Vec<Series>,
     /// Per subject: the next instant at which a rule could see something else; [`NEVER`] when
@@ -103,10 +145,10 @@ impl Split {
     pub fn new(spec: SplitSpec, windows: Vec<WindowSpec>) -> Split {
         Split {
             matches: vec![Vec::new(); spec.filter.len()],
+            index: Index::new(spec.by.len(), &[]),
             spec,
             windows,
             keys: Vec::new(),
-            index: HashMap::default(),
             series: Vec::new(),
             wakes: Vec::new(),
             overflow: 0,
@@ -118,7 +160,7 @@ impl Split {
     /// Makes the tables that a snapshot leaves out, and gives every series the windows of
     /// `wanted`: those the split had are kept, others begin empty.
     pub fn restore(&mut self, wanted: Vec<WindowSpec>) {
-        self.index = self.keys.iter().enumerate().map(|(i, k)| (*k, i as u32)).collect();
+        self.index = Index::new(self.spec.by.len(), &self.keys);
         self.matches = vec![Vec::new(); self.spec.filter.len()];
         if wanted != self.windows {
             let from: Vec<Option<usize>> = wanted.iter().map(|w| self.windows.iter().position(|o| o == w)).collect();
@@ -161,7 +203,7 @@ impl Split {
             *slot = labels[*dimension as usize];
         }
         if let Some(index) = self.index.get(&key) {
-            return *index as usize;
+            return index;
         }
         if self.series.len() >= limit as usize && !self.spec.by.is_empty() {
             self.overflow += 1;
@@ -171,7 +213,7 @@ impl Split {
                 key
             };
             return match self.index.get(&overflow) {
-                Some(index) => *index as usize,
+                Some(index) => index,
                 None => self.add(overflow, at),
             };
         }
@@ -181,7 +223,7 @@ impl Split {
     fn add(&mut self, key: Key, at: Timestamp) -> usize {
         let index = self.series.len();
         self.keys.push(key);
-        self.index.insert(key, index as u32);
+        self.index.insert(key, index);
         self.wake = Timestamp::MIN;
         self.series.push(Series {
             first_seen: at,
@@ -194,8 +236,15 @@ impl Split {
         index
     }
 
-    /// Adds a sample to a series; the number of windows it came too late for.
-    pub fn insert(&mut self, index: usize, now: Timestamp, sample: &Sample, fields: &[(Name, f64, String)]) -> u64 {
+    /// Adds a sample, `counts` being its own, to a series; the number of windows it came too late for.
+    pub fn insert(
+        &mut self,
+        index: usize,
+        now: Timestamp,
+        sample: &Sample,
+        counts: &Counts,
+        fields: &[(Name, f64, String)],
+    ) -> u64 {
         let series = &mut self.series[index];
         series.total += 1;
         series.first_seen = series.first_seen.min(sample.at);
@@ -214,7 +263,7 @@ impl Split {
                 fields.iter().filter(wanted).map(|f| (f.0, f.1)).collect()
             };
             let keep = Keep { durations: spec.features.durations, fields: &kept };
-            late += u64::from(!window.insert(spec.shape, now, sample, &keep));
+            late += u64::from(!window.insert(spec.shape, now, sample, counts, &keep));
         }
         late
     }

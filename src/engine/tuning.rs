@@ -234,7 +234,7 @@ impl Engine {
                 continue;
             }
             let series = &split.series[index];
-            let counts = *series.windows[0].counts();
+            let counts = series.windows[0].counts();
             body.counts = body.counts.plus(counts);
             series.windows[0].durations_into(&mut body.durations);
             base.merge(&self.state.baselines[index].body());

@@ -38,6 +38,11 @@ impl Shape {
         at.0.div_euclid(self.pane.0)
     }
 
+    /// The first instant at which a window does not hold a slice any more.
+    fn expiry(self, slot: i64) -> Timestamp {
+        Timestamp(slot.saturating_mul(self.pane.0).saturating_add(self.span.0).saturating_add(1))
+    }
+
     /// The oldest slice that a window at `now` still holds.
     fn oldest(self, now: Timestamp) -> i64 {
         let start = now.0.saturating_sub(self.span.0);
@@ -46,21 +51,38 @@ impl Shape {
 }
 
 /// A sliding window.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+///
+/// A record of a large fleet meets cold memory, and what decides the time it takes is how many
+/// places must be fetched before the next can be named. So the newest pane lies in the window
+/// itself, the windows of a series lie side by side, and only a pane's end touches the ring.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Window {
-    panes: VecDeque<Pane>,
-    /// Slot of the oldest pane, here so that most looks need not touch the panes.
-    oldest: Option<i64>,
+    /// Slot of the oldest pane; [`EMPTY`] without one.
+    oldest: i64,
+    /// The newest pane; without executions only in an empty window.
+    newest: Pane,
     sum: Counts,
+    /// The panes before the newest, oldest first.
+    older: VecDeque<Pane>,
     /// The durations of all panes in order of size; made when a rule asks for a percentile, and
     /// only while they are few. The panes alone decide what a percentile is.
     #[serde(skip)]
     sorted: Option<Box<Sliding>>,
 }
 
+/// The oldest slot of a window without panes.
+const EMPTY: i64 = i64::MAX;
+
+impl Default for Window {
+    fn default() -> Window {
+        let (newest, sum) = (Pane::default(), Counts::default());
+        Window { oldest: EMPTY, newest, sum, older: VecDeque::new(), sorted: None }
+    }
+}
+
 impl PartialEq for Window {
     fn eq(&self, other: &Window) -> bool {
-        (&self.panes, &self.sum) == (&other.panes, &other.sum)
+        (&self.older, &self.newest, &self.sum) == (&other.older, &other.newest, &other.sum)
     }
 }
 
@@ -73,30 +95,30 @@ pub struct Keep<'a> {
 }
 
 impl Window {
-    /// Adds a sample; `false` when it is older than the window at `now`.
-    pub fn insert(&mut self, shape: Shape, now: Timestamp, sample: &Sample, keep: &Keep<'_>) -> bool {
+    /// Adds a sample, `counts` being its own; `false` when it is older than the window at `now`.
+    pub fn insert(&mut self, shape: Shape, now: Timestamp, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> bool {
         let slot = shape.slot(sample.at);
-        let at = match self.panes.back() {
-            Some(pane) if pane.slot == slot => self.panes.len() - 1,
-            Some(pane) if pane.slot < slot => self.push(slot),
-            None => self.push(slot),
-            Some(_) => {
-                if slot < shape.oldest(now) {
-                    return false;
-                }
-                let at = self.panes.partition_point(|p| p.slot < slot);
-                if self.panes.get(at).is_none_or(|p| p.slot != slot) {
-                    self.panes.insert(at, Pane { slot, ..Pane::default() });
-                }
-                at
-            }
-        };
-        if at == 0 {
-            self.oldest = Some(slot);
+        if self.oldest == EMPTY {
+            self.oldest = slot;
+            self.newest.slot = slot;
         }
-        let pane = &mut self.panes[at];
-        pane.counts.insert(sample);
-        self.sum.insert(sample);
+        if slot > self.newest.slot {
+            self.older.push_back(std::mem::replace(&mut self.newest, Pane { slot, ..Pane::default() }));
+        }
+        let pane = if slot == self.newest.slot {
+            &mut self.newest
+        } else if slot < shape.oldest(now) {
+            return false;
+        } else {
+            let at = self.older.partition_point(|p| p.slot < slot);
+            if self.older.get(at).is_none_or(|p| p.slot != slot) {
+                self.older.insert(at, Pane { slot, ..Pane::default() });
+                self.oldest = self.oldest.min(slot);
+            }
+            &mut self.older[at]
+        };
+        pane.counts = pane.counts.plus(counts);
+        self.sum = self.sum.plus(counts);
         if keep.durations
             && let Some(ms) = sample.duration_ms
         {
@@ -120,30 +142,33 @@ impl Window {
         true
     }
 
-    fn push(&mut self, slot: i64) -> usize {
-        self.panes.push_back(Pane { slot, ..Pane::default() });
-        self.panes.len() - 1
-    }
-
     /// Drops the slices that `now` has left behind; whether any was dropped.
     pub fn expire(&mut self, shape: Shape, now: Timestamp) -> bool {
         let oldest = shape.oldest(now);
-        if self.oldest.is_none_or(|slot| slot >= oldest) {
+        if self.oldest >= oldest {
             return false;
         }
-        while self.panes.front().is_some_and(|p| p.slot < oldest) {
-            if let Some(pane) = self.panes.pop_front() {
-                self.sum = self.sum.minus(pane.counts);
+        if self.newest.slot < oldest {
+            *self = Window::default();
+            return true;
+        }
+        while self.older.front().is_some_and(|p| p.slot < oldest) {
+            if let Some(pane) = self.older.pop_front() {
+                self.sum = self.sum.minus(&pane.counts);
                 self.forget(&pane.durations);
             }
         }
-        self.oldest = self.panes.front().map(|p| p.slot);
+        self.oldest = self.older.front().unwrap_or(&self.newest).slot;
         true
+    }
+
+    fn panes(&self) -> impl Iterator<Item = &Pane> {
+        self.older.iter().chain((self.oldest != EMPTY).then_some(&self.newest))
     }
 
     /// The first instant at which [`Window::expire`] will drop a slice.
     pub fn next_expiry(&self, shape: Shape) -> Option<Timestamp> {
-        Some(Timestamp(self.oldest?.saturating_mul(shape.pane.0).saturating_add(shape.span.0).saturating_add(1)))
+        (self.oldest != EMPTY).then(|| shape.expiry(self.oldest))
     }
 
     /// Sums over the window.
@@ -163,11 +188,11 @@ impl Window {
     /// Puts the durations in order of size, if they are few and not in order yet.
     pub fn sort(&mut self) {
         let exact = |p: &Pane| p.durations.is_exact();
-        if self.sorted.is_some() || self.sum.durations as usize > SORTED || !self.panes.iter().all(exact) {
+        if self.sorted.is_some() || self.sum.durations as usize > SORTED || !self.panes().all(exact) {
             return;
         }
         let mut sorted = Box::new(Sliding::default());
-        for pane in &self.panes {
+        for pane in self.panes() {
             for (digest, censored) in [(&pane.durations.observed, false), (&pane.durations.censored, true)] {
                 digest.samples().unwrap_or_default().iter().for_each(|value| sorted.insert(*value, censored));
             }
@@ -187,14 +212,14 @@ impl Window {
 
     /// All durations of the window, merged into `into`.
     pub fn durations_into(&self, into: &mut Durations) {
-        for pane in &self.panes {
+        for pane in self.panes() {
             into.merge(&pane.durations);
         }
     }
 
     /// All durations of the window, merged into `into`, up to `exact` of them exactly.
     pub fn durations_up_to(&self, into: &mut Durations, exact: usize) {
-        for pane in &self.panes {
+        for pane in self.panes() {
             into.merge_up_to(&pane.durations, exact);
         }
     }
@@ -202,7 +227,7 @@ impl Window {
     /// Mean and count of a kept field.
     pub fn field(&self, name: Name) -> Option<(f64, u64)> {
         let (mut n, mut sum) = (0, 0.0);
-        for field in self.panes.iter().flat_map(|p| &p.fields).filter(|f| f.0 == name) {
+        for field in self.panes().flat_map(|p| &p.fields).filter(|f| f.0 == name) {
             n += field.1;
             sum += field.2;
         }
@@ -227,8 +252,8 @@ mod tests {
         }
     }
 
-    fn keep() -> Keep<'static> {
-        Keep { durations: true, fields: &[] }
+    fn add(window: &mut Window, shape: Shape, now: Timestamp, sample: &Sample) -> bool {
+        window.insert(shape, now, sample, &Counts::of(sample), &Keep { durations: true, fields: &[] })
     }
 
     #[test]
@@ -244,7 +269,7 @@ mod tests {
         let shape = Shape::new(Span::seconds(300), Span::seconds(15));
         let mut window = Window::default();
         for second in 0..1_000 {
-            assert!(window.insert(shape, Timestamp(second * 1_000), &sample(second * 1_000, 5.0), &keep()));
+            assert!(add(&mut window, shape, Timestamp(second * 1_000), &sample(second * 1_000, 5.0)));
         }
         window.expire(shape, Timestamp(990_000));
         // 690 s to 999 s: the span of 300 s up to 990 s, and the ten that came after.
@@ -269,8 +294,8 @@ mod tests {
             let now = Timestamp(second * 1_000);
             for i in 0..if (1_000..1_500).contains(&second) { 5 } else { 1 } {
                 let sample = sample(now.0, (second * 7_919 % 1_000 + i) as f64);
-                asked.insert(shape, now, &sample, &keep());
-                fresh.insert(shape, now, &sample, &keep());
+                add(&mut asked, shape, now, &sample);
+                add(&mut fresh, shape, now, &sample);
             }
             asked.expire(shape, now);
             fresh.expire(shape, now);
@@ -284,9 +309,9 @@ mod tests {
         let shape = Shape::new(Span::seconds(300), Span::seconds(15));
         let mut window = Window::default();
         let now = Timestamp(600_000);
-        assert!(window.insert(shape, now, &sample(600_000, 1.0), &keep()));
-        assert!(window.insert(shape, now, &sample(400_000, 1.0), &keep()));
-        assert!(!window.insert(shape, now, &sample(200_000, 1.0), &keep()));
+        assert!(add(&mut window, shape, now, &sample(600_000, 1.0)));
+        assert!(add(&mut window, shape, now, &sample(400_000, 1.0)));
+        assert!(!add(&mut window, shape, now, &sample(200_000, 1.0)));
         assert_eq!(window.counts().n, 2);
         window.expire(shape, Timestamp(750_000));
         assert_eq!(window.counts().n, 1);

@@ -75,6 +75,13 @@ pub enum Input {
     Baseline(Metric),
 }
 
+impl Input {
+    /// The metric of a baseline.
+    pub fn baseline(&self) -> Option<Metric> {
+        if let Input::Baseline(metric) = self { Some(*metric) } else { None }
+    }
+}
+
 /// A condition lowered to arithmetic on slots. Missing data is a value of its own: arithmetic and
 /// comparison on it give "no data", `a || b` is true when one side is, `a && b` is false when
 /// one side is.
