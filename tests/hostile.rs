@@ -195,6 +195,32 @@ fn a_full_disk_stops_reading_not_alerting() {
     assert_eq!(quarantined(&home), []);
 }
 
+#[test]
+fn once_ends_when_the_journal_takes_nothing() {
+    let home = home();
+    let lines: String = (0..2_000).map(good).collect();
+    home.append("logs/a.jsonl", &lines);
+    // A file of this process may hold 256 KiB; what is longer fails as on a full disk.
+    let mut command = home.command_after("trap '' XFSZ && ulimit -f 512", &["run", "--once"]);
+    let status = command.env("EVENKEEL_LOG", "info").status().expect("runs");
+    let log = home.text("log");
+    assert_eq!(status.code(), Some(74), "{log}");
+    assert!(log.contains("no lines are read until it can be written"), "{log}");
+}
+
+#[test]
+fn more_files_than_descriptors_are_all_read() {
+    let home = home();
+    for n in 0..400 {
+        home.append(&format!("logs/{n:03}.jsonl"), execution(now_ms() - 60_000 + n, &format!("agent-{n}"), true));
+    }
+    let mut command = home.command_after("ulimit -n 160", &["run", "--once", "--json"]);
+    let output = command.stdout(Stdio::piped()).output().expect("runs");
+    let view: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(view["counters"]["records"], 400, "{}", home.text("log"));
+    assert!(!home.text("log").contains("cannot read"), "{}", home.text("log"));
+}
+
 /// A file system that is gone with the value.
 struct Mounted(std::path::PathBuf);
 

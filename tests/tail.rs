@@ -118,6 +118,42 @@ fn deleted_while_nobody_looked() {
 }
 
 #[test]
+fn copied_to_another_disk_while_nobody_looked() {
+    let mut story = Story::new("logs/log");
+    std::fs::create_dir(story.path("logs")).expect("folder");
+    story.append("logs/log", "a\n");
+    assert_eq!(story.read(), "a");
+    std::fs::copy(story.path("logs/log"), story.path("logs/copy")).expect("copy");
+    story.append("logs/copy", "b\n");
+    std::fs::remove_file(story.path("logs/log")).expect("remove");
+    story.rename("logs/copy", "logs/log");
+    // At first its file system is not mounted.
+    for empty in [false, true] {
+        story.rename("logs", "elsewhere");
+        if empty {
+            std::fs::create_dir(story.path("logs")).expect("folder");
+        }
+        story.restart();
+        assert_eq!(story.read(), "");
+        let _ = std::fs::remove_dir(story.path("logs"));
+        story.rename("elsewhere", "logs");
+    }
+    assert_eq!(story.read(), "b");
+}
+
+#[test]
+fn another_file_with_the_same_inode_has_its_own_name() {
+    let mut story = Story::new("*.jsonl");
+    story.append("old.jsonl", "a\nb\n");
+    assert_eq!(story.read(), "a b");
+    // A file system hands out the inode of a file that is gone again; here the file itself plays its successor.
+    story.rename("old.jsonl", "new.jsonl");
+    std::fs::write(story.path("new.jsonl"), "c\n").expect("rewrites");
+    assert_eq!(story.read(), "c");
+    assert_eq!(story.tailer.checkpoints().map(|c| c.stem.as_str()).collect::<Vec<_>>(), ["new"]);
+}
+
+#[test]
 fn copied_and_truncated() {
     let mut story = Story::new("log");
     story.append("log", "a\nb\n");

@@ -37,8 +37,8 @@ impl Settings {
 fn check(config: Section<'_>) -> Settings {
     let default = Settings::default();
     let api_token = config.secret("api_token");
+    let state_dir = config.path("state_dir").unwrap_or_else(|| config.reader.base.join(default.state_dir));
     let settings = Settings {
-        state_dir: config.path("state_dir").unwrap_or_else(|| config.reader.base.join(default.state_dir)),
         rules: config.paths("rules"),
         profiles: config.paths("profiles"),
         prices: config.paths("prices"),
@@ -51,9 +51,11 @@ fn check(config: Section<'_>) -> Settings {
         receivers: receiver::check(config.sections("receivers")),
         listen: listen(&config, config.node("api_token").is_some(), default.listen),
         api_token,
+        external_url: config.text("external_url").and_then(|url| receiver::address(&config, "external_url", url)),
         scores: config.section("scores").map(scores).unwrap_or_default(),
-        tune: target::check(config.section("tune"), config.reader.base),
+        tune: target::check(config.section("tune"), &state_dir),
         limits: config.section("limits").map(limits).unwrap_or_default(),
+        state_dir,
     };
     config.finish();
     settings
@@ -185,6 +187,7 @@ receivers:
       timeout: 1m
 listen: 0.0.0.0:80
 api_token: {file: /etc/token}
+external_url: https://ops.example/keel
 scores: {window: 7d, min_samples: 5, degraded_below: 70%}
 tune:
   interval: 1m
@@ -288,6 +291,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         assert_eq!(settings.state_dir, PathBuf::from("/var/lib/evenkeel"));
         assert_eq!(settings.rules, [PathBuf::from("/base/rules"), PathBuf::from("/base/more.yaml")]);
         assert_eq!(settings.listen.map(|a| a.to_string()), key("0.0.0.0:80"));
+        assert_eq!(settings.external_url, key("https://ops.example/keel"));
         assert_eq!((settings.clock, settings.evaluation_interval), (Clock::Records, Span::seconds(30)));
         assert_eq!(settings.scores, ScoreSettings { window: Span::days(7), min_samples: 5, degraded_below: 0.7 });
         assert_eq!((settings.limits.series, settings.limits.quarantine_bytes), (1000, 65536));

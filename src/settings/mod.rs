@@ -38,6 +38,8 @@ pub struct Settings {
     pub listen: Option<std::net::SocketAddr>,
     /// Where the API's bearer token is read from; must be there to listen beyond loopback.
     pub api_token: Option<Secret>,
+    /// Where people find the API, for messages; `None` for the address that is listened to.
+    pub external_url: Option<String>,
     /// How agents are scored.
     pub scores: ScoreSettings,
     /// What is tuned and where it is written.
@@ -61,6 +63,7 @@ impl Default for Settings {
             receivers: Vec::new(),
             listen: Some(LISTEN),
             api_token: None,
+            external_url: None,
             scores: ScoreSettings::default(),
             tune: TuneSettings::default(),
             limits: Limits::default(),

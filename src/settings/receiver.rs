@@ -47,7 +47,7 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>) -
 }
 
 fn webhook(section: Section<'_>) -> Option<Channel> {
-    let url = section.require("url", section.text("url")).and_then(|url| address(&section, url));
+    let url = section.require("url", section.text("url")).and_then(|url| address(&section, "url", url));
     let (secret, token) = (section.secret("secret"), section.secret("token"));
     let timeout = section.span("timeout").unwrap_or(Span::seconds(10));
     section.finish();
@@ -55,7 +55,7 @@ fn webhook(section: Section<'_>) -> Option<Channel> {
 }
 
 /// An http or https address with a host and without credentials.
-fn address(section: &Section<'_>, url: Spanned<String>) -> Option<String> {
+pub(super) fn address(section: &Section<'_>, name: &str, url: Spanned<String>) -> Option<String> {
     let Spanned { value, bytes } = url;
     let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
     let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
@@ -70,7 +70,7 @@ fn address(section: &Section<'_>, url: Spanned<String>) -> Option<String> {
         "holds credentials" => "take them out and write `token: {file: PATH}`",
         _ => "write an address such as https://ops.example/hook",
     };
-    section.reader.error(bytes, format!("`url` {fault}"), help);
+    section.reader.error(bytes, format!("`{name}` {fault}"), help);
     None
 }
 

@@ -128,6 +128,12 @@ pub const SECTIONS: &[Section] = &[
                 "Address and port of the HTTP API; `off` for none. Beyond loopback `api_token` must be there.",
             ),
             example("api_token", Secret, "{env: EVENKEEL_TOKEN}", "Bearer token that callers of the API must show."),
+            example(
+                "external_url",
+                Text,
+                "https://ops.example/evenkeel",
+                "Where people find the API, for messages; else the address that is listened to.",
+            ),
             example("scores", One("scores"), "", "How agents are scored."),
             example("tune", One("tune"), "", "What is tuned and where it is written."),
             example("limits", One("limits"), "", "Bounds of memory and files."),
@@ -335,7 +341,7 @@ pub const SECTIONS: &[Section] = &[
         about: "What is tuned and where it is written.",
         fields: &[
             field("interval", Span("10s", "1d"), "5m", "How often targets are looked at."),
-            field("patch_dir", Path, ".evenkeel/patches", "Where suggested patches are written."),
+            field("patch_dir", Path, "(patches in state_dir)", "Where suggested patches are written."),
             field("kill_cost", Number(0.1, 100.0), "2", "One run that was stopped costs as much as this many re-runs."),
             field("changes_per_hour", Integer(0, 10_000), "10", "Changes allowed per hour over the whole fleet."),
             example("targets", Many("target"), "", "The files that may be patched."),

@@ -13,10 +13,11 @@ use crate::model::time::unit_millis;
 use crate::wire::fields::Spanned;
 use crate::wire::target::Template;
 
-/// The `tune` section; where something is at fault, the default stands in.
-pub(super) fn check(section: Option<Section<'_>>, base: &Path) -> TuneSettings {
+/// The `tune` section; where something is at fault, the default stands in. Patches go to the state directory unless it
+/// says otherwise.
+pub(super) fn check(section: Option<Section<'_>>, state_dir: &Path) -> TuneSettings {
     let default = TuneSettings::default();
-    let patch_dir = base.join(&default.patch_dir);
+    let patch_dir = state_dir.join("patches");
     let Some(section) = section else { return TuneSettings { patch_dir, ..default } };
     let (mut names, mut files) = (BTreeMap::new(), BTreeMap::new());
     let targets = section.sections("targets").into_iter();

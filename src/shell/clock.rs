@@ -12,6 +12,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::model::{Span, Timestamp};
 use crate::settings::Clock as Kind;
 
+/// How far the wall clock may be set back without a word: what time synchronisation does in steps.
+const TOLERANCE: Span = Span::seconds(5);
+
 /// What the engine is told; see the head of this file.
 #[derive(Debug)]
 pub struct Clock {
@@ -67,6 +70,16 @@ impl Clock {
         }
     }
 
+    /// What the clock shows and what the wall clock does, when it stands still because that was ahead once and was set
+    /// back by more than [`TOLERANCE`].
+    pub fn behind(&self) -> Option<(Timestamp, Timestamp)> {
+        self.behind_at(wall())
+    }
+
+    fn behind_at(&self, wall: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        (self.kind == Kind::Wall && self.last.since(wall) > TOLERANCE).then_some((self.last, wall))
+    }
+
     /// How long to sleep until the clock shows `deadline`; zero when it already does, `None` when the
     /// records' clock has not started.
     pub fn until(&mut self, deadline: Timestamp) -> Option<std::time::Duration> {
@@ -84,6 +97,8 @@ mod tests {
     fn the_wall_clock_stands_still_rather_than_run_back() {
         let mut clock = Clock::new(Kind::Wall, Timestamp(1_000));
         let instant = Instant::now();
+        assert_eq!(clock.behind_at(Timestamp(-4_000)), None);
+        assert_eq!(clock.behind_at(Timestamp(-4_001)), Some((Timestamp(1_000), Timestamp(-4_001))));
         for (wall, shown) in [(900, 1_000), (1_100, 1_100), (1_050, 1_100), (1_101, 1_101)] {
             assert_eq!(clock.at(Timestamp(wall), instant), Timestamp(shown));
         }

@@ -10,26 +10,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::api::{Access, AccessError, DaemonStatus, Picture};
+use super::api::{AccessError, DaemonStatus, Picture};
 use super::boot::{BootError, boot};
 use super::clock::wall;
 use super::intake::Intake;
 use super::journal::Logged;
 use super::lock::{LockError, StateLock};
 use super::machine::Machine;
+use super::serving::{Listening, Serving, external_url};
 use super::signal::{Signal, Signals};
 use super::sink::{SecretError, Sinks};
 use super::store::{Store, StoreError};
 use super::targets::{Targets, TargetsError};
-use super::{api, log, policy_files, sink, systemd};
+use super::{log, policy_files, systemd};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::engine::event::{AlertState, Attempt, Delivery, Effect, Receipt};
+use crate::model::Timestamp;
 use crate::settings::Settings;
 
 /// How often files are looked at for new lines.
@@ -48,6 +48,8 @@ const STALE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 /// How long `--once` waits for receivers.
 const ONCE_GRACE: Duration = Duration::from_secs(30);
+/// How long `--once` waits for a journal that takes no lines.
+const ONCE_FAULT: Duration = Duration::from_secs(5);
 /// How long the summary waits for patches that were just asked for.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -101,6 +103,9 @@ pub enum RunError {
     /// The API's token cannot be read.
     #[error("api_token: {0}")]
     Token(#[from] SecretError),
+    /// `--once` would wait for ever.
+    #[error("{0}")]
+    Journal(String),
     /// The system gives no signals.
     #[error("cannot listen to signals: {0}")]
     Signals(std::io::Error),
@@ -110,7 +115,7 @@ pub enum RunError {
 pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result<bool, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     let mut daemon = Daemon::start(options).await?;
-    observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(|a| a.address) });
+    observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(Serving::address) });
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = interval(systemd::watchdog().unwrap_or(STALE));
@@ -127,18 +132,20 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
                 Signal::Stop => break,
                 Signal::Reload => daemon.reload(),
             },
+            // Above what may always be ready: reading must not look like being stuck.
+            _ = alive.tick() => systemd::alive(),
             Some(receipt) = daemon.attempts.join_next() => daemon.receipt(receipt.ok()),
             Some(event) = daemon.targets.next(), if settled => daemon.event(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
             _ = poll.tick() => {
-                if daemon.read_lines() {
-                    poll.reset_immediately();
-                } else if daemon.machine.is_catching_up() {
-                    daemon.caught_up();
+                match daemon.read_lines() {
+                    Turn::More => poll.reset_immediately(),
+                    Turn::Refused => daemon.refused(options.once)?,
+                    Turn::AllRead if daemon.machine.is_catching_up() => daemon.caught_up(),
+                    Turn::AllRead => {}
                 }
                 daemon.housekeeping();
             }
-            _ = alive.tick() => systemd::alive(),
         }
         if daemon.is_to_be_shown() {
             observe(Seen::CaughtUp(&daemon.machine.fold.engine));
@@ -148,6 +155,17 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
         }
     }
     Ok(daemon.stop().await)
+}
+
+/// How a turn of reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// With lines that are left for the next.
+    More,
+    /// With lines that the journal could not take; they come again.
+    Refused,
+    /// With all files read to their ends.
+    AllRead,
 }
 
 /// Where the loop is with its summary.
@@ -161,13 +179,6 @@ enum Summary {
     Shown(Instant),
 }
 
-struct Api {
-    address: SocketAddr,
-    pictures: watch::Sender<Arc<Picture>>,
-    end: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
 struct Daemon {
     options: Options,
     machine: Machine,
@@ -176,15 +187,18 @@ struct Daemon {
     attempts: JoinSet<Receipt>,
     targets: Targets,
     store: Store,
-    api: Option<Api>,
+    api: Option<Serving>,
     status: DaemonStatus,
     /// Whether anything has happened since the last picture.
     changed: bool,
     pictured: Instant,
     picture_cost: Duration,
     summary: Summary,
-    /// When every file was last read to its end.
-    all_read: Instant,
+    /// When no line was left unread that could be taken in, by the clock that stands still while the machine sleeps and
+    /// by the one that does not.
+    all_read: (Instant, Timestamp),
+    /// Since when the journal takes no lines.
+    refused_since: Option<Instant>,
     _lock: StateLock,
 }
 
@@ -197,7 +211,7 @@ impl Daemon {
         let (source, policy) = (loaded.source, Arc::new(loaded.policy));
         let settings = &policy.settings;
         let lock = StateLock::take(&settings.state_dir)?;
-        let listener = listen(settings).await?;
+        let listening = Listening::start(settings).await?;
         let store = Store::start(&settings.state_dir)?;
         let booted = boot(&settings.state_dir, &source, &policy)?;
         for (now, report) in &booted.reports {
@@ -206,8 +220,7 @@ impl Daemon {
         let targets = Targets::start(settings)?;
         let now = wall();
         let status = DaemonStatus { started_at: now, reloads: 1, policy_loaded_at: now, ..DaemonStatus::default() };
-        let address = listener.as_ref().and_then(|(l, _)| l.local_addr().ok());
-        let external = address.map(|a| format!("http://{a}")).unwrap_or_default();
+        let external = external_url(settings, listening.as_ref().map(Listening::address));
         let mut daemon = Daemon {
             options: options.clone(),
             intake: Intake::new(settings, &booted.checkpoints),
@@ -222,17 +235,11 @@ impl Daemon {
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
             summary: Summary::Reading,
-            all_read: Instant::now(),
+            all_read: (Instant::now(), now),
+            refused_since: None,
             _lock: lock,
         };
-        if let (Some((listener, access)), Some(address)) = (listener, address) {
-            let (pictures, newest) = watch::channel(Arc::new(daemon.picture()));
-            let (end, ended) = oneshot::channel();
-            let task = tokio::spawn(api::serve(listener, access, newest, async {
-                let _ = ended.await;
-            }));
-            daemon.api = Some(Api { address, pictures, end, task });
-        }
+        daemon.api = listening.map(|listening| listening.serve(daemon.picture()));
         Ok(daemon)
     }
 
@@ -241,39 +248,57 @@ impl Daemon {
     }
 
     fn notice_lateness(&mut self) {
-        if self.all_read.elapsed() > LATE && !self.machine.is_catching_up() {
+        let (instant, wall_then) = self.all_read;
+        let late = instant.elapsed() > LATE || wall().since(wall_then).to_std() > LATE;
+        if late && !self.machine.is_catching_up() {
             tracing::debug!("fell behind, catching up");
             self.machine.fall_behind();
         }
     }
 
-    /// Reads lines for a while; whether there may be more.
-    fn read_lines(&mut self) -> bool {
+    /// Reads lines for a while.
+    fn read_lines(&mut self) -> Turn {
         let start = Instant::now();
         let effects = self.machine.catch_up_writing();
         self.hand_out(effects);
-        while start.elapsed() < READ_TURN {
+        let turn = loop {
             let old = self.machine.is_catching_up();
-            let Some((index, chunk)) = self.intake.next(&self.machine.fold, old) else { break };
+            let Some((index, chunk)) = self.intake.next(&self.machine.fold, old) else { break Turn::AllRead };
             let Some(applied) = self.machine.lines(&chunk) else {
                 self.intake.refused();
-                break;
+                break Turn::Refused;
             };
             let effects = self.intake.accepted(index, chunk, applied);
             self.changed = true;
             self.hand_out(effects);
+            if start.elapsed() >= READ_TURN {
+                break Turn::More;
+            }
+        };
+        if turn != Turn::More {
+            self.all_read = (Instant::now(), wall());
         }
-        let more = start.elapsed() >= READ_TURN;
-        if !more {
-            self.all_read = Instant::now();
+        if turn != Turn::Refused {
+            self.refused_since = None;
         }
-        more
+        turn
+    }
+
+    /// The journal takes no lines: time goes on without them, and nobody waits for them for ever.
+    fn refused(&mut self, once: bool) -> Result<(), RunError> {
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        let fault = self.machine.journal_fault();
+        if once && since.elapsed() > ONCE_FAULT {
+            return Err(RunError::Journal(fault.unwrap_or_default().to_owned()));
+        }
+        if since.elapsed() > LATE && self.machine.is_catching_up() && self.summary != Summary::Reading {
+            let effects = self.machine.caught_up();
+            self.hand_out(effects);
+        }
+        Ok(())
     }
 
     fn caught_up(&mut self) {
-        if self.machine.faults().next().is_some() {
-            return;
-        }
         if self.machine.is_without_time() {
             if self.options.once {
                 self.summary = Summary::Settling(Instant::now());
@@ -356,6 +381,9 @@ impl Daemon {
     fn try_reload(&mut self) -> Result<(), Vec<String>> {
         let said = |diagnostics: Vec<Diagnostic>| diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>();
         let loaded = policy_files::load(self.options.config.as_deref(), &[]).map_err(said)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
         let (source, policy) = (loaded.source, Arc::new(loaded.policy));
         let old = self.settings();
         if policy.settings.state_dir != old.state_dir {
@@ -369,7 +397,7 @@ impl Daemon {
         let effects = self.machine.reload(source, Arc::clone(&policy)).map_err(|error| vec![error.to_string()])?;
         let settings = &policy.settings;
         self.intake.reload(settings);
-        let external = self.api.as_ref().map(|a| format!("http://{}", a.address)).unwrap_or_default();
+        let external = external_url(settings, self.api.as_ref().map(Serving::address));
         self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
         self.targets.reload(settings);
         self.hand_out(effects);
@@ -378,6 +406,7 @@ impl Daemon {
 
     fn housekeeping(&mut self) {
         self.machine.sync();
+        self.machine.look_at_the_clock();
         self.machine.snapshot(|| self.intake.checkpoints(), false);
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();
@@ -388,11 +417,8 @@ impl Daemon {
 
     fn publish(&mut self) {
         let start = Instant::now();
-        if self.api.is_some() {
-            let picture = Arc::new(self.picture());
-            if let Some(api) = &self.api {
-                api.pictures.send_replace(picture);
-            }
+        if let Some(api) = &self.api {
+            api.show(self.picture());
         }
         self.changed = false;
         self.pictured = Instant::now();
@@ -428,7 +454,12 @@ impl Daemon {
     /// Whether `--once` has nothing left to wait for.
     fn is_done(&self) -> bool {
         match self.summary {
-            Summary::Shown(at) => self.attempts.is_empty() || at.elapsed() > ONCE_GRACE,
+            Summary::Shown(at) => {
+                // A message whose attempt is to be repeated is in no attempt.
+                at.elapsed() > ONCE_GRACE
+                    || self.attempts.is_empty()
+                        && self.machine.fold.engine.view().receivers.iter().all(|r| r.queued == 0)
+            }
             _ => false,
         }
     }
@@ -447,8 +478,7 @@ impl Daemon {
         }
         self.machine.snapshot(|| self.intake.checkpoints(), true);
         if let Some(api) = self.api.take() {
-            let _ = api.end.send(());
-            let _ = timeout(GRACE / 2, api.task).await;
+            api.stop(GRACE / 2).await;
         }
         if self.store.dropped() > 0 {
             tracing::warn!(rows = self.store.dropped(), "rows of history are missing because it could not be written");
@@ -456,17 +486,6 @@ impl Daemon {
         tracing::info!("stopped");
         self.firing() > 0
     }
-}
-
-async fn listen(settings: &Settings) -> Result<Option<(TcpListener, Access)>, RunError> {
-    let Some(address) = settings.listen else { return Ok(None) };
-    let token = match &settings.api_token {
-        Some(secret) => Some(sink::read(secret).await?),
-        None => None,
-    };
-    let access = Access::new(address, token.as_ref())?;
-    let listener = TcpListener::bind(address).await.map_err(|error| RunError::Listen(address, error))?;
-    Ok(Some((listener, access)))
 }
 
 /// One attempt. A fault of ours in it must not look like a message that is still on its way.

@@ -188,17 +188,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes every entry survive the machine.
-    pub fn sync(&mut self) -> Result<(), JournalError> {
-        if self.synced < self.length {
-            self.file.sync_data().map_err(|e| self.failed("sync", e))?;
-            self.synced = self.length;
+    /// Makes every entry survive the machine; whether there was anything to do.
+    pub fn sync(&mut self) -> Result<bool, JournalError> {
+        if self.synced == self.length {
+            return Ok(false);
         }
-        Ok(())
+        self.file.sync_data().map_err(|e| self.failed("sync", e))?;
+        self.synced = self.length;
+        Ok(true)
     }
 
     /// Begins the next segment and returns its number.
     pub fn rotate(&mut self) -> Result<u64, JournalError> {
+        // What a failed write left behind would look like a torn frame, and only the last segment may have one.
+        self.file.set_len(self.length).map_err(|e| self.failed("cut", e))?;
         self.sync()?;
         *self = Journal::open(&self.folder, self.segment + 1, 0)?;
         Ok(self.segment)

@@ -53,6 +53,7 @@ pub struct Machine {
     snapshot_tried: Instant,
     snapshot_at: Option<Timestamp>,
     snapshot_fault: Option<String>,
+    clock_fault: Option<String>,
     busy: Duration,
 }
 
@@ -75,6 +76,7 @@ impl Machine {
             snapshot_tried: Instant::now(),
             snapshot_at: None,
             snapshot_fault: None,
+            clock_fault: None,
             busy: Duration::ZERO,
         }
     }
@@ -84,9 +86,14 @@ impl Machine {
         self.catching_up
     }
 
-    /// What keeps journal or snapshot from being written.
+    /// What keeps the journal from being written.
+    pub fn journal_fault(&self) -> Option<&str> {
+        self.fault.as_ref().map(|(text, _)| text.as_str())
+    }
+
+    /// What keeps journal or snapshot from being written, or time from passing.
     pub fn faults(&self) -> impl Iterator<Item = &str> {
-        self.fault.as_ref().map(|(text, _)| text.as_str()).into_iter().chain(self.snapshot_fault.as_deref())
+        self.journal_fault().into_iter().chain(self.snapshot_fault.as_deref()).chain(self.clock_fault.as_deref())
     }
 
     /// Time spent in the engine and in reading lines for it.
@@ -169,7 +176,7 @@ impl Machine {
         self.sealed(effects)
     }
 
-    /// Lines have waited for long (the process was stopped, the machine slept): until they are read the clock is
+    /// Lines have waited for long (the process was stopped, the machine slept, the disk was slow): until they are read the clock is
     /// theirs again, so that no rule is evaluated before what it should have seen.
     pub fn fall_behind(&mut self) {
         self.catching_up = true;
@@ -200,6 +207,7 @@ impl Machine {
         self.write_deadlines()?;
         let now = self.now();
         self.journal.append(&Entry { now, event: Logged::Policy(source.clone()) })?;
+        self.fault = None;
         self.clock.switch(policy.settings.clock);
         let effects = self.fold.adopt(now, policy, source);
         self.clock.advance(self.fold.now());
@@ -210,9 +218,31 @@ impl Machine {
     pub fn sync(&mut self) {
         if self.synced.elapsed() >= SYNC {
             self.synced = Instant::now();
-            if let Err(error) = self.journal.sync() {
-                self.failed(&error);
-            }
+            self.sync_now();
+        }
+    }
+
+    fn sync_now(&mut self) {
+        match self.journal.sync() {
+            Ok(true) => self.fault = None,
+            Ok(false) => {}
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Says so when the clock stands still, see [`Clock::behind`].
+    pub fn look_at_the_clock(&mut self) {
+        let Some((shown, wall)) = self.clock.behind() else {
+            self.clock_fault = None;
+            return;
+        };
+        if self.clock_fault.is_none() {
+            let text = format!(
+                "the system's clock shows {wall}, but events up to {shown} were handled: no rule is evaluated before \
+                 that time; set the clock, or move the state directory away if the clock was wrong before"
+            );
+            tracing::error!("{text}");
+            self.clock_fault = Some(text);
         }
     }
 
@@ -306,16 +336,15 @@ impl Machine {
         while let Some(now) = self.unwritten.front() {
             self.journal.append(&Entry { now: *now, event: Logged::Deadline })?;
             self.unwritten.pop_front();
+            self.fault = None;
         }
         Ok(())
     }
 
     /// Syncs the journal when somebody else will see the effects.
     fn sealed(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
-        if acts(&effects)
-            && let Err(error) = self.journal.sync()
-        {
-            self.failed(&error);
+        if acts(&effects) {
+            self.sync_now();
         }
         effects
     }

@@ -17,6 +17,7 @@ pub mod machine;
 pub mod patch;
 pub mod policy_files;
 pub mod quarantine;
+pub mod serving;
 pub mod signal;
 pub mod sink;
 pub mod snapshot;

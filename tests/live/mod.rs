@@ -136,7 +136,17 @@ impl Home {
 
     /// The program with these arguments, in the folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        self.at_home(Command::new(env!("CARGO_BIN_EXE_evenkeel")), arguments)
+    }
+
+    /// The program with these arguments, in the folder, from a shell that did this before.
+    pub fn command_after(&self, before: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_evenkeel")]);
+        self.at_home(command, arguments)
+    }
+
+    fn at_home(&self, mut command: Command, arguments: &[&str]) -> Command {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("opens");
         command
             .args(arguments)

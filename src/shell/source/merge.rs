@@ -37,6 +37,8 @@ struct Head {
 pub struct Merge {
     heads: Vec<Head>,
     looked: Option<Instant>,
+    /// The file whose lines were used up by the last turn: its source and its identity.
+    used_up: Option<(usize, (u64, u64))>,
 }
 
 impl Merge {
@@ -56,21 +58,26 @@ impl Merge {
         let chunk = head.take(limit, &time);
         let source = head.source;
         if head.used == head.chunk.text.len() {
-            self.heads.swap_remove(first);
+            let head = self.heads.swap_remove(first);
             // The file may have more, and then its turn is not over.
-            self.looked = None;
+            self.used_up = Some((source, head.before.identity()));
         }
         Some((source, chunk))
     }
 
     fn refill(&mut self, tailers: &mut [Tailer], time: &impl Fn(&Checkpoint, &[u8]) -> Option<Timestamp>) {
+        let files = tailers.iter().map(Tailer::len).sum::<usize>().max(1);
+        let bytes = (HELD_BYTES / files).clamp(LEAST_BYTES, CHUNK_BYTES);
+        if let Some((source, file)) = self.used_up.take()
+            && let Some(chunk) = tailers[source].again(file, bytes)
+        {
+            self.hold(source, &tailers[source], chunk, time);
+        }
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return;
         }
         let now = Instant::now();
         self.looked = Some(now);
-        let files = tailers.iter().map(Tailer::len).sum::<usize>().max(1);
-        let bytes = (HELD_BYTES / files).clamp(LEAST_BYTES, CHUNK_BYTES);
         let mut held: BTreeSet<(usize, u64, u64)> = BTreeSet::new();
         for head in &self.heads {
             held.insert((head.source, head.before.dev, head.before.ino));
@@ -83,13 +90,23 @@ impl Merge {
                 true
             });
             for chunk in chunks {
-                let identity = chunk.checkpoint.identity();
-                let Some(before) = tailer.checkpoints().find(|c| c.identity() == identity) else { continue };
-                let end = memchr::memchr(b'\n', &chunk.text).unwrap_or(0);
-                let next = time(before, &chunk.text[..end]).unwrap_or(Timestamp::MIN);
-                self.heads.push(Head { source, before: before.clone(), chunk, used: 0, next });
+                self.hold(source, tailer, chunk, time);
             }
         }
+    }
+
+    fn hold(
+        &mut self,
+        source: usize,
+        tailer: &Tailer,
+        chunk: Chunk,
+        time: &impl Fn(&Checkpoint, &[u8]) -> Option<Timestamp>,
+    ) {
+        let identity = chunk.checkpoint.identity();
+        let Some(before) = tailer.checkpoints().find(|c| c.identity() == identity) else { return };
+        let end = memchr::memchr(b'\n', &chunk.text).unwrap_or(0);
+        let next = time(before, &chunk.text[..end]).unwrap_or(Timestamp::MIN);
+        self.heads.push(Head { source, before: before.clone(), chunk, used: 0, next });
     }
 }
 

@@ -122,7 +122,7 @@ impl Tail {
         let start = || Checkpoint {
             source: source.to_owned(),
             path: path.to_owned(),
-            stem: path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(),
+            stem: stem_of(path),
             dev: about.dev(),
             ino: about.ino(),
             offset: 0,
@@ -183,7 +183,10 @@ impl Tail {
         if about.size() < self.at.offset || head(file, self.at.head_bytes)? != self.at.head {
             tracing::info!(file = %self.at.path.display(), read = self.at.offset, size = about.size(),
                 "file was rewritten in place, reading it from the start");
-            self.at = Checkpoint { offset: 0, line: 0, head_bytes: 0, head: 0, skipping: false, ..self.at.clone() };
+            // It may be another file that was given the inode of one that is gone, so the name counts anew.
+            let stem = stem_of(&self.at.path);
+            self.at =
+                Checkpoint { stem, offset: 0, line: 0, head_bytes: 0, head: 0, skipping: false, ..self.at.clone() };
         }
         if !self.skip_rest()? {
             self.idle = Some(stamp);
@@ -285,6 +288,16 @@ impl Tail {
         let file = self.file.as_ref().expect("open while it is read");
         read_at(file, self.at.offset, bytes)
     }
+}
+
+fn stem_of(path: &Path) -> String {
+    path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Whether the file begins as that of the checkpoint did; never when nothing of that was read.
+pub fn begins_with(path: &Path, checkpoint: &Checkpoint) -> bool {
+    let alike = || io::Result::Ok(head(&File::open(path)?, checkpoint.head_bytes)? == checkpoint.head);
+    checkpoint.head_bytes > 0 && alike().unwrap_or(false)
 }
 
 fn head(file: &File, bytes: u64) -> io::Result<u32> {

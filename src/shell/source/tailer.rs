@@ -8,13 +8,14 @@
 //! Files are polled, not watched: a poll costs one `stat` per file, works on every file system, and
 //! cannot overflow a queue of events.
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::pattern::matching;
-use super::tail::{CHUNK_BYTES, Checkpoint, Chunk, Tail};
+use super::tail::{CHUNK_BYTES, Checkpoint, Chunk, Tail, begins_with};
 
 /// How long a file without a name must be quiet before it is let go.
 pub const QUIET: Duration = Duration::from_secs(5);
@@ -62,11 +63,6 @@ impl Tailer {
             trouble_of_scan: None,
             trouble: None,
         }
-    }
-
-    /// The source's name.
-    pub fn source(&self) -> &str {
-        &self.source
     }
 
     /// What keeps the source from being read, if anything does.
@@ -119,6 +115,17 @@ impl Tailer {
         }
     }
 
+    /// Whole lines that are new in one file, about `bytes`; what keeps it from being read is for the next look to say.
+    pub fn again(&mut self, file: (u64, u64), bytes: usize) -> Option<Chunk> {
+        let file = self.files.iter_mut().find(|f| f.tail.checkpoint().identity() == file)?;
+        let was_open = file.tail.is_open();
+        let chunk = file.tail.poll(bytes).ok().flatten();
+        if !was_open && file.unnamed_since.is_none() {
+            file.tail.close();
+        }
+        chunk
+    }
+
     /// Whole lines that are new, about `bytes` of each file that is `wanted`, until `take` has enough.
     pub fn look(
         &mut self,
@@ -135,30 +142,37 @@ impl Tailer {
             self.trouble_of_scan =
                 self.scan(now).err().map(|e| format!("cannot look for {}: {e}", self.path.display()));
         }
-        let mut busy = Vec::new();
         let mut done = Vec::new();
+        let mut open = self.files.iter().filter(|f| f.tail.is_open()).count();
         for (index, file) in self.files.iter_mut().enumerate() {
             if !wanted(file.tail.checkpoint()) {
-                busy.push(file.tail.checkpoint().identity());
                 continue;
             }
+            open -= usize::from(file.tail.is_open());
             let quiet = file.unnamed_since.is_some_and(|since| now.saturating_duration_since(since) >= QUIET);
             let looked = match file.tail.poll(bytes) {
                 Ok(None) if quiet => file.tail.rest(),
                 looked => looked,
             };
+            // A file without a name could not be opened again.
+            if open >= OPEN_FILES && file.unnamed_since.is_none() {
+                file.tail.close();
+            }
+            open += usize::from(file.tail.is_open());
             match looked {
                 Ok(Some(chunk)) => {
-                    busy.push(chunk.checkpoint.identity());
                     if !take(chunk) {
                         break;
                     }
                 }
                 Ok(None) if quiet => done.push(index),
                 Ok(None) => {}
-                Err(_) if file.unnamed_since.is_some() => done.push(index),
-                // Renamed between the scan and now; the next scan sees it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // With a name it was renamed between the scan and now; the next scan sees it.
+                    if file.unnamed_since.is_some() {
+                        done.push(index);
+                    }
+                }
                 Err(error) => {
                     trouble = Some(format!("cannot read {}: {error}", file.tail.checkpoint().path.display()));
                 }
@@ -167,7 +181,6 @@ impl Tailer {
         for index in done.into_iter().rev() {
             self.files.remove(index);
         }
-        self.close_quiet_files(&busy);
         self.complain(self.trouble_of_scan.clone().or(trouble));
     }
 
@@ -206,8 +219,7 @@ impl Tailer {
                     self.files.push(file);
                 }
                 None => {
-                    let index = self.remembered.iter().position(|c| c.identity() == identity);
-                    let checkpoint = index.map(|i| self.remembered.swap_remove(i));
+                    let checkpoint = self.remembered_of(&path, &about);
                     let tail = Tail::new(&self.source, &path, &about, checkpoint, self.line_bytes);
                     self.files.push(Followed { tail, unnamed_since: None });
                 }
@@ -225,11 +237,19 @@ impl Tailer {
         // Files that lost their name while nobody looked: renamed beside the old place, or gone.
         for checkpoint in std::mem::take(&mut self.remembered) {
             let Some(path) = renamed(&checkpoint) else {
+                if is_away(&checkpoint) {
+                    self.remembered.push(checkpoint);
+                    continue;
+                }
                 tracing::info!(source = self.source, file = %checkpoint.path.display(), offset = checkpoint.offset,
                     "file is gone; lines that were added after this offset, if any, are lost");
                 continue;
             };
-            let about = std::fs::metadata(&path)?;
+            // Renamed once more at this moment: the next scan looks again.
+            let Ok(about) = std::fs::metadata(&path) else {
+                self.remembered.push(checkpoint);
+                continue;
+            };
             let tail = Tail::new(&self.source, &path, &about, Some(checkpoint), self.line_bytes);
             unnamed.push(Followed { tail, unnamed_since: Some(now) });
         }
@@ -238,15 +258,20 @@ impl Tailer {
         failed.map_or(Ok(()), Err)
     }
 
-    fn close_quiet_files(&mut self, busy: &[(u64, u64)]) {
-        let mut open = self.files.iter().filter(|f| f.tail.is_open()).count();
-        for file in &mut self.files {
-            let named = file.unnamed_since.is_none();
-            if open > OPEN_FILES && named && file.tail.is_open() && !busy.contains(&file.tail.checkpoint().identity()) {
-                file.tail.close();
-                open -= 1;
-            }
+    /// The checkpoint from before the restart that is of this file: by its inode, else, since a file system that is
+    /// mounted again or copied to another disk numbers its files anew, by its path and its first bytes.
+    fn remembered_of(&mut self, path: &Path, about: &Metadata) -> Option<Checkpoint> {
+        let identity = (about.dev(), about.ino());
+        if let Some(index) = self.remembered.iter().position(|c| c.identity() == identity) {
+            return Some(self.remembered.swap_remove(index));
         }
+        let index = self.remembered.iter().position(|c| {
+            // Rotated away by rename, the file of the checkpoint is another one.
+            c.path == path && about.size() >= c.offset && renamed(c).is_none() && begins_with(path, c)
+        })?;
+        tracing::info!(file = %path.display(), "file has another inode but begins alike, reading on where it was left");
+        let (dev, ino) = identity;
+        Some(Checkpoint { dev, ino, ..self.remembered.swap_remove(index) })
     }
 
     /// Says what is wrong when that changes, not at every poll.
@@ -259,6 +284,12 @@ impl Tailer {
             self.trouble = trouble;
         }
     }
+}
+
+/// Whether the folder of a checkpoint's file is missing or empty, as before its file system is mounted.
+fn is_away(checkpoint: &Checkpoint) -> bool {
+    let entries = checkpoint.path.parent().map(std::fs::read_dir);
+    !entries.is_some_and(|entries| entries.is_ok_and(|mut entries| entries.next().is_some()))
 }
 
 /// Where the file of a checkpoint is, if it is still in its folder under another name.
