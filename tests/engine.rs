@@ -443,3 +443,47 @@ fn only_those_who_were_told_of_an_alert_are_told_of_its_end() {
         .collect();
     assert_eq!(told, ["ops"]);
 }
+
+#[test]
+fn a_reload_that_asks_more_of_a_window_does_not_empty_it() {
+    let burst = || rule("burst", Metric::ErrorRate, Comparison::Greater, 0.1, Span::minutes(5));
+    let slow = || rule("slow", Metric::P95Latency, Comparison::Greater, 1e9, Span::minutes(5));
+    let mut engine = Engine::new(policy(vec![burst()]), State::default());
+    let records: Vec<Record<'_>> = story().into_iter().filter(|r| r.at < Some(Timestamp(START + 400_000))).collect();
+    run(&mut engine, &records);
+    let before = engine.view().alerts;
+    let now = engine.now().expect("records were fed");
+    engine.reload(now, policy(vec![burst(), slow()]));
+    let effects = end(&mut engine);
+    assert_eq!(transitions(&effects), []);
+    let after = engine.view().alerts;
+    assert!(after[0].id == before[0].id && after[0].n > 50, "a step later: {after:?}");
+}
+
+#[test]
+fn bursts_that_are_always_the_same_are_their_own_baseline() {
+    // Ten runs of a dollar each, within a minute, every three hours, always in the middle of an hour.
+    let mut spike = rule("spike", Metric::HourlyCost, Comparison::Greater, 0.0, Span::hours(1));
+    let threshold =
+        Node::Arithmetic(evenkeel::rule::Arithmetic::Multiply, Box::new(Node::Slot(1)), Box::new(Node::Const(3.0)));
+    spike.program = Program {
+        inputs: vec![Input::Metric(Metric::HourlyCost), Input::Baseline(Metric::HourlyCost)],
+        root: Node::Compare {
+            op: Comparison::Greater,
+            left: Box::new(Node::Slot(0)),
+            right: Box::new(threshold),
+            unit: Unit::Money,
+        },
+    };
+    spike.min_samples = 1;
+    let mut engine = Engine::new(policy(vec![spike]), State::default());
+    let mut records = Vec::new();
+    for burst in 0..40 {
+        for run in 0..10 {
+            let mut record = record("a", burst * 3 * 3_600 + 600 + run * 6, Outcome::Ok, 100.0);
+            record.cost = Some(evenkeel::model::Nanodollars(1_000_000_000));
+            records.push(record);
+        }
+    }
+    assert_eq!(transitions(&run(&mut engine, &records)), []);
+}

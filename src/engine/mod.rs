@@ -91,6 +91,10 @@ impl Engine {
     /// Brings the state in line with the plan; the alerts of rules that are gone.
     fn adopt(&mut self) -> Vec<Alert> {
         let state = &mut self.state;
+        // What the policy names is not subject to the bound on what records name.
+        for name in self.plan.fields.iter().chain(self.policy.settings.receivers.iter().map(|r| &r.name)) {
+            state.names.intern(name, u32::MAX);
+        }
         state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
         let mut old = std::mem::take(&mut state.rules);
         for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
@@ -295,7 +299,7 @@ impl Engine {
         let fields: Vec<(Name, f64, String)> = record
             .extra
             .iter()
-            .map(|(field, value)| (names.intern(field, limits.names), *value, field.to_string()))
+            .map(|(field, value)| (names.find(field).unwrap_or(Name::NONE), *value, field.to_string()))
             .collect();
         for (index, split) in splits.iter_mut().enumerate() {
             if split.spec.deliveries || !split.admits(&labels, names) {
@@ -353,7 +357,7 @@ impl Engine {
         let limits = &self.policy.settings.limits;
         let State { names, splits, counters, .. } = &mut self.state;
         let mut labels = [Name::NONE; Dimension::ALL.len()];
-        labels[Dimension::Receiver as usize] = names.intern(receiver, limits.names);
+        labels[Dimension::Receiver as usize] = names.find(receiver).unwrap_or(Name::OVERFLOW);
         let sample =
             Sample { at: now, outcome, duration_ms: None, censored: false, tokens: None, cost: None, quality: None };
         let counts = Counts::of(&sample);

@@ -7,7 +7,7 @@ use super::split::{Split, SplitSpec, WindowSpec};
 use super::window::Shape;
 use crate::model::{Dimension, Metric, Span};
 use crate::policy::Policy;
-use crate::rule::{Input, Rule};
+use crate::rule::{Comparison, Input, Node, Program, Rule};
 use crate::settings::CELL;
 
 /// How far back "now" looks in scores and tuning, against the baseline.
@@ -29,12 +29,41 @@ pub struct RulePlan {
     pub split: usize,
     /// Index of its window in the split.
     pub window: usize,
-    /// Whether time alone can change its verdict.
-    pub timed: bool,
+    /// How time alone can change its verdict.
+    pub time: Time,
     /// How many of its inputs are baselines.
     pub baselines: usize,
     /// Whether it reads percentiles.
     pub percentiles: bool,
+}
+
+/// How time alone, without records, can change a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// Not at all, windows apart.
+    Still,
+    /// Once, when silence exceeds this.
+    Threshold(Span),
+    /// At any step.
+    Runs,
+}
+
+impl Time {
+    fn of(program: &Program) -> Time {
+        let silent = |slot: usize| program.inputs[slot] == Input::Metric(Metric::Silence);
+        if !(0..program.inputs.len()).any(silent) {
+            return Time::Still;
+        }
+        match &program.root {
+            Node::Compare { op: Comparison::Greater | Comparison::GreaterEqual, left, right, .. } => {
+                match (left.as_ref(), right.as_ref()) {
+                    (Node::Slot(slot), Node::Const(ms)) if silent(*slot) => Time::Threshold(Span(ms.floor() as i64)),
+                    _ => Time::Runs,
+                }
+            }
+            _ => Time::Runs,
+        }
+    }
 }
 
 /// Everything the policy needs kept.
@@ -141,7 +170,7 @@ impl Plan {
         RulePlan {
             split,
             window,
-            timed: metrics().any(|m| m == Metric::Silence),
+            time: Time::of(&rule.program),
             baselines: rule.program.inputs.iter().filter_map(Input::baseline).count(),
             percentiles: durations,
         }

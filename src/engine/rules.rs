@@ -12,7 +12,7 @@ use super::alert::{self, Alert};
 use super::baseline::History;
 use super::event::AlertState;
 use super::names::Names;
-use super::plan::RulePlan;
+use super::plan::{RulePlan, Time};
 use super::split::{NEVER, Series, Split};
 use super::window::Shape;
 use crate::model::{Metric, Span, Timestamp};
@@ -103,7 +103,7 @@ impl Evaluation<'_> {
             for &rule in self.here {
                 let mut due = self.due(rule, split, index, &states[rule]);
                 let plan = &self.plans[rule];
-                if changed[plan.window] || plan.timed || due <= self.now {
+                if changed[plan.window] || plan.time == Time::Runs || due <= self.now {
                     evaluations += 1;
                     if plan.percentiles {
                         split.series[index].windows[plan.window].sort();
@@ -123,15 +123,18 @@ impl Evaluation<'_> {
     /// When time alone could change what a rule says of a series, its windows being as they are.
     fn due(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        if plan.timed {
-            return self.now + self.step;
-        }
         let mut due = NEVER;
-        if !state.alerts.is_empty()
-            && let Some(alert) = state.alerts.get(&(index as u32))
-        {
+        let alert = if state.alerts.is_empty() { None } else { state.alerts.get(&(index as u32)) };
+        if let Some(alert) = alert {
             due = alert::due(alert, rule).unwrap_or(NEVER);
         }
+        due = due.min(match plan.time {
+            Time::Still => NEVER,
+            // Silence only grows: it crosses its threshold once, and only a record ends it.
+            Time::Threshold(_) if alert.is_some() => NEVER,
+            Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
+            Time::Runs => self.now + self.step,
+        });
         if plan.baselines > 0 && split.series[index].windows[plan.window].counts().n > 0 {
             let last = state.numbers.get(index).copied().unwrap_or(i64::MIN);
             let number = self.now.0.div_euclid(rule.window.0.max(1));
@@ -200,8 +203,11 @@ impl Evaluation<'_> {
             state.numbers.resize(index + 1, 0);
             state.histories.resize_with(first + baselines().count(), History::default);
         }
-        let number = self.now.0.div_euclid(rule.window.0.max(1));
-        if number == std::mem::replace(&mut state.numbers[index], number) {
+        let window = rule.window.0.max(1);
+        let number = self.now.0.div_euclid(window);
+        let known = std::mem::replace(&mut state.numbers[index], number);
+        // A series that wakes in the middle of a window has no whole one behind it.
+        if number == known || self.now.0.rem_euclid(window) >= self.step.0 {
             return;
         }
         for (history, metric) in state.histories[first..].iter_mut().zip(baselines()) {
@@ -253,7 +259,7 @@ impl Reading<'_> {
     fn value(&self, metric: Metric) -> Option<f64> {
         let window = &self.series.windows[self.window];
         let c = window.counts();
-        let hours = self.shape.span.0 as f64 / 3_600_000.0;
+        let hours = self.shape.covered().0 as f64 / 3_600_000.0;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let dollars = c.cost as f64 / 1e9;
         let when = |n: u64, value: f64| (n > 0).then_some(value);

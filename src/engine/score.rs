@@ -206,8 +206,7 @@ impl Engine {
     pub(super) fn recent(&self, agent: Name, now: Timestamp) -> Body {
         let split = &self.state.splits[Plan::AGENTS];
         let mut body = Body::default();
-        let found = (0..split.series.len()).find(|i| split.label(*i, Dimension::Agent) == Some(agent));
-        if let Some(index) = found.filter(|i| age(now, split.series[*i].last_seen) <= RECENT) {
+        if let Some(index) = split.find(agent).filter(|i| age(now, split.series[*i].last_seen) <= RECENT) {
             body.counts = *split.series[index].windows[0].counts();
             split.series[index].windows[0].durations_up_to(&mut body.durations, EXACT);
         }

@@ -158,12 +158,14 @@ impl Split {
     }
 
     /// Makes the tables that a snapshot leaves out, and gives every series the windows of
-    /// `wanted`: those the split had are kept, others begin empty.
+    /// `wanted`: those of a length that the split had go on, even when they are to keep more from
+    /// now on; others begin empty.
     pub fn restore(&mut self, wanted: Vec<WindowSpec>) {
         self.index = Index::new(self.spec.by.len(), &self.keys);
         self.matches = vec![Vec::new(); self.spec.filter.len()];
         if wanted != self.windows {
-            let from: Vec<Option<usize>> = wanted.iter().map(|w| self.windows.iter().position(|o| o == w)).collect();
+            let from: Vec<Option<usize>> =
+                wanted.iter().map(|w| self.windows.iter().position(|o| o.shape == w.shape)).collect();
             self.touch();
             for series in &mut self.series {
                 let mut old: Vec<Option<Window>> = std::mem::take(&mut series.windows).into_iter().map(Some).collect();
@@ -266,6 +268,13 @@ impl Split {
             late += u64::from(!window.insert(spec.shape, now, sample, counts, &keep));
         }
         late
+    }
+
+    /// The series with this one label, of a split by one label.
+    pub fn find(&self, name: Name) -> Option<usize> {
+        let mut key = [Name::NONE; BY_LIMIT];
+        key[0] = name;
+        self.index.get(&key)
     }
 
     /// The label of a series in one of the split's dimensions.

@@ -38,6 +38,11 @@ impl Shape {
         at.0.div_euclid(self.pane.0)
     }
 
+    /// The time that a window's slices cover: its span, less what is no whole slice.
+    pub fn covered(self) -> Span {
+        Span((self.span.0 / self.pane.0 * self.pane.0).max(self.pane.0))
+    }
+
     /// The first instant at which a window does not hold a slice any more.
     fn expiry(self, slot: i64) -> Timestamp {
         Timestamp(slot.saturating_mul(self.pane.0).saturating_add(self.span.0).saturating_add(1))
@@ -98,6 +103,9 @@ impl Window {
     /// Adds a sample, `counts` being its own; `false` when it is older than the window at `now`.
     pub fn insert(&mut self, shape: Shape, now: Timestamp, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> bool {
         let slot = shape.slot(sample.at);
+        if slot < shape.oldest(now) {
+            return false;
+        }
         if self.oldest == EMPTY {
             self.oldest = slot;
             self.newest.slot = slot;
@@ -107,8 +115,6 @@ impl Window {
         }
         let pane = if slot == self.newest.slot {
             &mut self.newest
-        } else if slot < shape.oldest(now) {
-            return false;
         } else {
             let at = self.older.partition_point(|p| p.slot < slot);
             if self.older.get(at).is_none_or(|p| p.slot != slot) {
