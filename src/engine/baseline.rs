@@ -98,6 +98,11 @@ impl Baseline {
         self.updated = Some(end);
     }
 
+    /// The sums of everything learned.
+    pub fn counts(&self) -> Counts {
+        self.previous.counts.plus(&self.current.counts)
+    }
+
     /// Everything learned.
     pub fn body(&self) -> Body {
         let mut body = self.previous.clone();

@@ -108,6 +108,7 @@ impl Engine {
             });
         }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
+        state.tuning.retain(&self.policy.settings.tune.targets);
         self.here = vec![Vec::new(); self.plan.splits.len()];
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
@@ -326,7 +327,7 @@ impl Engine {
                 self.tune(now, effects);
             }
             Command::Target { target, values } => {
-                self.state.tuning.observe(target, values);
+                self.state.tuning.observe(now, &self.policy.settings.tune.targets, &target, values);
                 if !self.state.backfill {
                     self.tune(now, effects);
                 }

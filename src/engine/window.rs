@@ -182,6 +182,11 @@ impl Window {
         &self.sum
     }
 
+    /// The sums of every slice that has any, with its number, oldest first.
+    pub fn slices(&self) -> impl Iterator<Item = (i64, &Counts)> {
+        self.panes().map(|pane| (pane.slot, &pane.counts))
+    }
+
     fn forget(&mut self, durations: &Durations) {
         let Some(sorted) = &mut self.sorted else { return };
         for (digest, censored) in [(&durations.observed, false), (&durations.censored, true)] {

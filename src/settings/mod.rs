@@ -395,7 +395,7 @@ pub struct Parameter {
     pub as_string: bool,
     /// Guards.
     pub guard: Guard,
-    /// The task type whose quality target is meant; `complex` by default.
+    /// The task type whose verdicts and profile target make a quality target; `complex` by default.
     pub task_type: String,
 }
 

@@ -95,11 +95,6 @@ impl Durations {
         of(&self.observed).into_iter().chain(of(&self.censored)).max_by(f64::total_cmp)
     }
 
-    /// Sum of all durations, cut-off ones at their cut: a lower bound when any was cut off.
-    pub fn sum_lower_bound(&self) -> f64 {
-        [&self.observed, &self.censored].iter().flat_map(|d| d.atoms()).map(|(value, n)| value * n as f64).sum()
-    }
-
     /// The Kaplan-Meier curve: S(t) = product over steps up to t of (1 - d / n), with d runs
     /// ending at a step and n at risk. A run cut off at a step counts as at risk there.
     pub fn curve(&self) -> Vec<Step> {

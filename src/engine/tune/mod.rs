@@ -12,9 +12,10 @@ pub mod quality;
 pub mod timeout;
 
 use crate::engine::event::Decision;
-use crate::model::{Span, Timestamp};
+use crate::model::Timestamp;
 use crate::settings::{Parameter, ParameterKind};
 use crate::stats::{Durations, Moments};
+use concurrency::Load;
 
 /// What was seen of one agent in the window that tuning looks at.
 #[derive(Debug, Clone, Copy)]
@@ -23,14 +24,8 @@ pub struct Evidence<'a> {
     pub durations: &'a Durations,
     /// Judges' verdicts in points, of the parameter's task type.
     pub scores: Moments,
-    /// Executions that a rate, quota or concurrency limit turned away.
-    pub limit_hits: u64,
-    /// Executions whose outcome is known, the turned away ones among them.
-    pub known: u64,
-    /// The length of the window.
-    pub span: Span,
-    /// Mean number of runs at once; `None` takes it from `durations` and `span` by Little's law.
-    pub in_flight: Option<f64>,
+    /// What ran at once, and what was turned away.
+    pub load: Load,
     /// Whether a fall of the scores is flagged and not yet accepted.
     pub quality_fallen: bool,
 }
@@ -159,6 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Span;
     use crate::settings::Guard;
 
     fn parameter(kind: ParameterKind, floor: f64, ceiling: f64, unit_ms: f64) -> Parameter {
@@ -193,10 +189,7 @@ mod tests {
         Evidence {
             durations,
             scores: Moments::default(),
-            limit_hits: 0,
-            known: durations.len(),
-            span: Span::hours(24),
-            in_flight: None,
+            load: Load { known: durations.len(), ..Load::default() },
             quality_fallen: false,
         }
     }
@@ -245,14 +238,16 @@ mod tests {
         fn no_recommendation_outside_its_bounds(
             values in proptest::collection::vec(1f64..1e6, 0..120), limit in 1e3f64..1e6,
             scores in proptest::collection::vec(0f64..=100.0, 0..60), hits in 0u64..50, quality_fallen in any::<bool>(),
+            refused in 0f64..=1.0, at_once in (0f64..1e3, 0f64..1e3),
             kind in prop_oneof![Just(ParameterKind::Timeout), Just(ParameterKind::QualityTarget), Just(ParameterKind::Concurrency)],
             floor in 1f64..1e5, width in 0f64..1e6, current in proptest::option::of(0f64..1e6), kill_cost in 0.1f64..20.0
         ) {
             let seen = durations(&values, limit);
             let mut evidence = evidence(&seen);
             evidence.scores.extend(scores);
-            (evidence.limit_hits, evidence.quality_fallen) = (hits, quality_fallen);
-            evidence.known += hits;
+            (evidence.load.refused, evidence.quality_fallen) = (hits, quality_fallen);
+            evidence.load.known += hits;
+            (evidence.load.refused_there, evidence.load.contested, evidence.load.free) = (refused, at_once.0, at_once.1);
             let parameter = parameter(kind, floor, floor + width, 1.0);
             let advice = recommend(&evidence, &PRIOR, &parameter, current, None, Timestamp(0), kill_cost);
             prop_assert!(!advice.reason.is_empty() && (0.0..=1.0).contains(&advice.prior_weight));

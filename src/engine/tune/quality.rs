@@ -65,7 +65,7 @@ fn shrunk(scores: &Moments, mean: f64, prior_mean: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
+    use crate::engine::tune::concurrency::Load;
     use crate::stats::Durations;
 
     const PRIOR: Prior = Prior { typical_ms: None, spread: 0.6, quality_target: 90.0, concurrency: (2, 4) };
@@ -75,15 +75,7 @@ mod tests {
         let mut scores = Moments::default();
         scores.extend((0..n).map(|i| mean + deviation * normal::quantile((f64::from(i) + 0.5) / f64::from(n))));
         let durations = Durations::default();
-        let evidence = Evidence {
-            durations: &durations,
-            scores,
-            limit_hits: 0,
-            known: u64::from(n),
-            span: Span::hours(1),
-            in_flight: None,
-            quality_fallen,
-        };
+        let evidence = Evidence { durations: &durations, scores, load: Load::default(), quality_fallen };
         estimate(&evidence, &PRIOR, current)
     }
 
