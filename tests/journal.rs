@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use evenkeel::engine::event::{Attempt, Command, Effect, Receipt};
 use evenkeel::model::Timestamp;
 use evenkeel::policy::PolicySource;
-use evenkeel::shell::boot::boot;
+use evenkeel::shell::boot::{BootError, boot};
 use evenkeel::shell::fold::load;
 use evenkeel::shell::intake::Intake;
-use evenkeel::shell::journal::{self, Logged, Position};
+use evenkeel::shell::journal::{self, Journal, Logged, Position};
 use evenkeel::shell::machine::Machine;
 
 const START: i64 = 1_790_000_000_000;
@@ -67,7 +68,7 @@ struct End {
 
 fn run(state_dir: &Path, source: &PolicySource) -> End {
     let policy = load(source).expect("a sound policy");
-    let booted = boot(state_dir, source, &policy).expect("boots");
+    let booted = boot(state_dir, source, &policy, &AtomicBool::new(false)).expect("boots");
     let mut settings = policy.settings.clone();
     settings.state_dir = state_dir.to_owned();
     let mut intake = Intake::new(&settings, &booted.checkpoints);
@@ -116,7 +117,10 @@ fn cut_at_any_byte_the_journal_leads_to_the_same_decisions() {
     assert_eq!(unique.len(), measure.sent.len(), "nothing is sent twice");
 
     let mut entries: Vec<(Position, Kind)> = Vec::new();
-    let end = journal::read(&whole.join("journal"), 1, |at, entry, _| entries.push((at, Kind::of(&entry.event))));
+    let end = journal::read(&whole.join("journal"), 1, |at, entry, _| {
+        entries.push((at, Kind::of(&entry.event)));
+        Ok::<_, journal::JournalError>(())
+    });
     let end = end.expect("reads").good;
     let history = entries.iter().position(|(_, kind)| *kind == Kind::EndBackfill).expect("history ended");
     assert!(history > 100, "{history} entries");
@@ -140,6 +144,41 @@ fn cut_at_any_byte_the_journal_leads_to_the_same_decisions() {
             assert!(end.sent.iter().all(|id| unique.contains(id)), "cut at {cut}: {:?}", end.sent);
             std::fs::remove_dir_all(&state_dir).expect("removes");
         }
+    }
+}
+
+#[test]
+fn what_cannot_be_decided_as_before_is_refused_with_its_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let logs = dir.path().join("logs");
+    std::fs::create_dir(&logs).expect("creates");
+    write_lines(&logs);
+    let source = policy(&logs);
+    let checked = load(&source).expect("a sound policy");
+    let whole = dir.path().join("whole");
+    std::fs::create_dir(&whole).expect("creates");
+    run(&whole, &source);
+    // The journal alone, in three segments: two of them empty.
+    for segment in [2, 3] {
+        Journal::open(&whole.join("journal"), segment, 0).expect("begins");
+    }
+    let first = journal::path_of(&whole.join("journal"), 1);
+    let text = std::fs::read(&first).expect("there");
+    let refused = |stop: bool| {
+        let error = boot(&whole, &source, &checked, &AtomicBool::new(stop)).expect_err("refused");
+        let mark = std::fs::read(whole.join("folding")).unwrap_or_default();
+        assert!(mark.is_empty(), "a start that ended with words left its mark: {error}");
+        error
+    };
+    assert!(matches!(refused(true), BootError::Stopped));
+    std::fs::write(&first, &text[..text.len() - 3]).expect("cuts");
+    let error = refused(false);
+    assert!(matches!(error, BootError::Damaged { .. }) && error.to_string().contains("00000001.log"), "{error}");
+    std::fs::write(&first, &text).expect("restores");
+    for missing in [2, 1] {
+        std::fs::remove_file(journal::path_of(&whole.join("journal"), missing)).expect("removes");
+        let error = refused(false);
+        assert!(error.to_string().contains(&format!("0000000{missing}.log is missing")), "{error}");
     }
 }
 

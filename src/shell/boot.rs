@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fold::{self, Fold};
 use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
@@ -44,6 +45,31 @@ pub enum BootError {
         /// What the system says.
         error: io::Error,
     },
+    /// Part of the journal is not there.
+    #[error(
+        "{path} is missing, and without it nothing can be decided as before; put it back, or move the state directory \
+         away to start afresh"
+    )]
+    Missing {
+        /// The segment's file.
+        path: PathBuf,
+    },
+    /// Part of the journal cannot be read although later parts can.
+    #[error(
+        "{path} is damaged: its {torn} bytes from byte {offset} on are no entries, and a later segment follows; put a \
+         good copy back, or move the state directory away to start afresh"
+    )]
+    Damaged {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the last whole entry ends.
+        offset: u64,
+        /// Bytes after it.
+        torn: u64,
+    },
+    /// A signal came before the end.
+    #[error("stopped while the journal was read")]
+    Stopped,
     /// One event after another fells the engine.
     #[error(
         "{0} events in a row stop the engine; they are kept in {1}. This is a fault in evenkeel: please report it, \
@@ -61,37 +87,44 @@ pub struct Boot {
     pub journal: Journal,
     /// How far every file was read.
     pub checkpoints: Vec<Checkpoint>,
-    /// Whether there was no state before.
-    pub fresh: bool,
     /// Reports that were made again, for the history.
     pub reports: Vec<(Timestamp, Report)>,
 }
 
 /// Makes an engine from a state directory; `policy` is the one on disk, and is written to the journal when it is
-/// not the one in force there.
-pub fn boot(state_dir: &Path, source: &PolicySource, policy: &Arc<Policy>) -> Result<Boot, BootError> {
+/// not the one in force there. Gives up after the entry at which `stop` is set.
+pub fn boot(
+    state_dir: &Path,
+    source: &PolicySource,
+    policy: &Arc<Policy>,
+    stop: &AtomicBool,
+) -> Result<Boot, BootError> {
     let journals = state_dir.join("journal");
     let mut poison = Poison::open(state_dir)?;
     let mut set_aside = 0;
     let (mut folding, segment, good) = loop {
         let mut folding = Folding::begin(state_dir, policy)?;
-        let segments = journal::segments(&journals).map_err(io_at(&journals))?;
-        let first = folding.first;
-        let mut last = (first, 0);
+        let segments = segments_from(&journals, folding.first)?;
+        let newest = segments.last().copied();
+        let mut last = (folding.first, 0);
         let mut at = None;
         let folded = catch_unwind(AssertUnwindSafe(|| -> Result<(), BootError> {
-            for segment in segments.into_iter().filter(|s| *s >= first) {
-                let mut refused = None;
+            for segment in segments {
                 let end = journal::read(&journals, segment, |position, entry, payload| {
-                    at = Some((position, payload.to_vec()));
-                    match poison.begin(position) {
-                        Ok(true) => folding.apply(&entry),
-                        Ok(false) => folding.pass_over(&entry),
-                        Err(error) => refused = Some(error),
+                    if stop.load(Ordering::Relaxed) {
+                        return Err(BootError::Stopped);
                     }
+                    at = Some((position, payload.to_vec()));
+                    if poison.begin(position, payload)? {
+                        folding.apply(&entry);
+                    } else {
+                        folding.pass_over(&entry);
+                    }
+                    Ok(())
                 })?;
-                if let Some(error) = refused {
-                    return Err(error);
+                if end.torn > 0 && Some(segment) != newest {
+                    let path = journal::path_of(&journals, segment);
+                    return Err(BootError::Damaged { path, offset: end.good, torn: end.torn });
                 }
                 if end.torn > 0 {
                     tracing::warn!(segment, bytes = end.torn, "cut the torn end of the journal");
@@ -102,7 +135,10 @@ pub fn boot(state_dir: &Path, source: &PolicySource, policy: &Arc<Policy>) -> Re
         }));
         match (folded, at) {
             (Ok(Ok(())), _) => break (folding, last.0, last.1),
-            (Ok(Err(error)), _) => return Err(error),
+            (Ok(Err(error)), _) => {
+                poison.end();
+                return Err(error);
+            }
             (Err(panic), Some((position, payload))) if set_aside < SET_ASIDE => {
                 set_aside += 1;
                 poison.set_aside(position, &payload, &message(&*panic))?;
@@ -112,7 +148,6 @@ pub fn boot(state_dir: &Path, source: &PolicySource, policy: &Arc<Policy>) -> Re
     };
     poison.end();
     let mut journal = Journal::open(&journals, segment.max(1), good)?;
-    let fresh = folding.fold.is_none();
     let fold = match folding.fold.take() {
         Some(mut fold) => {
             if fold.source != *source {
@@ -129,12 +164,24 @@ pub fn boot(state_dir: &Path, source: &PolicySource, policy: &Arc<Policy>) -> Re
         }
     };
     let checkpoints = folding.checkpoints.into_values().collect();
-    Ok(Boot { fold, journal, checkpoints, fresh, reports: folding.reports })
+    Ok(Boot { fold, journal, checkpoints, reports: folding.reports })
+}
+
+/// The segments from `first` on (0: from the beginning); none of them may be missing.
+fn segments_from(journals: &Path, first: u64) -> Result<Vec<u64>, BootError> {
+    let mut segments = journal::segments(journals).map_err(io_at(journals))?;
+    segments.retain(|segment| *segment >= first);
+    match (first.max(1)..).zip(&segments).find(|(expected, segment)| expected != *segment) {
+        Some((missing, _)) => Err(BootError::Missing { path: journal::path_of(journals, missing) }),
+        None => Ok(segments),
+    }
 }
 
 /// The fold on its way through the journal.
 struct Folding {
     fold: Option<Fold>,
+    /// The policy on disk, for when that of the past cannot be read any more.
+    policy: Arc<Policy>,
     /// The segment to begin with.
     first: u64,
     checkpoints: BTreeMap<(String, u64, u64), Checkpoint>,
@@ -145,18 +192,19 @@ impl Folding {
     /// From the newest snapshot that is good, else from the beginning.
     fn begin(state_dir: &Path, policy: &Arc<Policy>) -> Result<Folding, BootError> {
         let folder = state_dir.join("snapshot");
-        let mut folding = Folding { fold: None, first: 0, checkpoints: BTreeMap::new(), reports: Vec::new() };
+        let mut folding = Folding {
+            fold: None,
+            policy: Arc::clone(policy),
+            first: 0,
+            checkpoints: BTreeMap::new(),
+            reports: Vec::new(),
+        };
         let mut bad = None;
         for number in snapshot::numbers(&folder).map_err(io_at(&folder))? {
             match snapshot::read(&folder, number) {
                 Ok(snapshot) => {
                     folding.first = number;
-                    let policy = fold::load(&snapshot.policy).unwrap_or_else(|diagnostics| {
-                        for diagnostic in diagnostics {
-                            tracing::warn!("the policy in the snapshot cannot be read any more: {diagnostic}");
-                        }
-                        Arc::clone(policy)
-                    });
+                    let policy = folding.load(&snapshot.policy);
                     folding.fold = Some(Fold::new(policy, snapshot.policy, snapshot.state, snapshot.backfill));
                     for checkpoint in snapshot.checkpoints {
                         folding.keep(checkpoint);
@@ -170,12 +218,20 @@ impl Folding {
             }
         }
         // Without any snapshot the journal must be there from its first segment on.
-        let journals = state_dir.join("journal");
-        let segments = journal::segments(&journals).map_err(io_at(&journals))?;
         match bad {
-            Some(error) if segments.first() != Some(&1) => Err(error.into()),
+            Some(error) if !journal::path_of(&state_dir.join("journal"), 1).exists() => Err(error.into()),
             _ => Ok(folding),
         }
+    }
+
+    /// A policy of the past, else the one on disk: a newer evenkeel may refuse what an older one took.
+    fn load(&self, source: &PolicySource) -> Arc<Policy> {
+        fold::load(source).unwrap_or_else(|diagnostics| {
+            for diagnostic in diagnostics {
+                tracing::warn!("a policy of the past cannot be read any more, the newest stands in: {diagnostic}");
+            }
+            Arc::clone(&self.policy)
+        })
     }
 
     fn apply(&mut self, entry: &Entry<'_>) {
@@ -188,15 +244,15 @@ impl Folding {
                 let now = fold.now();
                 self.keep_reports(now, effects);
             }
-            (None, Logged::Policy(source)) => match fold::load(source) {
-                Ok(policy) => self.fold = Some(Fold::new(policy, source.clone(), State::default(), false)),
-                Err(diagnostics) => {
-                    for diagnostic in diagnostics {
-                        tracing::warn!("the first policy cannot be read any more: {diagnostic}");
-                    }
-                }
-            },
-            (None, _) => tracing::warn!("the journal does not begin with a policy; an entry is passed over"),
+            (None, Logged::Policy(source)) => {
+                self.fold = Some(Fold::new(self.load(source), source.clone(), State::default(), false));
+            }
+            // The policy was set aside, for every other journal begins with one.
+            (None, _) => {
+                let policy = Arc::clone(&self.policy);
+                self.fold = Some(Fold::new(policy, PolicySource::default(), State::default(), false));
+                self.apply(entry);
+            }
         }
     }
 
@@ -256,13 +312,13 @@ impl Poison {
 
     /// Marks the entry as begun; whether it is to be handled. The mark is not synced: it has to survive this
     /// process, not the machine.
-    fn begin(&mut self, position: Position) -> Result<bool, BootError> {
+    fn begin(&mut self, position: Position, payload: &[u8]) -> Result<bool, BootError> {
         if self.known.contains(&position) {
             return Ok(false);
         }
         let before = self.ended.filter(|(at, _)| *at == position).map_or(0, |(_, starts)| starts);
         if before >= STARTS {
-            self.set_aside(position, &[], "the last starts ended here without a word")?;
+            self.set_aside(position, payload, "the last starts ended here without a word")?;
             return Ok(false);
         }
         let words = [position.segment, position.offset, before + 1].map(u64::to_le_bytes).concat();
@@ -280,6 +336,7 @@ impl Poison {
         Ok(())
     }
 
+    /// The start ends with words, good or bad ones.
     fn end(self) {
         // What is left of the mark would count one start too many, no more.
         let _ = std::fs::remove_file(&self.mark_path);

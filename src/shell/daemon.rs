@@ -1,9 +1,10 @@
 //! The loop: await an event, let the [`Machine`] write and handle it, hand the effects to those who carry
 //! them out.
 //!
-//! One task owns the engine, so nothing in it needs a lock. It never waits for a receiver, a target or the
-//! history: attempts are tasks of their own (the engine bounds how many), changes and history have their
-//! threads. What it does wait for is the journal, since nothing may be handed out that a restart would not know.
+//! One task owns the engine, so nothing in it needs a lock. It never waits for a receiver or a target: attempts are
+//! tasks of their own (the engine bounds how many), changes have a thread. So has the history, for which it waits
+//! only while that writes and its queue is full. It does wait for the journal, since nothing may be handed out that a
+//! restart would not know.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::api::{AccessError, DaemonStatus, Picture};
-use super::boot::{BootError, boot};
+use super::boot::BootError;
 use super::clock::wall;
 use super::intake::Intake;
 use super::journal::Logged;
@@ -22,13 +23,13 @@ use super::lock::{LockError, StateLock};
 use super::machine::Machine;
 use super::serving::{Listening, Serving, external_url};
 use super::signal::{Signal, Signals};
-use super::sink::{SecretError, Sinks};
+use super::sink::{self, SecretError, Sinks};
 use super::store::{Store, StoreError};
 use super::targets::{Targets, TargetsError};
-use super::{log, policy_files, systemd};
+use super::{log, policy_files, start, systemd};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
-use crate::engine::event::{AlertState, Attempt, Delivery, Effect, Receipt};
+use crate::engine::event::{AlertState, Effect, Receipt};
 use crate::model::Timestamp;
 use crate::settings::Settings;
 
@@ -114,7 +115,7 @@ pub enum RunError {
 /// Runs until a signal ends it, or all is read if that is wanted; tells whether an alert fires at the end.
 pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result<bool, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let mut daemon = Daemon::start(options).await?;
+    let Some(mut daemon) = Daemon::start(options, &mut signals).await? else { return Ok(false) };
     observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(Serving::address) });
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -203,7 +204,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(options: &Options) -> Result<Daemon, RunError> {
+    /// `None` when a signal ended it.
+    async fn start(options: &Options, signals: &mut Signals) -> Result<Option<Daemon>, RunError> {
         let loaded = policy_files::load(options.config.as_deref(), &[]).map_err(RunError::Policy)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -213,7 +215,9 @@ impl Daemon {
         let lock = StateLock::take(&settings.state_dir)?;
         let listening = Listening::start(settings).await?;
         let store = Store::start(&settings.state_dir)?;
-        let booted = boot(&settings.state_dir, &source, &policy)?;
+        let Some((booted, reload)) = start::boot(&settings.state_dir, &source, &policy, signals).await? else {
+            return Ok(None);
+        };
         for (now, report) in &booted.reports {
             store.put(*now, report.clone());
         }
@@ -240,7 +244,10 @@ impl Daemon {
             _lock: lock,
         };
         daemon.api = listening.map(|listening| listening.serve(daemon.picture()));
-        Ok(daemon)
+        if reload {
+            daemon.reload();
+        }
+        Ok(Some(daemon))
     }
 
     fn settings(&self) -> &Settings {
@@ -341,7 +348,7 @@ impl Daemon {
         for effect in effects {
             match effect {
                 Effect::Deliver(delivery) => {
-                    self.attempts.spawn(attempt(Arc::clone(&self.sinks), delivery));
+                    self.attempts.spawn(sink::receipt(Arc::clone(&self.sinks), delivery));
                 }
                 Effect::Apply(change) => self.targets.change(change),
                 Effect::Report(report) => {
@@ -433,6 +440,7 @@ impl Daemon {
         status.engine_busy = self.machine.busy();
         status.faults = self.machine.faults().map(str::to_owned).collect();
         status.faults.extend(self.intake.troubles().map(str::to_owned));
+        status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
         Picture::new(self.machine.fold.engine.view(), status)
     }
 
@@ -480,19 +488,11 @@ impl Daemon {
         if let Some(api) = self.api.take() {
             api.stop(GRACE / 2).await;
         }
-        if self.store.dropped() > 0 {
-            tracing::warn!(rows = self.store.dropped(), "rows of history are missing because it could not be written");
+        let dropped = self.store.close();
+        if dropped > 0 {
+            tracing::warn!(rows = dropped, "rows of history are missing because it could not be written");
         }
         tracing::info!("stopped");
         self.firing() > 0
     }
-}
-
-/// One attempt. A fault of ours in it must not look like a message that is still on its way.
-async fn attempt(sinks: Arc<Sinks>, delivery: Delivery) -> Receipt {
-    let id = delivery.id.clone();
-    let result = tokio::spawn(async move { sinks.attempt(&delivery).await }).await;
-    let result =
-        result.unwrap_or_else(|error| Attempt::Retry { reason: format!("attempt failed: {error}"), after: None });
-    Receipt::Delivery { id, result }
 }

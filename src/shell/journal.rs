@@ -114,6 +114,17 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
+    /// An entry is whole and says nothing to this version.
+    #[error(
+        "the entry at byte {offset} of {path} was not written by this version of evenkeel; start the version that \
+         wrote it, or move the state directory away to start afresh"
+    )]
+    ForeignEntry {
+        /// The file.
+        path: PathBuf,
+        /// Its frame's first byte.
+        offset: u64,
+    },
 }
 
 /// How a segment ended.
@@ -231,19 +242,19 @@ pub fn bytes_before(folder: &Path, segment: u64) -> u64 {
     old.filter_map(|s| std::fs::metadata(path_of(folder, s)).ok()).map(|about| about.len()).sum()
 }
 
-/// Reads a segment from its start, entry by entry, up to the last whole frame. A segment that is not
-/// there is empty.
-pub fn read(
+/// Reads a segment from its start, entry by entry, up to the last whole frame or the first error of `each`. A segment
+/// that is not there is empty.
+pub fn read<E: From<JournalError>>(
     folder: &Path,
     segment: u64,
-    mut each: impl FnMut(Position, Entry<'_>, &[u8]),
-) -> Result<End, JournalError> {
+    mut each: impl FnMut(Position, Entry<'_>, &[u8]) -> Result<(), E>,
+) -> Result<End, E> {
     let path = path_of(folder, segment);
     let io = |error| JournalError::Io { what: "read", path: path.clone(), error };
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(End { good: 0, torn: 0 }),
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(io(error).into()),
     };
     let size = file.metadata().map_err(io)?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
@@ -257,7 +268,7 @@ pub fn read(
         return Ok(End { good: 0, torn: size });
     }
     if magic != *MAGIC {
-        return Err(JournalError::Foreign { path });
+        return Err(JournalError::Foreign { path }.into());
     }
     let mut good = MAGIC.len() as u64;
     let mut payload = Vec::new();
@@ -275,14 +286,17 @@ pub fn read(
         if crc32fast::hash(&payload) != checksum {
             break;
         }
-        let Ok(entry) = postcard::from_bytes(&payload) else { break };
-        each(Position { segment, offset: good }, entry, &payload);
+        let Ok(entry) = postcard::from_bytes(&payload) else {
+            return Err(JournalError::ForeignEntry { path, offset: good }.into());
+        };
+        each(Position { segment, offset: good }, entry, &payload)?;
         good += FRAME_HEAD as u64 + length;
     }
     Ok(End { good, torn: size - good })
 }
 
-fn path_of(folder: &Path, segment: u64) -> PathBuf {
+/// The file of a segment.
+pub fn path_of(folder: &Path, segment: u64) -> PathBuf {
     folder.join(format!("{segment:08}.log"))
 }
 
@@ -340,6 +354,7 @@ mod tests {
         let end = read(folder, segment, |_, entry, payload| {
             assert_eq!(postcard::to_allocvec(&entry).expect("writes"), payload);
             entries.push(postcard::from_bytes::<Entry<'_>>(payload).map(owned).expect("reads"));
+            Ok::<_, JournalError>(())
         });
         (entries, end.expect("readable"))
     }
@@ -381,8 +396,18 @@ mod tests {
     fn another_kind_of_file_is_refused() {
         let dir = tempfile::tempdir().expect("dir");
         std::fs::write(dir.path().join("00000001.log"), "something else").expect("write");
-        let error = read(dir.path(), 1, |_, _, _| {}).expect_err("refused");
+        let pass = |_: Position, _: Entry<'_>, _: &[u8]| Ok::<_, JournalError>(());
+        let error = read(dir.path(), 1, pass).expect_err("refused");
         assert!(matches!(error, JournalError::Foreign { .. }), "{error}");
+        // A whole frame of another version is no torn one: it is not cut.
+        let payload = [0xff; 30];
+        let mut text = MAGIC.to_vec();
+        text.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        text.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
+        text.extend_from_slice(&payload);
+        std::fs::write(dir.path().join("00000001.log"), text).expect("write");
+        let error = read(dir.path(), 1, pass).expect_err("refused");
+        assert!(matches!(error, JournalError::ForeignEntry { offset: 8, .. }), "{error}");
     }
 
     proptest! {

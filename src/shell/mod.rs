@@ -22,6 +22,7 @@ pub mod signal;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
+pub mod start;
 pub mod store;
 pub mod systemd;
 pub mod targets;

@@ -5,7 +5,7 @@
 //! may lag, and a restart writes again what it decides again; rows have the identity of what they tell of and
 //! are replaced, not doubled. One thread writes, in transactions of whatever has come in meanwhile. When the
 //! disk is full it tries again while the queue fills, then rows are dropped and counted; as long as it can write, a
-//! full queue makes the loop wait.
+//! full queue makes the loop wait. At the end it gives up at the first batch that cannot be written.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,7 +87,9 @@ pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> 
         return Err(StoreError::Newer { path, version });
     }
     connection.execute_batch(SCHEMA).map_err(sqlite)?;
-    connection.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
+    if version != VERSION {
+        connection.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
+    }
     Ok(connection)
 }
 
@@ -134,20 +136,29 @@ impl Store {
         self.shared.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Reports that were dropped because the queue was full.
-    pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+    /// What keeps the history from being written.
+    pub fn trouble(&self) -> Option<&'static str> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            return Some("the writer of the history has ended, which is a fault in evenkeel: report it, and restart");
+        }
+        let failing = self.shared.failing.load(Ordering::Relaxed);
+        failing.then_some("the history cannot be written, the log says why; decisions do not depend on it")
     }
-}
 
-impl Drop for Store {
-    /// Writes what is queued; gives up on a disk that is still full.
-    fn drop(&mut self) {
+    /// Writes what is queued, unless the disk refuses; how many reports are missing.
+    pub fn close(&mut self) -> u64 {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -168,8 +179,10 @@ fn write_all(mut connection: Connection, reports: &Receiver<(Timestamp, Report)>
                         tracing::error!(%error, "cannot write the history; decisions do not depend on it");
                     }
                     if shared.stopping.load(Ordering::Relaxed) {
-                        shared.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                        break;
+                        // Each batch may wait for seconds, and a service manager waits not much longer.
+                        let lost = batch.len() + reports.try_iter().count();
+                        shared.dropped.fetch_add(lost as u64, Ordering::Relaxed);
+                        return;
                     }
                     std::thread::sleep(Duration::from_millis(500));
                 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -40,6 +41,7 @@ pub enum TargetsError {
 pub struct Targets {
     // Bounded by the engine: it hands out one change per value and so many per hour.
     work: Sender<Work>,
+    thread: JoinHandle<()>,
     done: UnboundedReceiver<Logged<'static>>,
     /// Changes that have no receipt yet.
     pub in_flight: usize,
@@ -54,14 +56,20 @@ impl Targets {
         let mut bench =
             Bench { settings: settings.clone(), patcher, told: BTreeMap::new(), troubles: BTreeMap::new(), results };
         bench.look();
-        std::thread::spawn(move || bench.work(&orders));
-        Ok(Targets { work, done, in_flight: 0 })
+        let thread = std::thread::spawn(move || bench.work(&orders));
+        Ok(Targets { work, thread, done, in_flight: 0 })
+    }
+
+    /// What keeps targets from being read and edited at all.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let text = "the thread that edits targets has ended, which is a fault in evenkeel: report it, and restart";
+        self.thread.is_finished().then_some(text)
     }
 
     /// Queues a change.
     pub fn change(&mut self, change: Change) {
         self.in_flight += 1;
-        // The thread ends only with us.
+        // A thread that has ended is told by `trouble`; the engine waits for its receipts.
         let _ = self.work.send(Work::Change(Box::new(change)));
     }
 

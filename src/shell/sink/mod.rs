@@ -12,9 +12,10 @@ mod secret;
 mod webhook;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::event::{Attempt, Delivery};
+use crate::engine::event::{Attempt, Delivery, Receipt};
 use crate::model::Span;
 use crate::settings::{Channel, Receiver};
 use crate::wire::mail::one_line;
@@ -74,6 +75,15 @@ impl Sinks {
             }
         }
     }
+}
+
+/// One attempt and what came of it. A fault of ours in it must not look like a message that is still on its way.
+pub async fn receipt(sinks: Arc<Sinks>, delivery: Delivery) -> Receipt {
+    let id = delivery.id.clone();
+    let result = tokio::spawn(async move { sinks.attempt(&delivery).await }).await;
+    let result =
+        result.unwrap_or_else(|error| Attempt::Retry { reason: format!("attempt failed: {error}"), after: None });
+    Receipt::Delivery { id, result }
 }
 
 fn retry(reason: impl AsRef<str>) -> Attempt {
