@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use live::{Home, Sink, execution, now_ms};
+use live::{Home, Sink, execution, left_out, now_ms};
 use serde_json::Value;
 
 const RULES: &str = "
@@ -209,6 +209,16 @@ fn once_ends_when_the_journal_takes_nothing() {
 }
 
 #[test]
+fn a_reader_that_leaves_does_not_hide_what_was_found() {
+    let home = home();
+    let lines: String = (0..20).map(|n| execution(now_ms() - 60_000 + n, "reviewer", false)).collect();
+    home.append("logs/a.jsonl", lines);
+    let mut child = home.command(&["run", "--once"]).stdout(Stdio::piped()).spawn().expect("starts");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("ends").code(), Some(1), "{}", home.text("log"));
+}
+
+#[test]
 fn more_files_than_descriptors_are_all_read() {
     let home = home();
     for n in 0..400 {
@@ -235,7 +245,7 @@ impl Mounted {
         if mount.is_ok_and(|status| status.success()) {
             return Some(Mounted(path));
         }
-        eprintln!("left out: a full disk needs the right to mount one");
+        left_out("a_full_disk_stops_reading_not_alerting", "nothing can be mounted here");
         None
     }
 }

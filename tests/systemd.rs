@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use live::{Home, PATIENCE, execution, now_ms};
+use live::{Home, PATIENCE, execution, left_out, now_ms};
 
 const CONFIG: &str = "
 state_dir: state
@@ -141,8 +141,8 @@ fn the_unit_is_sound_and_closed() {
     }
     let analyze = |arguments: &[&str]| Command::new("systemd-analyze").args(arguments).arg(&unit).output();
     let Ok(security) = analyze(&["security", "--offline=true", "--threshold=15"]) else {
-        eprintln!("left out: systemd-analyze is not installed");
-        return;
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "systemd-analyze is not installed");
+        return left_out("most of the_unit_is_sound_and_closed", "systemd-analyze is not installed");
     };
     let said = String::from_utf8_lossy(&security.stdout).into_owned();
     assert!(security.status.success(), "exposure is above 1.5:\n{said}");

@@ -163,7 +163,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let mut out = Output::stdout(args.json, args.color.wanted(io::stdout().is_terminal()));
-    let result = args.verb.run(&mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
+    let result = args.verb.run(&mut out).and_then(|exit| match out.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(exit),
+    });
     result.unwrap_or_else(|failure| report(failure, args.color.wanted(io::stderr().is_terminal())))
 }
 

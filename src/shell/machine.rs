@@ -176,8 +176,8 @@ impl Machine {
         self.sealed(effects)
     }
 
-    /// Lines have waited for long (the process was stopped, the machine slept, the disk was slow): until they are read the clock is
-    /// theirs again, so that no rule is evaluated before what it should have seen.
+    /// Lines have waited for long (the process was stopped, the machine slept, the disk was slow): until they are read
+    /// the clock is theirs again, so that no rule is evaluated before what it should have seen.
     pub fn fall_behind(&mut self) {
         self.catching_up = true;
     }

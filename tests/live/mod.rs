@@ -241,6 +241,12 @@ impl Drop for Home {
     }
 }
 
+/// Says that a test, or the rest of it, cannot run here. Not by a print macro: the harness swallows those of tests that
+/// pass.
+pub fn left_out(what: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "left out: {what}: {reason}");
+}
+
 /// Adds to a file, as one write.
 pub fn append(path: &Path, bytes: &[u8]) {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("opens");
