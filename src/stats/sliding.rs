@@ -31,11 +31,6 @@ impl Sliding {
         }
     }
 
-    /// Forgets all, the memory too.
-    pub fn clear(&mut self) {
-        *self = Sliding::default();
-    }
-
     /// Number of durations.
     pub fn len(&self) -> usize {
         self.observed.len() + self.censored.len()
