@@ -449,7 +449,12 @@ pub const SECTIONS: &[Section] = &[
                 "1_048_576",
                 "Bytes of one input line; longer ones are quarantined.",
             ),
-            field("outbox", Integer(10, 1_000_000), "10_000", "Notifications waiting for one receiver; further ones are dropped."),
+            field(
+                "outbox",
+                Integer(10, 1_000_000),
+                "10_000",
+                "Notifications waiting for one receiver; further ones are dropped.",
+            ),
             field("seen_ids", Integer(0, 10_000_000), "65_536", "Records remembered for dropping doubles."),
             field(
                 "quarantine_bytes",
