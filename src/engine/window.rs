@@ -15,7 +15,7 @@ use crate::stats::{Durations, Estimate, Sliding};
 /// Panes in a window, at most.
 const PANES: i64 = 30;
 /// Durations of a window that are kept in order of size, at most.
-const SORTED: usize = 512;
+const SORTED: usize = 2_048;
 
 /// Length of a window and its slices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -303,7 +303,7 @@ mod tests {
         for second in 0..3_000 {
             // Few a second, then many, then few: the order is made, dropped and made again.
             let now = Timestamp(second * 1_000);
-            for i in 0..if (1_000..1_500).contains(&second) { 5 } else { 1 } {
+            for i in 0..if (1_000..1_500).contains(&second) { 8 } else { 1 } {
                 let sample = sample(now.0, (second * 7_919 % 1_000 + i) as f64);
                 add(&mut asked, shape, now, &sample);
                 add(&mut fresh, shape, now, &sample);
