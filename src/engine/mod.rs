@@ -2,8 +2,9 @@
 //!
 //! [`Engine::handle`] is the one door in: `(now, event)` gives effects, in the same order for the
 //! same state and event. It cannot fail, cannot block, reads no clock and touches no file. Every
-//! event first catches up with the deadlines before it, each at its own due time, so it makes no
-//! difference whether the driver woke the engine for them or not.
+//! event first catches up with the evaluations and tunings due before it, each at its own time, so it
+//! makes no difference to them whether the driver woke the engine. Attempts at deliveries are handed
+//! out at events only: a deadline that hands one out is an event worth keeping.
 
 mod alert;
 mod alerting;
