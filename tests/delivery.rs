@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId};
+use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Notification};
 use evenkeel::model::{Severity, Span, Subject, Timestamp, Unit};
 use evenkeel::settings::{Channel, Receiver, Secret, SmtpTls};
 use evenkeel::shell::sink::Sinks;
@@ -18,27 +18,34 @@ const SIGNING_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PASSWORD: &str = "c0rrect horse";
 
 fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
+    let alert = AlertEvent {
+        at: Timestamp(1_763_116_305_123),
+        id: "errors-reviewer-1".to_owned(),
+        rule: "errors".to_owned(),
+        subject: Subject::from_iter([("agent", "prüfer <b>")]),
+        state,
+        severity: Severity::High,
+        condition: "error_rate > 10%".to_owned(),
+        value: Some(0.23),
+        threshold: Some(0.1),
+        unit: Unit::Ratio,
+        n: 120,
+        window: Span::minutes(5),
+        active_since: Timestamp(1_763_116_185_123),
+        fired_at: Some(Timestamp(1_763_116_245_123)),
+        labels: [("team".to_owned(), "core".to_owned())].into(),
+        annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
+    };
     Delivery {
         id: DeliveryId(id.to_owned()),
         receiver: receiver.to_owned(),
         attempt: 1,
-        alert: AlertEvent {
-            at: Timestamp(1_763_116_305_123),
-            id: "errors-reviewer-1".to_owned(),
-            rule: "errors".to_owned(),
-            subject: Subject::from_iter([("agent", "prüfer <b>")]),
-            state,
-            severity: Severity::High,
-            condition: "error_rate > 10%".to_owned(),
-            value: Some(0.23),
-            threshold: Some(0.1),
-            unit: Unit::Ratio,
-            n: 120,
-            window: Span::minutes(5),
-            active_since: Timestamp(1_763_116_185_123),
-            fired_at: Some(Timestamp(1_763_116_245_123)),
-            labels: [("team".to_owned(), "core".to_owned())].into(),
-            annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
+        notification: Notification {
+            at: alert.at,
+            group: alert.id.clone(),
+            group_labels: alert.identity(),
+            alerts: vec![alert],
+            truncated: 0,
         },
     }
 }
@@ -381,9 +388,10 @@ async fn hostile_names_add_no_header_and_no_recipient() {
     let account = Account { port: server.port, tls: SmtpTls::None, ca_file: None, password: None };
     let sinks = sinks(vec![("mail", account.channel("oncall@example.org"))]);
     let mut hostile = delivery("d-1\r\nBcc: a@b", "mail", AlertState::Firing);
-    hostile.alert.rule = "errors\r\nBcc: victim@example.org\r\n\r\n.\r\nRCPT TO:<victim@example.org>".to_owned();
-    hostile.alert.id = "x>\r\nX-Evil: 1".to_owned();
-    hostile.alert.subject = Subject::from_iter([("agent", "\u{1f6a8}\u{202e}\r\n.\r\nQUIT")]);
+    hostile.notification.alerts[0].rule =
+        "errors\r\nBcc: victim@example.org\r\n\r\n.\r\nRCPT TO:<victim@example.org>".to_owned();
+    hostile.notification.group = "x>\r\nX-Evil: 1".to_owned();
+    hostile.notification.alerts[0].subject = Subject::from_iter([("agent", "\u{1f6a8}\u{202e}\r\n.\r\nQUIT")]);
     assert_eq!(sinks.attempt(&hostile).await, Attempt::Done);
     let message = server.next();
     assert_eq!(message["to"], serde_json::json!(["oncall@example.org"]));

@@ -343,10 +343,10 @@ fn messages_are_kept(seed: u64, story: &Story) {
                 assert!(!ended.contains(&d.id), "seed {seed}: {d:?} after its end");
                 let before = attempts.insert(d.id.clone(), d.attempt).unwrap_or(0);
                 assert_eq!(d.attempt, before + 1, "seed {seed}: {d:?}");
-                let key = (d.receiver.clone(), d.alert.id.clone());
-                let said = order.insert(key, d.alert.state);
+                let key = (d.receiver.clone(), d.notification.group.clone());
+                let said = order.insert(key, d.notification.lead().state);
                 assert!(
-                    said != Some(AlertState::Resolved) || d.alert.state == AlertState::Resolved,
+                    said != Some(AlertState::Resolved) || d.notification.lead().state == AlertState::Resolved,
                     "seed {seed}: {d:?}"
                 );
             }

@@ -137,7 +137,36 @@ pub struct Delivery {
     /// 1 for the first.
     pub attempt: u32,
     /// What is said.
-    pub alert: AlertEvent,
+    pub notification: Notification,
+}
+
+/// What one message says: the alerts of one group at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// When it was decided to say it, by the engine's clock.
+    pub at: Timestamp,
+    /// Identity of the group, the same in all its messages: mail threads and deduplication keys
+    /// hang on it.
+    pub group: String,
+    /// The labels that the alerts of the group share by definition.
+    pub group_labels: BTreeMap<String, String>,
+    /// The alerts, never none; at most as many as a message may show.
+    pub alerts: Vec<AlertEvent>,
+    /// Alerts of the group that are not among `alerts` because there are too many.
+    pub truncated: u64,
+}
+
+impl Notification {
+    /// Of the alert that the message is named after: the first one.
+    pub fn lead(&self) -> &AlertEvent {
+        self.alerts.first().expect("a notification has at least one alert")
+    }
+
+    /// `firing` while any alert fires.
+    pub fn state(&self) -> AlertState {
+        let firing = self.alerts.iter().any(|a| a.state != AlertState::Resolved);
+        if firing { AlertState::Firing } else { AlertState::Resolved }
+    }
 }
 
 /// A change proposed to a target.
@@ -226,6 +255,18 @@ pub struct AlertEvent {
     pub labels: BTreeMap<String, String>,
     /// The rule's annotations, filled in.
     pub annotations: BTreeMap<String, String>,
+}
+
+impl AlertEvent {
+    /// The labels that identify the alert to receivers. The name, the severity and the subject win
+    /// over equal labels of the rule, so that no rule file can disguise them.
+    pub fn identity(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.clone();
+        labels.extend(self.subject.0.clone());
+        labels.insert("severity".to_owned(), self.severity.as_str().to_owned());
+        labels.insert("alertname".to_owned(), self.rule.clone());
+        labels
+    }
 }
 
 /// What became of a message.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::{AlertEvent, Attempt, Delivery, DeliveryId, Effect, NotificationReport, NotificationStatus, Report};
+use super::event::{
+    AlertEvent, Attempt, Delivery, DeliveryId, Effect, Notification, NotificationReport, NotificationStatus, Report,
+};
 use super::split::NEVER;
 use super::view::ReceiverView;
 use crate::model::{Span, Timestamp};
@@ -85,7 +87,7 @@ impl Outbox {
                 id: delivery_id(event, &receiver.name),
                 receiver: receiver.name.clone(),
                 attempt: 0,
-                alert: event.clone(),
+                notification: alone(event),
             };
             let queue = self.queues.entry(receiver.name.clone()).or_default();
             let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
@@ -211,23 +213,23 @@ impl Outbox {
 }
 
 impl Queue {
-    /// The first waiting message that no attempt in flight holds back. Messages of one alert keep
+    /// The first waiting message that no attempt in flight holds back. Messages of one group keep
     /// their order: a resolved one never overtakes its firing one.
     fn free(&self) -> Option<usize> {
         let width = if self.failures > 0 { 1 } else { IN_FLIGHT };
         if self.flying.len() >= width {
             return None;
         }
-        let same = |a: &Message, b: &Message| a.delivery.alert.id == b.delivery.alert.id;
+        let same = |a: &Message, b: &Message| a.delivery.notification.group == b.delivery.notification.group;
         let free = |m: &Message| !self.flying.iter().any(|f| same(f, m));
         if self.failures == 0 {
             return self.waiting.iter().position(free);
         }
         // A message that is refused time and again must not stand before those that would go:
-        // the probe is the one tried least, of each alert the oldest.
+        // the probe is the one tried least, of each group the oldest.
         let mut first_of = BTreeSet::new();
         let candidates =
-            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(&m.delivery.alert.id) && free(m));
+            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(&m.delivery.notification.group) && free(m));
         candidates.min_by_key(|(_, m)| (m.delivery.attempt, m.number)).map(|(at, _)| at)
     }
 
@@ -265,15 +267,22 @@ fn delivery_id(event: &AlertEvent, receiver: &str) -> DeliveryId {
     DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
 }
 
+/// The message about one alert that is a group of its own.
+fn alone(event: &AlertEvent) -> Notification {
+    let group_labels = event.identity();
+    Notification { at: event.at, group: event.id.clone(), group_labels, alerts: vec![event.clone()], truncated: 0 }
+}
+
 fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
+    let lead = delivery.notification.lead();
     Effect::Report(Report::Notification(NotificationReport {
         at: now,
         id: delivery.id.clone(),
         receiver: delivery.receiver.clone(),
-        alert_id: delivery.alert.id.clone(),
-        rule: delivery.alert.rule.clone(),
-        subject: delivery.alert.subject.clone(),
-        state: delivery.alert.state,
+        alert_id: lead.id.clone(),
+        rule: lead.rule.clone(),
+        subject: lead.subject.clone(),
+        state: lead.state,
         status,
         attempts: delivery.attempt,
         reason,

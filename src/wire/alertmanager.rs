@@ -1,8 +1,6 @@
 //! The body of Alertmanager's webhook, version 4, which dozens of receivers already read.
 //!
-//! Owns the shape, the group key and the fingerprint; decides nothing about when or to whom. One
-//! message carries one alert: each has its own delivery, so one that fails holds up no other, and
-//! the group is all of the alert's labels, as with `group_by: ['...']`.
+//! Owns the shape, the group key and the fingerprint; decides nothing about when or to whom.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +19,7 @@ pub struct Webhook {
     pub version: &'static str,
     /// Identity of the group: the same for every message about the same labels.
     pub group_key: String,
-    /// Alerts left out of `alerts`; always 0.
+    /// Alerts of the group left out of `alerts`.
     pub truncated_alerts: u64,
     /// `firing` while any alert fires.
     pub status: Status,
@@ -95,21 +93,30 @@ impl Alert {
 }
 
 impl Webhook {
-    /// The message to `receiver` about one alert.
-    pub fn single(receiver: &str, external_url: &str, alert: Alert) -> Webhook {
+    /// The message to `receiver` about the alerts of a group: its labels, and how many of its
+    /// alerts are not among these.
+    pub fn new(receiver: &str, external_url: &str, group: (&Labels, u64), alerts: Vec<Alert>) -> Webhook {
+        let firing = alerts.iter().any(|a| a.status == Status::Firing);
         Webhook {
             version: "4",
-            group_key: group_key(&alert.labels),
-            truncated_alerts: 0,
-            status: alert.status,
+            group_key: group_key(group.0),
+            truncated_alerts: group.1,
+            status: if firing { Status::Firing } else { Status::Resolved },
             receiver: receiver.to_owned(),
-            group_labels: alert.labels.clone(),
-            common_labels: alert.labels.clone(),
-            common_annotations: alert.annotations.clone(),
+            group_labels: group.0.clone(),
+            common_labels: common(alerts.iter().map(|a| &a.labels)),
+            common_annotations: common(alerts.iter().map(|a| &a.annotations)),
             external_url: external_url.to_owned(),
-            alerts: vec![alert],
+            alerts,
         }
     }
+}
+
+/// What all of the label sets say alike.
+fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
+    let mut common = sets.next().cloned().unwrap_or_default();
+    sets.for_each(|set| common.retain(|name, value| set.get(name) == Some(value)));
+    common
 }
 
 /// The key of the root route's group of these labels: `{}:{alertname="x", severity="high"}`.
@@ -149,7 +156,7 @@ mod tests {
         let since = Timestamp(1_763_116_245_123);
         let labels = labels(&[("alertname", "errors"), ("agent", "a\"1")]);
         let firing = Alert::new(labels.clone(), Labels::new(), since, None, "http://x/y".to_owned());
-        let body = Webhook::single("ops", "http://x", firing);
+        let body = Webhook::new("ops", "http://x", (&labels, 0), vec![firing]);
         assert_eq!(
             serde_json::to_value(&body).expect("serialises"),
             serde_json::json!({

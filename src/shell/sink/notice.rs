@@ -61,13 +61,9 @@ pub fn subject_line(event: &AlertEvent) -> String {
     one_line(&text, SUBJECT_LIMIT)
 }
 
-/// The alert of a webhook body. The name, the severity and the subject win over equal labels of
-/// the rule, so that no rule file can disguise them.
+/// The alert of a webhook body.
 pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
-    let mut labels: Labels = event.labels.clone();
-    labels.extend(event.subject.0.clone());
-    labels.insert("severity".to_owned(), event.severity.as_str().to_owned());
-    labels.insert("alertname".to_owned(), event.rule.clone());
+    let labels = event.identity();
     let mut annotations: Labels = event.annotations.clone();
     let samples = format!("{} (n = {}, window {})", evidence(event), event.n, event.window);
     annotations.entry("evidence".to_owned()).or_insert(samples);

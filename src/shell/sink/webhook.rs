@@ -59,8 +59,10 @@ pub async fn attempt(http: &Client, hook: &Hook<'_>, external_url: &str, deliver
         Ok(headers) => headers,
         Err(reason) => return fault(format!("{place}: {reason}")),
     };
-    let alert = notice::alert(&delivery.alert, external_url);
-    let body = Webhook::single(&delivery.receiver, external_url, alert);
+    let notification = &delivery.notification;
+    let alerts = notification.alerts.iter().map(|event| notice::alert(event, external_url)).collect();
+    let group = (&notification.group_labels, notification.truncated);
+    let body = Webhook::new(&delivery.receiver, external_url, group, alerts);
     let body = serde_json::to_vec(&body).expect("a body is strings and one number");
     let signed = match sign(hook, &secrets, delivery, &body) {
         Ok(signed) => signed,
