@@ -18,7 +18,7 @@ test: tools
 	fi
 	@tests/servers/prepare report
 
-# Python with aiosmtpd and promtool under target/; never fails, says what is missing.
+# Python with aiosmtpd, promtool and Alertmanager under target/; never fails, says what is missing.
 tools:
 	@tests/servers/prepare
 

@@ -91,6 +91,7 @@ fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::
         let how = match &receiver.channel {
             Channel::Webhook { .. } => "webhook",
             Channel::Email { .. } => "email",
+            Channel::Alertmanager { .. } => "Alertmanager",
         };
         writeln!(out, "  tells   {} by {how}, from {} up", receiver.name, receiver.min_severity.as_str())?;
     }

@@ -1,6 +1,8 @@
 //! What follows from a change of an alert's state: history, messages, and which agents have
 //! something firing.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::alert::{self, Alert};
 use super::event::{AlertEvent, AlertState, Effect, Report};
@@ -25,6 +27,7 @@ impl Engine {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
                 if !self.state.backfill {
+                    self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
                     self.tell(index, series, &event, effects);
                 }
             }
@@ -33,6 +36,7 @@ impl Engine {
                 if let Some(agent) = agent {
                     self.release(agent);
                 }
+                self.state.mirror.end(&event);
                 self.tell_end(&alert, &event, effects);
             }
             AlertState::Pending | AlertState::Inactive => {}
@@ -42,7 +46,7 @@ impl Engine {
     /// Tells every receiver that wants this severity, and remembers whom.
     fn tell(&mut self, rule: usize, series: usize, event: &AlertEvent, effects: &mut Vec<Effect>) {
         let settings = &self.policy.settings;
-        let wanting = settings.receivers.iter().filter(|r| event.severity >= r.min_severity);
+        let wanting = settings.receivers.iter().filter(|r| r.resend().is_none() && event.severity >= r.min_severity);
         let told = self.state.outbox.tell(wanting, settings.limits.outbox, event, effects);
         if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
             alert.told = told;
@@ -74,6 +78,7 @@ impl Engine {
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
+                self.state.mirror.end(&event);
                 self.tell_end(alert, &event, effects);
             }
         }
@@ -102,11 +107,26 @@ impl Engine {
 
     /// Every pending or firing alert with its newest evidence.
     pub(super) fn active_alerts(&self) -> Vec<AlertEvent> {
+        self.active_among(|_| true)
+    }
+
+    /// Hands out what Alertmanagers are to be told.
+    pub(super) fn mirror(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.state.mirror.deadline() > now {
+            return;
+        }
+        let mut mirror = std::mem::take(&mut self.state.mirror);
+        let newest = |ids: &BTreeSet<&str>| self.active_among(|a| a.fired.is_some() && ids.contains(a.id.as_str()));
+        mirror.pump(now, newest, effects);
+        self.state.mirror = mirror;
+    }
+
+    fn active_among(&self, wanted: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
         let now = self.state.clock.unwrap_or_default();
         let mut events = Vec::new();
         for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
             let split = &self.state.splits[plan.split];
-            for (series, alert) in &state.alerts {
+            for (series, alert) in state.alerts.iter().filter(|(_, alert)| wanted(alert)) {
                 let subject = split.subject(*series as usize, &self.state.names);
                 let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
                 events.push(alert::event(to, alert, rule, &subject, now));
@@ -131,6 +151,12 @@ impl Engine {
             .map(|(rule, series, _)| (rule, series))
             .collect();
         let firing = self.firing();
+        let mirror = &mut self.state.mirror;
+        for event in &firing {
+            if !mirror.knows(&event.id) {
+                mirror.fire(event, self.policy.settings.limits.outbox);
+            }
+        }
         for (rule, series) in untold {
             let id = &self.state.rules[rule].alerts[&(series as u32)].id;
             if let Some(event) = firing.iter().find(|e| e.id == *id) {

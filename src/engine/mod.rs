@@ -11,6 +11,7 @@ mod alerting;
 mod baseline;
 pub mod event;
 mod intake;
+mod mirror;
 mod names;
 mod notify;
 mod pane;
@@ -32,8 +33,9 @@ use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
-use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
+use event::{Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
+use mirror::Mirror;
 use names::{Name, Names};
 use notify::Outbox;
 use pane::{Counts, Sample};
@@ -65,6 +67,7 @@ pub struct State {
     /// The newest verdicts per agent in thousandths of a point, oldest first.
     verdicts: BTreeMap<Name, VecDeque<i64>>,
     outbox: Outbox,
+    mirror: Mirror,
     tuning: Tuning,
     counters: Counters,
 }
@@ -110,6 +113,7 @@ impl Engine {
         }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         state.tuning.retain(&self.policy.settings.tune.targets);
+        state.mirror.adopt(&self.policy.settings.receivers);
         self.here = vec![Vec::new(); self.plan.splits.len()];
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
@@ -133,13 +137,15 @@ impl Engine {
         }
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
+            self.mirror(now, &mut effects);
         }
         effects
     }
 
     /// When [`Event::Deadline`] is wanted next, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline() };
+        let outbox =
+            if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(self.state.mirror.deadline()) };
         let next = self.next_evaluation().min(self.next_tuning()).min(outbox);
         (next != NEVER).then_some(next)
     }
@@ -157,13 +163,19 @@ impl Engine {
         self.count_active();
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
+            self.mirror(now, &mut effects);
         }
         effects
     }
 
     /// Effects that were handed out and have no receipt yet, for the shell after a restart.
     pub fn unsettled(&self) -> Vec<Effect> {
-        self.state.outbox.unsettled().chain(self.state.tuning.unsettled()).collect()
+        self.state
+            .outbox
+            .unsettled()
+            .chain(self.state.mirror.unsettled())
+            .chain(self.state.tuning.unsettled())
+            .collect()
     }
 
     /// The state, for a snapshot.
@@ -186,11 +198,6 @@ impl Engine {
         self.state.clock
     }
 
-    /// Every pending or firing alert with its newest evidence, in the order of rules and series.
-    pub fn alerts(&self) -> Vec<AlertEvent> {
-        self.active_alerts()
-    }
-
     /// The picture for API, dashboard and CLI.
     pub fn view(&self) -> View {
         let settings = &self.policy.settings;
@@ -204,8 +211,13 @@ impl Engine {
             agents: self.agents(now),
             alerts,
             recommendations: self.state.tuning.recommendations(),
-            counters: Counters { outbox_dropped: self.state.outbox.dropped, ..self.state.counters },
-            receivers: self.state.outbox.view(&settings.receivers),
+            counters: Counters {
+                outbox_dropped: self.state.outbox.dropped + self.state.mirror.dropped,
+                ..self.state.counters
+            },
+            receivers: (self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers))
+                .map(|(view, receiver)| self.state.mirror.view(receiver).unwrap_or(view))
+                .collect(),
             splits: self
                 .state
                 .splits
@@ -346,7 +358,9 @@ impl Engine {
         match receipt {
             Receipt::Delivery { id, result } => {
                 let refused = matches!(result, Attempt::Refuse { .. });
-                if let Some((receiver, done)) = self.state.outbox.receipt(now, &id, result, effects) {
+                let mirrored = self.state.mirror.receipt(now, &id, &result, effects);
+                let taken = mirrored.or_else(|| self.state.outbox.receipt(now, &id, result, effects));
+                if let Some((receiver, done)) = taken {
                     let outcome = match (done, refused) {
                         (true, _) => Outcome::Ok,
                         (_, true) => Outcome::Refused,

@@ -158,10 +158,8 @@ impl Outbox {
             Attempt::Retry { reason, after } => {
                 queue.retries += 1;
                 queue.failing_since.get_or_insert(now);
-                let backoff = Span(BACKOFF.0 << queue.failures.min(8)).min(BACKOFF_CAP);
+                queue.not_before = Some(now + pause(queue.failures, after));
                 queue.failures += 1;
-                let wait = after.unwrap_or(Span::ZERO).min(RETRY_AFTER_CAP).max(backoff);
-                queue.not_before = Some(now + wait);
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Queued, reason));
                 queue.put_back(message);
@@ -273,8 +271,25 @@ fn alone(event: &AlertEvent) -> Notification {
     Notification { at: event.at, group: event.id.clone(), group_labels, alerts: vec![event.clone()], truncated: 0 }
 }
 
-fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
-    let lead = delivery.notification.lead();
+/// How long a receiver is left alone after a failure that follows on `failures` others.
+pub fn pause(failures: u32, after: Option<Span>) -> Span {
+    let backoff = Span(BACKOFF.0 << failures.min(8)).min(BACKOFF_CAP);
+    after.unwrap_or(Span::ZERO).min(RETRY_AFTER_CAP).max(backoff)
+}
+
+/// What became of a message.
+pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
+    report_of(now, delivery, delivery.notification.lead(), status, reason)
+}
+
+/// What became of one alert of a message.
+pub fn report_of(
+    now: Timestamp,
+    delivery: &Delivery,
+    lead: &AlertEvent,
+    status: NotificationStatus,
+    reason: String,
+) -> Effect {
     Effect::Report(Report::Notification(NotificationReport {
         at: now,
         id: delivery.id.clone(),

@@ -33,27 +33,12 @@ impl Settings {
     }
 }
 
-impl Settings {
-    /// The settings that stand at `node` of a file of another kind, such as a test of rules; paths
-    /// are relative to nothing.
-    pub fn within(file: &SourceFile, node: &yaml::Node) -> (Settings, Vec<Diagnostic>) {
-        let reader = Reader::new(file, Path::new(""));
-        let settings = check(reader.section("config", node));
-        (settings, reader.into_diagnostics())
-    }
-
-    /// One receiver of every severity, where somebody must be told and nobody is named.
-    pub fn example_receiver(name: &str) -> Vec<super::Receiver> {
-        let text = format!("receivers: [{{name: {name}, webhook: {{url: http://localhost}}}}]");
-        Settings::salvage(&SourceFile::new("receiver", text), Path::new("")).0.receivers
-    }
-}
-
 /// Reads the whole file; where something is at fault, the default stands in.
 fn check(config: Section<'_>) -> Settings {
     let default = Settings::default();
     let api_token = config.secret("api_token");
     let state_dir = config.path("state_dir").unwrap_or_else(|| config.reader.base.join(default.state_dir));
+    let evaluation_interval = config.span("evaluation_interval").unwrap_or(default.evaluation_interval);
     let settings = Settings {
         rules: config.paths("rules"),
         profiles: config.paths("profiles"),
@@ -62,9 +47,9 @@ fn check(config: Section<'_>) -> Settings {
             Some("records") => Clock::Records,
             _ => Clock::Wall,
         },
-        evaluation_interval: config.span("evaluation_interval").unwrap_or(default.evaluation_interval),
+        evaluation_interval,
         sources: source::check(config.sections("sources")),
-        receivers: receiver::check(config.sections("receivers")),
+        receivers: receiver::check(config.sections("receivers"), evaluation_interval),
         listen: listen(&config, config.node("api_token").is_some(), default.listen),
         api_token,
         external_url: config.text("external_url").and_then(|url| receiver::address(&config, "external_url", url)),
@@ -148,7 +133,7 @@ mod tests {
     use crate::model::{Severity, Span};
     use crate::settings::table::{Kind, SECTIONS};
     use crate::settings::{
-        Channel, CostTrust, Mapping, Mode, ParameterKind, Receiver, Secret, SmtpTls, Source, TargetFormat,
+        Channel, CostTrust, Mapping, Mode, ParameterKind, Receiver, Resend, Secret, SmtpTls, Source, TargetFormat,
     };
     use crate::wire::yaml::{Node, Value};
 
@@ -201,6 +186,13 @@ receivers:
       username: keel
       password: {credential: smtp}
       timeout: 1m
+  - name: am
+    alertmanager:
+      urls: ["http://am1:9093", "http://am2:9093/"]
+      token: {file: am-token}
+      resend: 10s
+      resolved_for: 5m
+      timeout: 2s
 listen: 0.0.0.0:80
 api_token: {file: /etc/token}
 external_url: https://ops.example/keel
@@ -303,7 +295,21 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
                 timeout: Span::seconds(5),
             },
         };
-        assert_eq!(settings.receivers, [hook, mail("a@ops.example"), mail("b@ops.example")]);
+        let peer = |name: &str| Receiver {
+            name: format!("am/{name}"),
+            min_severity: Severity::Info,
+            send_resolved: true,
+            channel: Channel::Alertmanager {
+                url: format!("http://{name}"),
+                token: Some(Secret::File("/base/am-token".into())),
+                resend: Resend { every: Span::seconds(10), resolved_for: Span::minutes(5) },
+                ahead: Span::minutes(2),
+                timeout: Span::seconds(2),
+            },
+        };
+        let mails = [mail("a@ops.example"), mail("b@ops.example")];
+        assert_eq!(settings.receivers[..3], [vec![hook], mails.to_vec()].concat());
+        assert_eq!(settings.receivers[3..], [peer("am1:9093"), peer("am2:9093")]);
         assert_eq!(settings.state_dir, PathBuf::from("/var/lib/evenkeel"));
         assert_eq!(settings.rules, [PathBuf::from("/base/rules"), PathBuf::from("/base/more.yaml")]);
         assert_eq!(settings.listen.map(|a| a.to_string()), key("0.0.0.0:80"));
@@ -368,7 +374,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         let text = |spelled: bool| {
             let lines = |name, indent| if spelled { lines(name, indent) } else { format!("{indent}# nothing\n") };
             format!(
-                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
+                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
                 lines("config", ""),
                 lines("source", "  "),
                 lines("fields", "    "),
@@ -380,6 +386,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
                 lines("receiver", "  "),
                 lines("webhook", "    "),
                 lines("email", "    "),
+                lines("alertmanager", "    "),
                 lines("scores", "  "),
                 lines("tune", "  "),
                 lines("target", "    "),
@@ -441,7 +448,7 @@ limits: {series: 1}
             "10:29 the password would reach mail.example in clear (write `tls: starttls` or `tls: implicit`; none is for servers on this machine)",
             "10:65 `from` is `nobody`, not a mail address (write one such as ops@example.org)",
             "10:83 `to` names a@b twice (delete one of them)",
-            "11:6 a receiver needs a way to reach it (write either `webhook:` or `email:`)",
+            "11:6 a receiver needs a way to reach it (write one of `webhook:`, `email:`, `alertmanager:`)",
             "15:13 the extension of `/base/agents.conf` tells no syntax (add `format: json`, `yaml` or `toml`)",
             "17:38 `path` has no `{agent}`, so every agent would write the same value (write `{agent}` where the agent's name stands)",
             "18:32 the unit of the timeout `{agent}.timeout` is not known (add `unit:` with one of ms, s, min, h)",

@@ -3,6 +3,7 @@
 //!
 //! Secrets are never part of the settings: a receiver names where its secret is to be read from.
 
+mod channel;
 mod check;
 mod raw;
 mod receiver;
@@ -10,10 +11,13 @@ pub mod reference;
 mod source;
 pub mod table;
 mod target;
+mod ways;
 
 use std::path::PathBuf;
 
-use crate::model::{Dimension, Severity, Span};
+pub use channel::{Channel, Receiver, Resend, Secret, SmtpTls};
+
+use crate::model::{Dimension, Span};
 
 /// Everything that `evenkeel.yaml` says. Paths are resolved against the folder of that file.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,79 +220,6 @@ impl CostTrust {
     /// Ratio of reported to recomputed cost below which [`CostTrust::Auto`] takes the reported one
     /// for a slip of units: well above 0.001, well below any discount.
     pub const SLIP_OF_UNITS: f64 = 0.005;
-}
-
-/// Where a secret is read from when it is needed; never its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// An environment variable.
-    Env(String),
-    /// A file, its last newline dropped.
-    File(PathBuf),
-    /// `$CREDENTIALS_DIRECTORY/<name>`, as systemd's LoadCredential= gives it.
-    Credential(String),
-}
-
-/// Someone who is told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Receiver {
-    /// Unique among the receivers.
-    pub name: String,
-    /// Alerts below this severity are not sent.
-    pub min_severity: Severity,
-    /// Whether resolved alerts are sent too.
-    pub send_resolved: bool,
-    /// How it is reached.
-    pub channel: Channel,
-}
-
-/// How a receiver is reached.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Channel {
-    /// HTTP POST with the body of Alertmanager's webhook, version 4.
-    Webhook {
-        /// The address.
-        url: String,
-        /// Key of the Standard-Webhooks signature.
-        secret: Option<Secret>,
-        /// Bearer token of the request.
-        token: Option<Secret>,
-        /// How long one attempt may take.
-        timeout: Span,
-    },
-    /// Mail through an SMTP server.
-    Email {
-        /// Name or address of the server; its certificate must be made out to it.
-        host: String,
-        /// Port of the server.
-        port: u16,
-        /// How the connection is protected.
-        tls: SmtpTls,
-        /// PEM file of an additional certificate authority.
-        ca_file: Option<PathBuf>,
-        /// User name for AUTH.
-        username: Option<String>,
-        /// Password for AUTH.
-        password: Option<Secret>,
-        /// Sender.
-        from: String,
-        /// Recipient. A list in the configuration becomes one receiver per address, named
-        /// `name/address`, so that each has its own deliveries and a bad one stops no other.
-        to: String,
-        /// How long one attempt may take.
-        timeout: Span,
-    },
-}
-
-/// How an SMTP connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// Plain, then STARTTLS; refused when the server does not offer it.
-    Starttls,
-    /// TLS from the first byte.
-    Implicit,
-    /// None: for servers on loopback.
-    None,
 }
 
 /// How agents are scored.

@@ -6,35 +6,41 @@ use std::ops::Range;
 
 use super::check::unique_name;
 use super::raw::Section;
-use super::{Channel, Receiver, SmtpTls};
+use super::{Channel, Receiver, Resend, SmtpTls};
 use crate::model::{Severity, Span};
 use crate::wire::fields::Spanned;
 
 /// The receivers without faults; the faults of the others are said.
-pub(super) fn check(sections: Vec<Section<'_>>) -> Vec<Receiver> {
+/// `interval` is the one of evaluation: what an Alertmanager is told holds for some of them.
+pub(super) fn check(sections: Vec<Section<'_>>, interval: Span) -> Vec<Receiver> {
     let mut names = BTreeMap::new();
-    sections.into_iter().flat_map(|section| receivers(section, &mut names)).collect()
+    sections.into_iter().flat_map(|section| receivers(section, &mut names, interval)).collect()
 }
 
+/// The ways to reach a receiver.
+const WAYS: [&str; 3] = ["webhook", "email", "alertmanager"];
+
 /// One receiver, or one per address.
-fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>) -> Vec<Receiver> {
+fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, interval: Span) -> Vec<Receiver> {
     let name = unique_name(&section, names);
     let severity = section.word("min_severity").and_then(|word| Severity::from_word(word.value));
     let send_resolved = section.flag("send_resolved").unwrap_or(true);
     let place = section.fields.place("name");
-    let channels = match (section.section("webhook"), section.section("email")) {
-        (Some(hook), None) => webhook(hook).into_iter().map(|channel| (String::new(), channel)).collect(),
-        (None, Some(mail)) => email(mail),
-        (both, _) => {
-            let message = if both.is_some() {
+    let mut given = WAYS.iter().filter_map(|way| Some((*way, section.section(way)?)));
+    let channels = match (given.next(), given.next()) {
+        (Some((way, inner)), None) => channels(way, inner, interval),
+        (one, _) => {
+            let message = if one.is_some() {
                 "a receiver is reached in one way, not two"
             } else {
                 "a receiver needs a way to reach it"
             };
-            section.reader.error(place, message, "write either `webhook:` or `email:`");
+            let ways: Vec<String> = WAYS.iter().map(|way| format!("`{way}:`")).collect();
+            section.reader.error(place, message, format!("write one of {}", ways.join(", ")));
             Vec::new()
         }
     };
+    drop(given);
     section.finish();
     let Some(name) = name else { return Vec::new() };
     let receiver = |(suffix, channel)| Receiver {
@@ -44,6 +50,16 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>) -
         channel,
     };
     channels.into_iter().map(receiver).collect()
+}
+
+/// The channels of one way, with what each adds to the receiver's name.
+fn channels(way: &str, section: Section<'_>, interval: Span) -> Vec<(String, Channel)> {
+    let alone = |channel: Option<Channel>| channel.into_iter().map(|channel| (String::new(), channel)).collect();
+    match way {
+        "webhook" => alone(webhook(section)),
+        "email" => email(section),
+        _ => alertmanager(section, interval),
+    }
 }
 
 fn webhook(section: Section<'_>) -> Option<Channel> {
@@ -72,6 +88,37 @@ pub(super) fn address(section: &Section<'_>, name: &str, url: Spanned<String>) -
     };
     section.reader.error(bytes, format!("`{name}` {fault}"), help);
     None
+}
+
+/// One channel per peer.
+fn alertmanager(section: Section<'_>, interval: Span) -> Vec<(String, Channel)> {
+    let urls = section.require("urls", section.texts("urls")).unwrap_or_default();
+    let mut peers: Vec<String> = Vec::new();
+    for url in urls {
+        let bytes = url.bytes.clone();
+        let Some(url) = address(&section, "urls", url) else { continue };
+        let url = url.trim_end_matches('/').trim_end_matches("/api/v2/alerts").to_owned();
+        if peers.contains(&url) {
+            section.reader.faults.warning(bytes, format!("`urls` names {url} twice"), "delete one of them");
+        } else {
+            peers.push(url);
+        }
+    }
+    let token = section.secret("token");
+    let every = section.span("resend").unwrap_or(Span::minutes(1));
+    let resolved_for = section.span("resolved_for").unwrap_or(Span::minutes(15));
+    let timeout = section.span("timeout").unwrap_or(Span::seconds(10));
+    section.finish();
+    let resend = Resend { every, resolved_for };
+    // As Prometheus has it: a sender that fails a few times is still believed, one that died is not for long.
+    let ahead = Span(4 * every.max(interval).0);
+    let several = peers.len() > 1;
+    let channel = |url: String| {
+        let place = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let suffix = if several { format!("/{place}") } else { String::new() };
+        (suffix, Channel::Alertmanager { url, token: token.clone(), resend, ahead, timeout })
+    };
+    peers.into_iter().map(channel).collect()
 }
 
 /// One channel per recipient, with what it adds to the receiver's name.

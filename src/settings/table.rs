@@ -3,6 +3,8 @@
 //! One table serves three: the reader takes limits and known names from it, `docs/config.md` and the
 //! JSON schema are written from it. So none of them can say what the others do not.
 
+use super::ways;
+
 /// A mapping in the file.
 #[derive(Debug)]
 pub struct Section {
@@ -72,15 +74,15 @@ pub enum Kind {
     Sections(&'static str),
 }
 
-const fn field(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Field {
+pub(super) const fn field(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Field {
     Field { name, kind, default, required: false, example: "", about }
 }
 
-const fn example(name: &'static str, kind: Kind, example: &'static str, about: &'static str) -> Field {
+pub(super) const fn example(name: &'static str, kind: Kind, example: &'static str, about: &'static str) -> Field {
     Field { name, kind, default: "", required: false, example, about }
 }
 
-const fn required(name: &'static str, kind: Kind, example: &'static str, about: &'static str) -> Field {
+pub(super) const fn required(name: &'static str, kind: Kind, example: &'static str, about: &'static str) -> Field {
     Field { name, kind, default: "", required: true, example, about }
 }
 
@@ -262,59 +264,10 @@ pub const SECTIONS: &[Section] = &[
             field("scale", Range, "[0, 100]", "Lowest and highest score."),
         ],
     },
-    Section {
-        name: "receiver",
-        what: "a receiver",
-        about: "Someone who is told: `webhook` or `email`.",
-        fields: &[
-            required("name", Text, "ops", "Unique."),
-            field(
-                "min_severity",
-                Word(&["info", "warning", "high", "critical"]),
-                "info",
-                "Milder alerts are not sent.",
-            ),
-            field("send_resolved", Flag, "true", "Whether the end of an alert is sent too."),
-            example("webhook", One("webhook"), "", "HTTP POST with the body of Alertmanager's webhook, version 4."),
-            example("email", One("email"), "", "Mail through an SMTP server."),
-        ],
-    },
-    Section {
-        name: "webhook",
-        what: "webhook",
-        about: "HTTP POST with the body of Alertmanager's webhook, version 4.",
-        fields: &[
-            required("url", Text, "https://ops.example/hook", "The address: http or https."),
-            example("secret", Secret, "{env: HOOK_SECRET}", "Key of the signature headers (Standard Webhooks)."),
-            example("token", Secret, "{file: /etc/evenkeel/hook-token}", "Bearer token of the request."),
-            field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
-        ],
-    },
-    Section {
-        name: "email",
-        what: "email",
-        about: "Mail through an SMTP server.",
-        fields: &[
-            required("smtp", Text, "mail.example:587", "Server and port; the port is 587, 465 or 25 as `tls` has it."),
-            field(
-                "tls",
-                Word(&["starttls", "implicit", "none"]),
-                "starttls",
-                "`starttls` is refused when the server does not offer it; port 465 is `implicit`; `none` is for loopback.",
-            ),
-            example("ca_file", Path, "/etc/ssl/mail-ca.pem", "PEM file of a further certificate authority."),
-            required("from", Text, "evenkeel@example.org", "Sender."),
-            required(
-                "to",
-                Texts,
-                "[oncall@example.org]",
-                "Recipients. Several become one receiver each, `name/address`, so that a bad address stops no other.",
-            ),
-            example("username", Text, "evenkeel", "User name for AUTH."),
-            example("password", Secret, "{file: /etc/evenkeel/smtp-password}", "Password for AUTH."),
-            field("timeout", Span("1s", "5m"), "30s", "How long one attempt may take."),
-        ],
-    },
+    ways::RECEIVER,
+    ways::WEBHOOK,
+    ways::EMAIL,
+    ways::ALERTMANAGER,
     Section {
         name: "secret",
         what: "a secret",

@@ -59,6 +59,54 @@ pub struct Alert {
     pub fingerprint: String,
 }
 
+/// One alert of the body of `POST /api/v2/alerts`, an array of them (`postableAlert` of its OpenAPI document).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Postable {
+    /// What identifies it: names that Prometheus allows, no empty values.
+    pub labels: Labels,
+    /// Texts for people.
+    pub annotations: Labels,
+    /// RFC 3339: since when it fires.
+    pub starts_at: String,
+    /// RFC 3339: when it was resolved, or until when it is to be believed.
+    pub ends_at: String,
+    /// Where the alert can be looked at; absent when the sender serves no API.
+    #[serde(rename = "generatorURL", skip_serializing_if = "String::is_empty")]
+    pub generator_url: String,
+}
+
+impl Postable {
+    /// An alert that fires from `starts_at` to `ends_at`.
+    pub fn new(
+        labels: Labels,
+        annotations: Labels,
+        starts_at: Timestamp,
+        ends_at: Timestamp,
+        generator_url: String,
+    ) -> Postable {
+        Postable {
+            labels: named(labels),
+            annotations: named(annotations),
+            starts_at: starts_at.to_rfc3339(),
+            ends_at: ends_at.to_rfc3339(),
+            generator_url,
+        }
+    }
+}
+
+/// Names as Prometheus allows them (letters, digits, `_`, no digit first), without empty values: one bad
+/// name and Alertmanager takes none of the alert.
+fn named(labels: Labels) -> Labels {
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name = |name: String| {
+        let name: String = name.chars().map(word).collect();
+        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+    };
+    let named = labels.into_iter().filter(|(n, v)| !n.is_empty() && !v.is_empty());
+    named.map(|(n, v)| (name(n), v)).collect()
+}
+
 /// The two states that receivers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -149,6 +197,22 @@ mod tests {
         ] {
             assert_eq!(fingerprint(&labels(pairs)), expected);
         }
+    }
+
+    #[test]
+    fn what_is_posted_is_what_the_api_takes() {
+        let set = labels(&[("alertname", "errors"), ("team-x", "a"), ("1st", "b"), ("empty", "")]);
+        let (since, until) = (Timestamp(1_763_116_245_123), Timestamp(1_763_116_485_123));
+        let alert = Postable::new(set, labels(&[("summary", "value 15")]), since, until, String::new());
+        assert_eq!(
+            serde_json::to_value(&alert).expect("serialises"),
+            serde_json::json!({
+                "labels": {"alertname": "errors", "team_x": "a", "_1st": "b"},
+                "annotations": {"summary": "value 15"},
+                "startsAt": "2025-11-14T10:30:45.123Z",
+                "endsAt": "2025-11-14T10:34:45.123Z",
+            })
+        );
     }
 
     #[test]

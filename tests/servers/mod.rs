@@ -4,6 +4,8 @@
 //! when the guard is dropped. What they need is prepared by `make test`; a test that cannot have
 //! it says so and is left out, except with `CI=true`, where that is a failure.
 
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -91,7 +93,8 @@ fn runs(python: &Path, statement: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn left_out<T>(test: &str, reason: &str) -> Option<T> {
+/// Says that a test is left out; with `CI=true` that is a failure.
+pub fn left_out<T>(test: &str, reason: &str) -> Option<T> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test} cannot run: {reason}");
     // Not a print macro: the harness swallows those of tests that pass.
     let _ = writeln!(std::io::stderr(), "left out: {test}: {reason}");

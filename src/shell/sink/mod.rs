@@ -7,6 +7,7 @@
 //! must not be lost to an expired password.
 
 mod email;
+mod http;
 mod notice;
 mod secret;
 mod webhook;
@@ -16,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::event::{Attempt, Delivery, Receipt};
-use crate::model::Span;
+use crate::model::{Span, Timestamp};
 use crate::settings::{Channel, Receiver};
 use crate::wire::mail::one_line;
+use http::Post;
 pub use secret::{SecretError, SecretText, read};
 
 /// How long to leave a receiver alone whose configuration or credentials are at fault: quick
@@ -43,7 +45,7 @@ impl Sinks {
         // reqwest takes the process-wide provider; a second installation is refused and harmless.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Sinks {
-            http: webhook::client(),
+            http: http::client(),
             external_url: external_url.into(),
             channels: receivers.iter().map(|r| (r.name.clone(), r.channel.clone())).collect(),
         }
@@ -51,29 +53,67 @@ impl Sinks {
 
     /// Makes exactly one attempt, within the receiver's timeout.
     pub async fn attempt(&self, delivery: &Delivery) -> Attempt {
+        self.say(delivery, false).await.attempt
+    }
+
+    /// Makes exactly one attempt; the reply of a receiver that took the message is waited for if it is wanted.
+    pub async fn say(&self, delivery: &Delivery, wants_reply: bool) -> Said {
         let Some(channel) = self.channels.get(&delivery.receiver) else {
-            return refuse(format!("receiver `{}` is not in the configuration", delivery.receiver));
+            return refuse(format!("receiver `{}` is not in the configuration", delivery.receiver)).into();
         };
+        if let Channel::Email { host, port, tls, ca_file, username, password, from, to, timeout } = channel {
+            let account = email::Account {
+                host,
+                port: *port,
+                tls: *tls,
+                ca_file: ca_file.as_deref(),
+                username: username.as_deref(),
+                password: password.as_ref(),
+                from,
+                to,
+                timeout: *timeout,
+            };
+            return email::attempt(&account, &self.external_url, delivery).await.into();
+        }
+        match self.post(channel, delivery).await {
+            Ok(post) => post.send(&self.http, wants_reply).await,
+            Err(reason) => fault(format!("receiver `{}`: {reason}", delivery.receiver)).into(),
+        }
+    }
+
+    /// The request to a receiver that is reached by HTTP.
+    async fn post(&self, channel: &Channel, delivery: &Delivery) -> Result<Post, String> {
+        let external_url = &self.external_url;
         match channel {
+            Channel::Email { .. } => Err("mail is not sent by HTTP".to_owned()),
             Channel::Webhook { url, secret, token, timeout } => {
                 let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
-                webhook::attempt(&self.http, &hook, &self.external_url, delivery).await
+                webhook::post(&hook, external_url, delivery).await
             }
-            Channel::Email { host, port, tls, ca_file, username, password, from, to, timeout } => {
-                let account = email::Account {
-                    host,
-                    port: *port,
-                    tls: *tls,
-                    ca_file: ca_file.as_deref(),
-                    username: username.as_deref(),
-                    password: password.as_ref(),
-                    from,
-                    to,
-                    timeout: *timeout,
-                };
-                email::attempt(&account, &self.external_url, delivery).await
+            Channel::Alertmanager { url, token, ahead, timeout, .. } => {
+                let until = Timestamp(http::seconds() * 1_000) + *ahead;
+                let alerts: Vec<_> =
+                    delivery.notification.alerts.iter().map(|e| notice::postable(e, until, external_url)).collect();
+                let body = serde_json::to_vec(&alerts).expect("a body is strings");
+                let url = format!("{url}/api/v2/alerts");
+                Post::new(&url, *timeout, "application/json", body)?.bearer(token.as_ref()).await
             }
         }
+    }
+}
+
+/// How an attempt went, and what the receiver replied to a message that it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// How it went.
+    pub attempt: Attempt,
+    /// The beginning of the reply; empty when nobody asked for it.
+    pub reply: String,
+}
+
+impl From<Attempt> for Said {
+    fn from(attempt: Attempt) -> Said {
+        Said { attempt, reply: String::new() }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::engine::event::{AlertEvent, AlertState};
 use crate::model::{Severity, Timestamp};
-use crate::wire::alertmanager::{Alert, Labels};
+use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, one_line};
 
 /// The comparison operators of rule conditions, longer spellings first.
@@ -69,6 +69,13 @@ pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
     annotations.entry("evidence".to_owned()).or_insert(samples);
     let generator = if external_url.is_empty() { String::new() } else { format!("{external_url}/api/v1/alerts") };
     Alert::new(labels, annotations, starts_at(event), is_resolved(event).then_some(event.at), generator)
+}
+
+/// The alert as Alertmanager's API takes it: one that fires is to be believed until `until`.
+pub fn postable(event: &AlertEvent, until: Timestamp, external_url: &str) -> Postable {
+    let Alert { labels, annotations, generator_url, .. } = alert(event, external_url);
+    let ends_at = if is_resolved(event) { event.at } else { until };
+    Postable::new(labels, annotations, starts_at(event), ends_at, generator_url)
 }
 
 /// The letter about an alert.

@@ -1,0 +1,377 @@
+//! Alerts that are kept up at Alertmanagers: said again while they fire, and for a while after their end.
+//!
+//! An Alertmanager forgets what it is not told again, and groups, mutes and routes by itself. So there is no
+//! line of messages to it but a state per alert: a batch is made of the newest states at the moment it is
+//! handed out, and what was superseded while a peer was down never was a message. An alert that ended is kept
+//! until every peer has heard of it. Peers do not wait for each other; each has one batch in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::alert::hex;
+use super::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Notification, NotificationStatus};
+use super::notify;
+use super::split::NEVER;
+use super::view::ReceiverView;
+use crate::model::{Severity, Span, Timestamp};
+use crate::settings::{Receiver, Resend};
+use crate::wire::alertmanager::fingerprint;
+
+/// Alerts in one request.
+const BATCH: usize = 64;
+/// The end of an alert that a peer could not be told for so long is given up.
+const EXPIRY: Span = Span::hours(24);
+
+/// What every Alertmanager shall know.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Mirror {
+    /// By the fingerprint of their labels, as Alertmanager tells them apart.
+    alerts: BTreeMap<u64, Mirrored>,
+    /// The alerts that fire, by the identity of their episode.
+    firing: BTreeMap<String, u64>,
+    peers: BTreeMap<String, Peer>,
+    version: u64,
+    batches: u64,
+    /// Alerts that were not taken because there are too many.
+    pub dropped: u64,
+}
+
+/// The newest state of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Mirrored {
+    event: AlertEvent,
+    /// Another one for every state.
+    version: u64,
+}
+
+impl Mirrored {
+    fn ended(&self) -> Option<Timestamp> {
+        (self.event.state == AlertState::Resolved).then_some(self.event.at)
+    }
+}
+
+/// What one Alertmanager was told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Peer {
+    resend: Resend,
+    min_severity: Severity,
+    send_resolved: bool,
+    /// The version that it was told last, by alert.
+    told: BTreeMap<u64, u64>,
+    /// What it is to be told next and when; one entry per alert at most.
+    due: BTreeSet<(Timestamp, u64)>,
+    due_of: BTreeMap<u64, Timestamp>,
+    flight: Option<Flight>,
+    not_before: Option<Timestamp>,
+    failures: u32,
+    failing_since: Option<Timestamp>,
+    last_error: String,
+    delivered: u64,
+    failed: u64,
+    retries: u64,
+}
+
+/// A request that was handed out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Flight {
+    delivery: Delivery,
+    /// The alerts and the versions in it.
+    holds: Vec<(u64, u64)>,
+}
+
+impl Mirror {
+    /// Brings the peers in line with the policy; a new one is told everything.
+    pub fn adopt(&mut self, receivers: &[Receiver]) {
+        let mut old = std::mem::take(&mut self.peers);
+        for receiver in receivers {
+            let Some(resend) = receiver.resend() else { continue };
+            let mut peer = old.remove(&receiver.name).unwrap_or_else(|| {
+                let mut peer = Peer::new(resend);
+                self.alerts.iter().for_each(|(key, alert)| peer.schedule(*key, alert.event.at));
+                peer
+            });
+            peer.resend = resend;
+            peer.min_severity = receiver.min_severity;
+            peer.send_resolved = receiver.send_resolved;
+            self.peers.insert(receiver.name.clone(), peer);
+        }
+        if self.peers.is_empty() {
+            self.alerts.clear();
+            self.firing.clear();
+        }
+    }
+
+    /// Takes in that an alert fires; at most `limit` alerts are kept.
+    pub fn fire(&mut self, event: &AlertEvent, limit: u32) {
+        if self.peers.is_empty() {
+            return;
+        }
+        let key = fingerprint(&event.identity());
+        // The same episode with other labels is another alert to Alertmanager.
+        if self.firing.get(&event.id).is_some_and(|old| *old != key) {
+            self.end(event);
+        }
+        if !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize && !self.make_room() {
+            self.dropped += 1;
+            return;
+        }
+        self.firing.insert(event.id.clone(), key);
+        self.put(key, event.clone(), event.at);
+    }
+
+    /// Takes in that an alert ended; one that is not known to fire is nobody's business.
+    pub fn end(&mut self, event: &AlertEvent) {
+        let Some(key) = self.firing.remove(&event.id) else { return };
+        let Some(known) = self.alerts.get(&key) else { return };
+        let mut ended = AlertEvent { state: AlertState::Resolved, ..event.clone() };
+        // It keeps the labels under which it fired.
+        ended.severity = known.event.severity;
+        ended.labels.clone_from(&known.event.labels);
+        ended.fired_at = known.event.fired_at;
+        self.put(key, ended, event.at);
+    }
+
+    /// Whether the alert of an episode is known to fire.
+    pub fn knows(&self, id: &str) -> bool {
+        self.firing.contains_key(id)
+    }
+
+    fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp) {
+        self.version += 1;
+        self.alerts.insert(key, Mirrored { event, version: self.version });
+        self.peers.values_mut().for_each(|peer| peer.schedule(key, now));
+    }
+
+    /// Forgets the alert that ended first.
+    fn make_room(&mut self) -> bool {
+        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key))).min();
+        ended.map(|(_, key)| self.forget(key)).is_some()
+    }
+
+    fn forget(&mut self, key: u64) {
+        self.alerts.remove(&key);
+        for peer in self.peers.values_mut() {
+            peer.unschedule(key);
+            peer.told.remove(&key);
+        }
+    }
+
+    /// When [`Mirror::pump`] could hand something out next.
+    pub fn deadline(&self) -> Timestamp {
+        self.peers.values().map(Peer::deadline).min().unwrap_or(NEVER)
+    }
+
+    /// Hands out every request that is due. `newest` gives the alerts of these episodes that still fire as
+    /// they are now.
+    pub fn pump(
+        &mut self,
+        now: Timestamp,
+        newest: impl Fn(&BTreeSet<&str>) -> Vec<AlertEvent>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let names: Vec<String> =
+            self.peers.iter().filter(|(_, p)| p.deadline() <= now).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(peer) = self.peers.get_mut(&name) else { continue };
+            let keys = peer.take(now, &self.alerts);
+            let ids: BTreeSet<&str> = keys
+                .iter()
+                .filter_map(|key| self.alerts.get(key).filter(|a| a.ended().is_none()))
+                .map(|alert| alert.event.id.as_str())
+                .collect();
+            for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {
+                if let Some(alert) = self.alerts.get_mut(&fingerprint(&event.identity())) {
+                    alert.event = event;
+                }
+            }
+            let told = keys.iter().filter_map(|key| self.alerts.get(key).map(|alert| (*key, alert)));
+            let (holds, alerts): (Vec<_>, Vec<_>) =
+                told.map(|(key, alert)| ((key, alert.version), alert.event.clone())).unzip();
+            if alerts.is_empty() {
+                continue;
+            }
+            self.batches += 1;
+            let Some(peer) = self.peers.get_mut(&name) else { continue };
+            let delivery = Delivery {
+                id: batch_id(&name, self.batches),
+                receiver: name.clone(),
+                attempt: peer.failures + 1,
+                notification: Notification {
+                    at: now,
+                    group: name,
+                    group_labels: BTreeMap::new(),
+                    alerts,
+                    truncated: 0,
+                },
+            };
+            effects.push(Effect::Deliver(delivery.clone()));
+            peer.flight = Some(Flight { delivery, holds });
+        }
+    }
+
+    /// Takes the result of a request in; the peer and whether it has the alerts, or `None` when no such
+    /// request was in flight.
+    pub fn receipt(
+        &mut self,
+        now: Timestamp,
+        id: &DeliveryId,
+        result: &Attempt,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(String, bool)> {
+        let of = |peer: &Peer| peer.flight.as_ref().is_some_and(|f| f.delivery.id == *id);
+        let (name, peer) = self.peers.iter_mut().find(|(_, peer)| of(peer))?;
+        let Flight { delivery, holds } = peer.flight.take()?;
+        let (status, reason) = match result {
+            Attempt::Retry { reason, after } => {
+                // It is said that it fails when it begins to.
+                if peer.failures == 0 {
+                    effects.push(notify::report(now, &delivery, NotificationStatus::Queued, reason.clone()));
+                }
+                peer.retries += 1;
+                peer.failing_since.get_or_insert(now);
+                peer.not_before = Some(now + notify::pause(peer.failures, *after));
+                peer.failures += 1;
+                peer.last_error.clone_from(reason);
+                for (key, _) in holds.iter().filter(|(key, _)| self.alerts.contains_key(key)) {
+                    peer.schedule(*key, delivery.notification.at);
+                }
+                return Some((name.clone(), false));
+            }
+            Attempt::Done => (NotificationStatus::Delivered, String::new()),
+            Attempt::Refuse { reason } => (NotificationStatus::Refused, reason.clone()),
+        };
+        peer.failures = 0;
+        peer.failing_since = None;
+        peer.not_before = None;
+        let done = status == NotificationStatus::Delivered;
+        if !done {
+            peer.last_error.clone_from(&reason);
+        }
+        let next = delivery.notification.at + peer.resend.every;
+        for ((key, version), event) in holds.iter().zip(&delivery.notification.alerts) {
+            let Some(alert) = self.alerts.get(key) else { continue };
+            if peer.told.insert(*key, *version) != Some(*version) {
+                *(if done { &mut peer.delivered } else { &mut peer.failed }) += 1;
+                effects.push(notify::report_of(now, &delivery, event, status, reason.clone()));
+            }
+            let over = alert.ended().is_some_and(|end| next > end + peer.resend.resolved_for);
+            // One that changed meanwhile is due already.
+            if alert.version == *version && !over {
+                peer.schedule(*key, next);
+            }
+        }
+        let name = name.clone();
+        self.sweep(now);
+        Some((name, done))
+    }
+
+    /// Forgets ended alerts that no peer is to be told of any more.
+    fn sweep(&mut self, now: Timestamp) {
+        let over: Vec<u64> = self
+            .alerts
+            .iter()
+            .filter(|(key, alert)| {
+                let idle = |p: &Peer| !p.due_of.contains_key(key) && !p.flies(**key);
+                alert.ended().is_some_and(|end| self.peers.values().all(idle) || now >= end + EXPIRY)
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        over.into_iter().for_each(|key| self.forget(key));
+    }
+
+    /// Requests that are in flight, for the shell after a restart.
+    pub fn unsettled(&self) -> impl Iterator<Item = Effect> {
+        self.peers.values().filter_map(|p| p.flight.as_ref()).map(|f| Effect::Deliver(f.delivery.clone()))
+    }
+
+    /// A peer at a glance: what it has not heard yet counts as queued.
+    pub fn view(&self, receiver: &Receiver) -> Option<ReceiverView> {
+        let peer = self.peers.get(&receiver.name)?;
+        let unheard = |key: &u64, alert: &Mirrored| peer.wants(alert) && peer.told.get(key) != Some(&alert.version);
+        Some(ReceiverView {
+            receiver: receiver.name.clone(),
+            queued: self.alerts.iter().filter(|(key, alert)| unheard(key, alert)).count() as u64,
+            delivered: peer.delivered,
+            failed: peer.failed,
+            retries: peer.retries,
+            failing_since: peer.failing_since,
+            last_error: peer.last_error.clone(),
+        })
+    }
+}
+
+impl Peer {
+    fn new(resend: Resend) -> Peer {
+        Peer {
+            resend,
+            min_severity: Severity::Info,
+            send_resolved: true,
+            told: BTreeMap::new(),
+            due: BTreeSet::new(),
+            due_of: BTreeMap::new(),
+            flight: None,
+            not_before: None,
+            failures: 0,
+            failing_since: None,
+            last_error: String::new(),
+            delivered: 0,
+            failed: 0,
+            retries: 0,
+        }
+    }
+
+    fn wants(&self, alert: &Mirrored) -> bool {
+        alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
+    }
+
+    fn flies(&self, key: u64) -> bool {
+        self.flight.as_ref().is_some_and(|f| f.holds.iter().any(|(k, _)| *k == key))
+    }
+
+    /// Puts an alert on the list, or moves it to the front of where it is.
+    fn schedule(&mut self, key: u64, at: Timestamp) {
+        let at = self.due_of.get(&key).map_or(at, |known| at.min(*known));
+        self.unschedule(key);
+        self.due.insert((at, key));
+        self.due_of.insert(key, at);
+    }
+
+    fn unschedule(&mut self, key: u64) {
+        if let Some(at) = self.due_of.remove(&key) {
+            self.due.remove(&(at, key));
+        }
+    }
+
+    fn deadline(&self) -> Timestamp {
+        match (self.flight.is_some(), self.due.first()) {
+            (false, Some((at, _))) => self.not_before.map_or(*at, |t| t.max(*at)),
+            _ => NEVER,
+        }
+    }
+
+    /// Takes the next batch off the list.
+    fn take(&mut self, now: Timestamp, alerts: &BTreeMap<u64, Mirrored>) -> Vec<u64> {
+        let mut keys = Vec::new();
+        while keys.len() < BATCH
+            && let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now)
+        {
+            self.unschedule(key);
+            match alerts.get(&key) {
+                Some(alert) if self.wants(alert) => keys.push(key),
+                _ => {}
+            }
+        }
+        keys
+    }
+}
+
+/// The id of a request; the same whenever the same events make it.
+fn batch_id(peer: &str, number: u64) -> DeliveryId {
+    let mut hash = Sha256::new();
+    hash.update(peer);
+    hash.update([0]);
+    hash.update(number.to_le_bytes());
+    DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
+}

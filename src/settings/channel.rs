@@ -1,0 +1,112 @@
+//! Who is told and how they are reached.
+//!
+//! Owns the checked shape; secrets are places here, never values. What is kept up at an Alertmanager is
+//! told apart from what is sent as messages in one place, [`Receiver::resend`].
+
+use std::path::PathBuf;
+
+use crate::model::{Severity, Span};
+
+/// Where a secret is read from when it is needed; never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable.
+    Env(String),
+    /// A file, its last newline dropped.
+    File(PathBuf),
+    /// `$CREDENTIALS_DIRECTORY/<name>`, as systemd's LoadCredential= gives it.
+    Credential(String),
+}
+
+/// Someone who is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receiver {
+    /// Unique among the receivers.
+    pub name: String,
+    /// Alerts below this severity are not sent.
+    pub min_severity: Severity,
+    /// Whether resolved alerts are sent too.
+    pub send_resolved: bool,
+    /// How it is reached.
+    pub channel: Channel,
+}
+
+/// How an Alertmanager is kept informed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resend {
+    /// An alert that fires is said again this often.
+    pub every: Span,
+    /// An alert that ended is said again for so long.
+    pub resolved_for: Span,
+}
+
+impl Receiver {
+    /// Of an Alertmanager: how it is kept informed. It is told the state of every alert, again and
+    /// again, and groups, mutes and routes by itself; everybody else is sent messages.
+    pub fn resend(&self) -> Option<Resend> {
+        if let Channel::Alertmanager { resend, .. } = &self.channel { Some(*resend) } else { None }
+    }
+}
+
+/// How a receiver is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Channel {
+    /// HTTP POST with the body of Alertmanager's webhook, version 4.
+    Webhook {
+        /// The address.
+        url: String,
+        /// Key of the Standard-Webhooks signature.
+        secret: Option<Secret>,
+        /// Bearer token of the request.
+        token: Option<Secret>,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// `POST /api/v2/alerts` of one Alertmanager; a list of peers in the configuration becomes one
+    /// receiver per peer, named `name/host:port`, so that each is told by itself.
+    Alertmanager {
+        /// The address, without `/api/v2/alerts`.
+        url: String,
+        /// Bearer token of the request.
+        token: Option<Secret>,
+        /// How often it is told the same again.
+        resend: Resend,
+        /// How long it may believe that an alert fires without being told again.
+        ahead: Span,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// Mail through an SMTP server.
+    Email {
+        /// Name or address of the server; its certificate must be made out to it.
+        host: String,
+        /// Port of the server.
+        port: u16,
+        /// How the connection is protected.
+        tls: SmtpTls,
+        /// PEM file of an additional certificate authority.
+        ca_file: Option<PathBuf>,
+        /// User name for AUTH.
+        username: Option<String>,
+        /// Password for AUTH.
+        password: Option<Secret>,
+        /// Sender.
+        from: String,
+        /// Recipient. A list in the configuration becomes one receiver per address, named
+        /// `name/address`, so that each has its own deliveries and a bad one stops no other.
+        to: String,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+}
+
+/// How an SMTP connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// Plain, then STARTTLS; refused when the server does not offer it.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// None: for servers on loopback.
+    None,
+}

@@ -1,0 +1,189 @@
+//! What Alertmanagers are told, through the engine's one door: again while an alert fires, its newest value, its
+//! end until everybody has it, and never a heap of what is no longer true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use evenkeel::engine::event::{AlertState, Attempt, Delivery, Effect, Event, Receipt};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::settings::{Channel, Receiver, Resend};
+
+const START: i64 = 1_700_000_000_000;
+
+const RULES: &str = "
+alerts:
+  - name: failing
+    condition: error_rate > 10%
+    window: 1h
+    severity: critical
+    annotations: {summary: 'value {{ value }}'}
+";
+
+fn peer(name: &str) -> Receiver {
+    Receiver {
+        name: name.into(),
+        min_severity: Severity::Info,
+        send_resolved: true,
+        channel: Channel::Alertmanager {
+            url: "http://127.0.0.1:1".into(),
+            token: None,
+            resend: Resend { every: Span::minutes(1), resolved_for: Span::minutes(15) },
+            ahead: Span::minutes(4),
+            timeout: Span::seconds(5),
+        },
+    }
+}
+
+fn policy(peers: &[&str]) -> Arc<Policy> {
+    let source = PolicySource { rules: vec![("rules.yaml".to_owned(), RULES.to_owned())], ..PolicySource::default() };
+    let (policy, faults) = Policy::load(&source, std::path::Path::new(""));
+    let mut policy = policy.unwrap_or_else(|| panic!("{faults:?}"));
+    policy.settings.receivers = peers.iter().map(|name| peer(name)).collect();
+    Arc::new(policy)
+}
+
+/// A request that a peer took: when (seconds), who, and subject, state and summary of its alerts.
+type Taken = (i64, String, Vec<(String, AlertState, String)>);
+
+/// The engine and its peers.
+struct World {
+    engine: Engine,
+    now: i64,
+    down: BTreeSet<&'static str>,
+    taken: Vec<Taken>,
+    attempts: BTreeMap<String, u32>,
+}
+
+impl World {
+    fn new(peers: &[&str]) -> World {
+        let engine = Engine::new(policy(peers), State::default());
+        World { engine, now: 0, down: BTreeSet::new(), taken: Vec::new(), attempts: BTreeMap::new() }
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(START + self.now * 1_000)
+    }
+
+    fn answer(&mut self, now: Timestamp, effects: Vec<Effect>) {
+        for effect in effects {
+            let Effect::Deliver(delivery) = effect else { continue };
+            *self.attempts.entry(delivery.receiver.clone()).or_default() += 1;
+            let result = if self.down.contains(delivery.receiver.as_str()) {
+                Attempt::Retry { reason: "down".into(), after: None }
+            } else {
+                self.take(now, &delivery);
+                Attempt::Done
+            };
+            let effects = self.engine.handle(now, Event::Receipt(Receipt::Delivery { id: delivery.id, result }));
+            self.answer(now, effects);
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, delivery: &Delivery) {
+        let alerts = delivery.notification.alerts.iter();
+        let said = alerts.map(|a| (a.subject.to_string(), a.state, a.annotations["summary"].clone())).collect();
+        self.taken.push(((now.0 - START) / 1_000, delivery.receiver.clone(), said));
+    }
+
+    /// Lets time go on to a second.
+    fn until(&mut self, second: i64) {
+        let end = Timestamp(START + second * 1_000);
+        while let Some(due) = self.engine.next_deadline().filter(|due| *due <= end) {
+            let effects = self.engine.handle(due, Event::Deadline);
+            self.answer(due, effects);
+        }
+        self.now = second;
+    }
+
+    /// Executions of an agent that end now.
+    fn executions(&mut self, agent: &str, ok: usize, failed: usize) {
+        let now = self.at();
+        let record = |outcome| Record::new("test", agent, Some(now), outcome);
+        let outcomes = std::iter::repeat_n(Outcome::Ok, ok).chain(std::iter::repeat_n(Outcome::Error, failed));
+        let records: Vec<Record<'_>> = outcomes.map(record).collect();
+        let effects = self.engine.handle(now, Event::Records(&records));
+        self.answer(now, effects);
+    }
+
+    fn seconds(&self, receiver: &str, state: AlertState) -> Vec<i64> {
+        let of = self.taken.iter().filter(|(_, r, alerts)| r == receiver && alerts.iter().any(|a| a.1 == state));
+        of.map(|(second, ..)| *second).collect()
+    }
+}
+
+#[test]
+fn an_alert_is_said_again_with_its_newest_value_and_its_end_for_a_quarter_of_an_hour() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 80, 20);
+    world.until(100);
+    world.executions("a", 0, 25);
+    world.until(200);
+    world.executions("a", 1_000, 0);
+    world.until(7_000);
+    let values: Vec<(i64, &str)> =
+        world.taken.iter().filter(|t| t.2[0].1 == AlertState::Firing).map(|t| (t.0, t.2[0].2.as_str())).collect();
+    let [first, second, third, last] = values[..] else { panic!("{values:?}") };
+    assert!(first.0 <= 15, "at the first evaluation: {values:?}");
+    assert_eq!((second.0 - first.0, third.0 - second.0, last.0 - third.0), (60, 60, 60));
+    assert_eq!((first.1, second.1, third.1, last.1), ("value 20%", "value 20%", "value 36%", "value 36%"));
+    let ends = world.seconds("am", AlertState::Resolved);
+    assert_eq!(ends.len(), 16, "at once and for 15 min: {ends:?}");
+    assert!((200..=215).contains(&ends[0]) && ends[15] - ends[0] == 900, "{ends:?}");
+    assert_eq!(world.engine.view().receivers[0].delivered, 2, "two states were heard");
+}
+
+#[test]
+fn a_peer_that_was_down_hears_the_newest_state_and_nothing_else() {
+    let mut world = World::new(&["am/one", "am/two"]);
+    world.down.insert("am/two");
+    world.executions("a", 80, 20);
+    world.executions("b", 80, 20);
+    world.until(600);
+    world.executions("a", 1_000, 0);
+    world.until(3 * 3_600 - 3);
+    assert_eq!(world.engine.view().receivers[1].queued, 2, "two states are unheard, however often they were due");
+    assert!(world.seconds("am/two", AlertState::Firing).is_empty());
+    world.down.clear();
+    world.until(3 * 3_600 + 2);
+    let back: Vec<&Taken> = world.taken.iter().filter(|t| t.1 == "am/two").collect();
+    let mut said: Vec<_> =
+        back.iter().flat_map(|t| &t.2).map(|(subject, state, _)| (subject.as_str(), *state)).collect();
+    said.sort_unstable();
+    // b's executions have left the window meanwhile.
+    assert_eq!(said, [("agent=a", AlertState::Resolved), ("agent=b", AlertState::Resolved)], "{back:?}");
+    assert!(world.seconds("am/one", AlertState::Firing).len() >= 10, "the other peer was told all the time");
+    assert!(world.attempts["am/two"] < 3_000, "a peer that is down is asked every few seconds at most");
+}
+
+#[test]
+fn requests_hold_64_alerts_at_most_and_one_is_in_flight() {
+    let mut world = World::new(&["am"]);
+    let agents: Vec<String> = (0..200).map(|n| format!("agent-{n:03}")).collect();
+    agents.iter().for_each(|agent| world.executions(agent, 8, 2));
+    world.until(20);
+    let sizes: Vec<usize> = world.taken.iter().map(|t| t.2.len()).collect();
+    assert_eq!(sizes, [64, 64, 64, 8]);
+    let subjects: BTreeSet<&String> = world.taken.iter().flat_map(|t| &t.2).map(|(subject, ..)| subject).collect();
+    assert_eq!(subjects.len(), 200);
+}
+
+#[test]
+fn a_new_peer_is_told_everything_and_a_restart_repeats_what_was_in_flight() {
+    let mut world = World::new(&["am/one"]);
+    world.executions("a", 8, 2);
+    world.until(20);
+    let now = world.at();
+    let effects = world.engine.reload(now, policy(&["am/one", "am/two"]));
+    let flying: Vec<&Delivery> =
+        effects.iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None }).collect();
+    assert_eq!(flying.iter().map(|d| d.receiver.as_str()).collect::<Vec<_>>(), ["am/two"]);
+    let again = Engine::new(policy(&["am/one", "am/two"]), world.engine.state().clone());
+    assert_eq!(
+        again.unsettled(),
+        effects.iter().filter(|e| matches!(e, Effect::Deliver(_))).cloned().collect::<Vec<_>>()
+    );
+    world.answer(now, effects);
+    assert_eq!(world.seconds("am/two", AlertState::Firing), [20]);
+}
