@@ -10,6 +10,7 @@ pub mod engine;
 pub mod model;
 pub mod policy;
 pub mod profile;
+pub mod rehearsal;
 pub mod replay;
 pub mod rule;
 pub mod settings;

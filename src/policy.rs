@@ -95,6 +95,8 @@ pub enum Kind {
     Profile,
     /// A price table.
     Prices,
+    /// Tests of rules.
+    Tests,
 }
 
 impl Kind {
@@ -108,6 +110,10 @@ impl Kind {
         };
         let Value::Mapping(entries) = &root.value else { return None };
         let mappings = |value: &Value| matches!(value, Value::Sequence(items) if items.iter().any(|item| matches!(item.value, Value::Mapping(_))));
+        // Only a test file has tests; its rules and settings are about them.
+        if entries.iter().any(|(key, _)| key.text == "tests") {
+            return Some(Kind::Tests);
+        }
         let kinds = entries.iter().filter_map(|(key, node)| match (key.text.as_str(), mappings(&node.value)) {
             ("rules", false) | ("prices", false) => Some(Kind::Config),
             (word, _) => Kind::of_key(word),
@@ -124,6 +130,7 @@ impl Kind {
         match key {
             "alerts" | "rules" => Some(Kind::Rules),
             "prices" => Some(Kind::Prices),
+            "tests" => Some(Kind::Tests),
             "model" | "scaling" | "scaling_factors" | "base_performance" => Some(Kind::Profile),
             key => table::section("config").fields.iter().any(|field| field.name == key).then_some(Kind::Config),
         }
@@ -211,6 +218,7 @@ mod tests {
             (PROFILE, Some(Kind::Profile)),
             ("scaling: []\n", Some(Kind::Profile)),
             (PRICES, Some(Kind::Prices)),
+            ("rules: [r.yaml]\ntests: []\n", Some(Kind::Tests)),
             ("alerts: [\n", Some(Kind::Rules)),
             ("{\"name\": \"package\"}", None),
             ("", None),

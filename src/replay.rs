@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use crate::engine::Engine;
-use crate::engine::event::{Attempt, ChangeResult, Effect, Event, Receipt};
+use crate::engine::event::{Attempt, ChangeResult, Delivery, Effect, Event, Receipt};
 use crate::model::{Record, Timestamp};
 
 /// Feeds records in their order. The clock follows their times and never runs back; records
@@ -58,6 +58,20 @@ pub fn finish(engine: &mut Engine, mut on_effects: impl FnMut(&mut Engine, Times
     on_effects(engine, end, effects);
 }
 
+/// Lets time pass up to `until` as a daemon does that sleeps until the engine's next deadline.
+pub fn wake(engine: &mut Engine, until: Timestamp, on_effects: &mut impl FnMut(&mut Engine, Timestamp, Vec<Effect>)) {
+    while let Some(due) = engine.next_deadline().filter(|due| *due < until) {
+        let effects = engine.handle(due, Event::Deadline);
+        let idle = effects.is_empty();
+        on_effects(engine, due, effects);
+        if idle && engine.next_deadline().is_some_and(|next| next <= due) {
+            break;
+        }
+    }
+    let effects = engine.handle(until, Event::Deadline);
+    on_effects(engine, until, effects);
+}
+
 /// Answers every effect at once as a world without faults would: all is delivered, changes are
 /// written down as suggestions and no file is touched. Hands each effect to `see`, those of the answers included.
 pub fn perfect_world(
@@ -66,11 +80,25 @@ pub fn perfect_world(
     effects: Vec<Effect>,
     see: &mut impl FnMut(Timestamp, &Effect),
 ) {
+    answer(engine, now, effects, see, |_| Attempt::Done);
+}
+
+/// [`perfect_world`], but `attempt` says how each delivery goes.
+pub fn answer(
+    engine: &mut Engine,
+    now: Timestamp,
+    effects: Vec<Effect>,
+    see: &mut impl FnMut(Timestamp, &Effect),
+    attempt: impl Fn(&Delivery) -> Attempt,
+) {
     let mut open = std::collections::VecDeque::from(effects);
     while let Some(effect) = open.pop_front() {
         see(now, &effect);
         let receipt = match effect {
-            Effect::Deliver(delivery) => Receipt::Delivery { id: delivery.id, result: Attempt::Done },
+            Effect::Deliver(delivery) => {
+                let result = attempt(&delivery);
+                Receipt::Delivery { id: delivery.id, result }
+            }
             Effect::Apply(change) => Receipt::Change { id: change.id, result: ChangeResult::Suggested },
             Effect::Report(_) => continue,
         };

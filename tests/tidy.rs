@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up; one may import its own layer and those below.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("model", 0),
     ("diagnostic", 0),
     ("stats", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 14] = [
     ("engine::event", 2),
     ("engine", 3),
     ("replay", 4),
+    ("rehearsal", 4),
     ("shell", 5),
     ("cli", 6),
     ("main", 6),

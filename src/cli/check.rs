@@ -1,4 +1,4 @@
-//! `evenkeel check`: every fault of configuration, rules, profiles and prices in one run.
+//! `evenkeel check`: every fault of configuration, rules, their tests, profiles and prices in one run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -8,6 +8,7 @@ use super::output::plural;
 use super::{Exit, Failure, Output};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::policy::{Kind, Policy, PolicySource};
+use crate::rule;
 use crate::shell::policy_files;
 
 /// Check configuration, rules, profiles and prices: every fault in one run, with its place and
@@ -54,6 +55,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
                 Kind::Rules => "rule file",
                 Kind::Profile => "profile file",
                 Kind::Prices => "price table",
+                Kind::Tests => "test file",
             },
         )
     });
@@ -77,7 +79,8 @@ fn examine(paths: &[PathBuf]) -> Findings {
         let folder = path.is_dir();
         let (found, faults) = policy_files::files_of(path);
         findings.diagnostics.extend(faults);
-        for path in found {
+        let tests = if folder { policy_files::tests_of(path, &mut findings.diagnostics) } else { Vec::new() };
+        for path in found.into_iter().chain(tests) {
             match policy_files::read_file(&path) {
                 Ok(file) => match Kind::of(&file) {
                     Some(kind) => files.push((file, kind)),
@@ -108,7 +111,7 @@ fn unknown(file: &SourceFile) -> Diagnostic {
         Level::Error,
         &file.path,
         "the keys of this file are none of evenkeel's",
-        "rules have `alerts:`, profiles `model:`, price tables `prices:`, a configuration `sources:` and others",
+        "rules have `alerts:`, their tests `tests:`, profiles `model:`, price tables `prices:`, a configuration `sources:` and others",
     )
 }
 
@@ -136,6 +139,13 @@ impl Findings {
 
     /// Checks a file on its own.
     fn alone(&mut self, file: SourceFile, kind: Kind) {
+        if kind == Kind::Tests {
+            // Its rules are looked at under their own name.
+            let ((_, rules), faults) = policy_files::rules_of_test(&file);
+            let unreadable = faults.into_iter().filter(|fault| fault.line == 0);
+            self.add(unreadable.chain(rule::story::load::load(&file, &rules).1));
+            return;
+        }
         let text = vec![(file.path, file.text.to_string())];
         let mut source = PolicySource::default();
         match kind {
@@ -143,6 +153,7 @@ impl Findings {
             Kind::Rules => source.rules = text,
             Kind::Profile => source.profiles = text,
             Kind::Prices => source.prices = text,
+            Kind::Tests => {}
         }
         self.add(Policy::load(&source, Path::new("")).1);
     }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod completions;
 pub mod explain;
 pub mod init;
+pub mod junit;
 pub mod output;
 pub mod profiles;
 pub mod ranking;
@@ -16,7 +17,8 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod run;
-pub mod tune;
+pub mod test;
+mod tune;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -126,6 +128,7 @@ enum Verb {
     Agents(agents::Args),
     Explain(explain::Args),
     Replay(replay::Args),
+    Test(test::Args),
     Tune(tune::Args),
     Profiles(profiles::Args),
     Completions(completions::Args),
@@ -138,6 +141,7 @@ impl Verb {
             Verb::Agents(args) => agents::run(args, out),
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
+            Verb::Test(args) => test::run(args, out),
             Verb::Init(args) => init::run(args, out),
             Verb::Run(args) => run::run(args, out),
             Verb::Check(args) => check::run(args, out),

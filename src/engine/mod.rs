@@ -33,7 +33,7 @@ use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
-use event::{Attempt, Command, Effect, Event, Receipt};
+use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
 use mirror::Mirror;
 use names::{Name, Names};
@@ -196,6 +196,11 @@ impl Engine {
     /// The engine's clock; `None` before the first event.
     pub fn now(&self) -> Option<Timestamp> {
         self.state.clock
+    }
+
+    /// Every pending or firing alert with its newest evidence, in the order of rules and series.
+    pub fn alerts(&self) -> Vec<AlertEvent> {
+        self.active_alerts()
     }
 
     /// The picture for API, dashboard and CLI.

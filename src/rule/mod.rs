@@ -15,7 +15,9 @@ mod program;
 mod range;
 pub mod reference;
 pub mod shipped;
+pub mod story;
 mod syntax;
+pub mod threshold;
 mod trial;
 
 use std::collections::BTreeMap;

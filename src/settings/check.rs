@@ -33,6 +33,22 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The settings that stand at `node` of a file of another kind, such as a test of rules; paths
+    /// are relative to nothing.
+    pub fn within(file: &SourceFile, node: &yaml::Node) -> (Settings, Vec<Diagnostic>) {
+        let reader = Reader::new(file, Path::new(""));
+        let settings = check(reader.section("config", node));
+        (settings, reader.into_diagnostics())
+    }
+
+    /// One receiver of every severity, where somebody must be told and nobody is named.
+    pub fn example_receiver(name: &str) -> Vec<super::Receiver> {
+        let text = format!("receivers: [{{name: {name}, webhook: {{url: http://localhost}}}}]");
+        Settings::salvage(&SourceFile::new("receiver", text), Path::new("")).0.receivers
+    }
+}
+
 /// Reads the whole file; where something is at fault, the default stands in.
 fn check(config: Section<'_>) -> Settings {
     let default = Settings::default();

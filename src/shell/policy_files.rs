@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::policy::{Kind, Policy, PolicySource};
-use crate::rule;
+use crate::rule::{self, Rule};
 use crate::settings::Settings;
 use crate::wire::yaml::BYTES_LIMIT;
 
@@ -102,7 +102,7 @@ fn texts(paths: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<SourceFile
 pub fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     if path.is_dir() {
-        collect(path, DEPTH_LIMIT, &mut files, &mut faults);
+        collect(path, DEPTH_LIMIT, false, &mut files, &mut faults);
         files.sort();
         if files.is_empty() && faults.is_empty() {
             let message = "the folder holds no YAML or JSON file";
@@ -114,7 +114,30 @@ pub fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     (files, faults)
 }
 
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) {
+/// The file itself, or the rule tests (`*.test.yaml`) of a folder and its sub-folders.
+pub fn tests_of(path: &Path, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        collect(path, DEPTH_LIMIT, true, &mut files, faults);
+        files.sort();
+    } else {
+        files.push(path.to_owned());
+    }
+    files
+}
+
+/// The rules that a test file is about, with the files they are read from and what is wrong in those.
+pub fn rules_of_test(file: &SourceFile) -> ((Vec<PathBuf>, Vec<Rule>), Vec<Diagnostic>) {
+    let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+    let named: Vec<PathBuf> = rule::story::load::rules_of(file).iter().map(|path| folder.join(path)).collect();
+    let mut faults = Vec::new();
+    let files = texts(&named, &mut faults);
+    let (rules, also) = rule::load::load(&files, Settings::default().evaluation_interval);
+    faults.extend(also);
+    ((named, rules), faults)
+}
+
+fn collect(folder: &Path, depth: usize, tests: bool, files: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) {
     let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
         Ok(entries) => entries,
         Err(error) => return faults.push(unreadable(folder, &error)),
@@ -126,12 +149,12 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, faults: &mut V
         }
         if path.is_dir() {
             if depth > 0 {
-                collect(&path, depth - 1, files, faults);
+                collect(&path, depth - 1, tests, files, faults);
             }
             continue;
         }
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        if matches!(extension.as_str(), "yaml" | "yml" | "json") && !name.contains(".test.") {
+        if matches!(extension.as_str(), "yaml" | "yml" | "json") && name.contains(".test.") == tests {
             files.push(path);
             if files.len() == FILES_LIMIT {
                 let message = format!("the folder holds {FILES_LIMIT} files or more; the others are not read");

@@ -1,0 +1,112 @@
+//! Plays tests of rules on the real engine and says what came out otherwise than it was wanted.
+//!
+//! Time passes here as in the daemon: the engine is woken at its own deadlines and records come one
+//! by one, so that a test sees the decisions of a live run. Nothing is decided here.
+
+pub mod coverage;
+mod judge;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::engine::event::{AlertEvent, Attempt, Delivery, Effect, Event, Report};
+use crate::engine::{Engine, State};
+use crate::model::{Span, Timestamp};
+use crate::policy::Policy;
+use crate::replay;
+use crate::rule::Rule;
+use crate::rule::story::{Story, StoryFile};
+
+/// A wish of a test that did not come true.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    /// `file:line` of the expectation.
+    pub place: String,
+    /// The rule and whom.
+    pub about: String,
+    /// What was wanted.
+    pub expected: String,
+    /// What came.
+    pub found: String,
+    /// State over time, one text per subject; empty for messages.
+    pub timeline: Vec<String>,
+}
+
+/// What happened in a story.
+#[derive(Debug, Default)]
+struct Course {
+    /// Pending and firing alerts at the times of the checks, in their order.
+    seen: Vec<Vec<AlertEvent>>,
+    /// Every change of state.
+    transitions: Vec<AlertEvent>,
+    /// Every message by its first attempt.
+    messages: Vec<Delivery>,
+}
+
+/// The policy under which a file's stories are played with these rules.
+pub fn policy(file: &StoryFile, rules: Vec<Rule>) -> Policy {
+    Policy { settings: file.settings.clone(), rules, ..Policy::default() }
+}
+
+/// Plays a story; what came out otherwise, in the order of the file.
+pub fn play(policy: &Arc<Policy>, story: &Story) -> Vec<Failure> {
+    let times: Vec<Timestamp> = story.states.iter().map(|check| story.start + check.at).collect();
+    let course = run(policy, story, &times);
+    judge::failures(story, &course, |check| judge::timeline(policy, story, check))
+}
+
+/// Lets the story happen and looks at the alerts at each of `times`.
+fn run(policy: &Arc<Policy>, story: &Story, times: &[Timestamp]) -> Course {
+    let mut engine = Engine::new(policy.clone(), State::default());
+    let mut course = Course { seen: vec![Vec::new(); times.len()], ..Course::default() };
+    let (mut transitions, mut messages, mut told) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut on_effects = |engine: &mut Engine, now: Timestamp, effects: Vec<Effect>| {
+        let mut see = |_: Timestamp, effect: &Effect| match effect {
+            Effect::Report(Report::Alert(event)) => transitions.push(event.clone()),
+            Effect::Deliver(delivery) if told.insert(delivery.id.clone()) => messages.push(delivery.clone()),
+            _ => {}
+        };
+        replay::answer(engine, now, effects, &mut see, |delivery| attempt(story, now, delivery));
+    };
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by_key(|check| times[*check]);
+    let records = story.records();
+    let mut rest = records.as_slice();
+    let begun = engine.handle(story.start, Event::Deadline);
+    on_effects(&mut engine, story.start, begun);
+    let mut until = |engine: &mut Engine, end: Timestamp| {
+        while let Some((record, more)) = rest.split_first().filter(|(record, _)| record.at.is_some_and(|at| at < end)) {
+            let at = record.at.unwrap_or(end);
+            replay::wake(engine, at, &mut on_effects);
+            let effects = engine.handle(at, Event::Records(std::slice::from_ref(record)));
+            on_effects(engine, at, effects);
+            rest = more;
+        }
+        replay::wake(engine, end, &mut on_effects);
+    };
+    for check in order {
+        until(&mut engine, times[check]);
+        course.seen[check] = engine.alerts();
+    }
+    // Messages of the last moments may be held back for a while.
+    until(&mut engine, story.start + Span(story.length.0.max(latest(story))));
+    course.transitions = transitions;
+    course.messages = messages;
+    course
+}
+
+fn latest(story: &Story) -> i64 {
+    story
+        .messages
+        .iter()
+        .filter_map(|check| check.at)
+        .chain(story.states.iter().map(|check| check.at))
+        .max()
+        .map_or(0, |s| s.0 + 1)
+}
+
+fn attempt(story: &Story, now: Timestamp, delivery: &Delivery) -> Attempt {
+    let since = now.since(story.start);
+    let down = story.outages.iter().any(|o| o.receiver == delivery.receiver && o.during.contains(&since));
+    if down { Attempt::Retry { reason: "the story lets it fail".into(), after: None } } else { Attempt::Done }
+}
