@@ -10,6 +10,7 @@ mod alert;
 mod alerting;
 mod baseline;
 pub mod event;
+mod field;
 mod intake;
 mod mirror;
 mod names;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::field::FieldSum;
 use super::names::Name;
 use crate::model::{Outcome, Timestamp, Tokens};
 use crate::stats::Durations;
@@ -177,6 +178,6 @@ pub struct Pane {
     pub counts: Counts,
     /// Durations; empty unless the window keeps them.
     pub durations: Durations,
-    /// Per kept field: how many and their sum.
-    pub fields: Vec<(Name, u64, f64)>,
+    /// Per kept field: its values.
+    pub fields: Vec<(Name, FieldSum)>,
 }

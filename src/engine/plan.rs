@@ -139,16 +139,17 @@ impl Plan {
         let metrics = || {
             rule.program.inputs.iter().filter_map(|i| match i {
                 Input::Metric(m) | Input::Baseline(m) => Some(*m),
-                Input::Field(_) => None,
+                Input::Field { .. } => None,
             })
         };
         let mut fields: Vec<String> = rule
             .program
             .inputs
             .iter()
-            .filter_map(|i| if let Input::Field(f) = i { Some(f.clone()) } else { None })
+            .filter_map(|i| if let Input::Field { name, .. } = i { Some(name.clone()) } else { None })
             .collect();
         fields.sort();
+        fields.dedup();
         let durations = metrics().any(|m| m.quantile().is_some());
         let shape = Shape::new(rule.window, step);
         let windows = &mut self.splits[split].windows;

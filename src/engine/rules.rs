@@ -170,10 +170,10 @@ impl Evaluation<'_> {
                     n = n.min(count);
                     found
                 }
-                Input::Field(field) => self.names.find(field).and_then(|name| {
-                    let (mean, count) = reading.series.windows[plan.window].field(name)?;
-                    n = n.min(count);
-                    (count >= u64::from(rule.min_samples)).then_some(mean)
+                Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
+                    let sum = reading.series.windows[plan.window].field(name)?;
+                    n = n.min(sum.n);
+                    (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
                 }),
                 Input::Baseline(_) => histories.next().and_then(History::centre),
             };

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::field::FieldSum;
 use super::names::Name;
 use super::pane::{Counts, Pane, Sample};
 use crate::model::{Span, Timestamp};
@@ -138,11 +139,8 @@ impl Window {
         }
         for (name, value) in keep.fields {
             match pane.fields.iter_mut().find(|f| f.0 == *name) {
-                Some(field) => {
-                    field.1 += 1;
-                    field.2 += value;
-                }
-                None => pane.fields.push((*name, 1, *value)),
+                Some(field) => field.1.insert(sample.at, *value),
+                None => pane.fields.push((*name, FieldSum::of(sample.at, *value))),
             }
         }
         true
@@ -235,14 +233,13 @@ impl Window {
         }
     }
 
-    /// Mean and count of a kept field.
-    pub fn field(&self, name: Name) -> Option<(f64, u64)> {
-        let (mut n, mut sum) = (0, 0.0);
-        for field in self.panes().flat_map(|p| &p.fields).filter(|f| f.0 == name) {
-            n += field.1;
-            sum += field.2;
-        }
-        (n > 0).then(|| (sum / n as f64, n))
+    /// The values of a kept field.
+    pub fn field(&self, name: Name) -> Option<FieldSum> {
+        let sums = self.panes().flat_map(|p| &p.fields).filter(|f| f.0 == name).map(|f| f.1);
+        sums.reduce(|mut all, slice| {
+            all.merge(&slice);
+            all
+        })
     }
 }
 

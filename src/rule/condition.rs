@@ -125,8 +125,12 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
                 range: Range::of(*value, *value),
                 bytes,
             }),
-            TokenKind::Name(name) => {
-                let meaning = match names::resolve(name, &self.near) {
+            TokenKind::Name(name) | TokenKind::Call(_, name) => {
+                let meaning = match &token.kind {
+                    TokenKind::Call(aggregate, field) => names::call(*aggregate, field),
+                    _ => names::resolve(name, &self.near),
+                };
+                let meaning = match meaning {
                     Ok(meaning) => meaning,
                     Err((message, help)) => {
                         self.faults.push(Fault::error(bytes, message, help));

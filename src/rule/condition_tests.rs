@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::diagnostic::Level;
-use crate::rule::Verdict;
+use crate::rule::{Aggregate, Verdict};
 use proptest::prelude::*;
 
 fn program(text: &str) -> Program {
@@ -49,6 +49,34 @@ fn conditions_mean_what_they_say() {
     ] {
         let verdict = eval(text, values).expect(text);
         assert_eq!(verdict, Verdict { holds, value, threshold, unit }, "{text}");
+    }
+}
+
+#[test]
+fn functions_read_record_fields() {
+    let of = |name: &str, aggregate| Input::Field { name: name.to_owned(), aggregate };
+    for (text, input) in [
+        ("last(value) > 10", of("value", Aggregate::Last)),
+        ("increase( field.cost ) > 10", of("cost", Aggregate::Increase)),
+        ("avg (value) > 10", of("value", Aggregate::Mean)),
+        ("value > 10", of("value", Aggregate::Mean)),
+        ("max > 10", of("max", Aggregate::Mean)),
+    ] {
+        assert_eq!(program(text).inputs, [input], "{text}");
+    }
+    assert_eq!(check("last(build_s) > 3s").1, [], "a function says that a field is meant");
+    assert_eq!(program("last(value) > min(value)").inputs.len(), 2);
+    for (text, place, message, help) in [
+        ("max(cost) > 1", 0..9, "one value per window", "`field.cost`"),
+        ("1 < max(a + b)", 7..14, "the name of one record field", "max(queue_depth)"),
+        ("last() > 1", 4..6, "the name of one record field", "last(queue_depth)"),
+        ("last((a)) > 1", 4..9, "the name of one record field", "last(queue_depth)"),
+        ("last(a > 1", 4..10, "the name of one record field", "last(queue_depth)"),
+        ("lats(a) > 1", 0..5, "no function `lats`", "did you mean `last`?"),
+    ] {
+        let (program, faults) = check(text);
+        assert_eq!((program, faults.len(), &faults[0].bytes), (None, 1, &place), "{text}: {faults:?}");
+        assert!(faults[0].message.contains(message) && faults[0].help.contains(help), "{text}: {faults:?}");
     }
 }
 
@@ -255,7 +283,7 @@ proptest! {
 
     #[test]
     fn near_conditions_never_panic(words in prop::collection::vec(prop::sample::select(vec![
-        "error_rate", "cost", "baseline", "field.x", "x_s", "10%", "15s", "$2", "3", "1h30m", "5 tokens", "(", ")", "not",
+        "error_rate", "cost", "baseline", "last(x)", "sum", "max(", "field.x", "x_s", "10%", "15s", "$2", "3", "1h30m", "5 tokens", "(", ")", "not",
         "and", "or", "-", "+", "*", "/", ">", "<=", "==", "!", "&&", "baseline.cost", "=", "%", "$", "1_", ".", "\u{e9}",
     ]), 0..14), gap in "| ") {
         let text = words.join(&gap);
@@ -272,7 +300,7 @@ proptest! {
         let value = |name: &str| match name { "error_rate" => u, "success_rate" => v, _ => w };
         let inputs: Vec<Option<f64>> = program.inputs.iter().map(|input| Some(match input {
             Input::Metric(metric) => value(metric.name()),
-            Input::Field(name) => value(name),
+            Input::Field { name, .. } => value(name),
             Input::Baseline(_) => unreachable!("not generated"),
         })).collect();
         if let Some(verdict) = program.eval(&inputs) {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::diagnostic::Level;
 use crate::model::Unit;
 use crate::model::time::unit_millis;
-use crate::rule::{Arithmetic, Comparison};
+use crate::rule::{Aggregate, Arithmetic, Comparison};
 
 /// A fault in a text, in bytes of that text.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Number(f64, Option<Unit>),
     /// The name of a metric, a baseline or a field.
     Name(String),
+    /// A function over a field: `last(queue_depth)`.
+    Call(Aggregate, String),
     Arithmetic(Arithmetic),
     Comparison(Comparison),
     And,
@@ -88,7 +90,7 @@ const FOREIGN: [(&str, &str); 19] = [
     ("{", "a condition compares numbers; select executions with `where:`"),
     ("]", "the time range is the rule's `window:`"),
     ("}", "select executions with `where:`"),
-    (",", "a condition has no lists and no functions"),
+    (",", "a condition has no lists, and a function takes one field"),
     (";", "a condition is one expression; join two with `and`"),
     ("^", "a condition has + - * / only"),
     ("€", "money is in US dollars: `$2`"),
@@ -171,7 +173,33 @@ fn name(text: &str, at: &mut usize) -> Result<Kind, Fault> {
         let help = "compare a metric with a number, such as `error_rate > 10%`";
         return Err(Fault::error(start..*at, format!("`{word}` is not a name"), help));
     }
-    Ok(Kind::Name(word.to_owned()))
+    match Aggregate::from_word(word) {
+        Some(aggregate) if text[run(text, *at, char::is_whitespace)..].starts_with('(') => call(text, at, aggregate),
+        _ => Ok(Kind::Name(word.to_owned())),
+    }
+}
+
+/// The field in parentheses behind the name of a function.
+fn call(text: &str, at: &mut usize, aggregate: Aggregate) -> Result<Kind, Fault> {
+    let open = run(text, *at, char::is_whitespace);
+    let start = run(text, open + 1, char::is_whitespace);
+    let end = run(text, start, |c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
+    let close = run(text, end, char::is_whitespace);
+    let field = &text[start..end];
+    if text[close..].starts_with(')') && field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        *at = close + 1;
+        return Ok(Kind::Call(aggregate, field.to_owned()));
+    }
+    // Up to the matching parenthesis, so that what stands inside is not read as anything else.
+    let mut depth = 0;
+    let length = text[open..].find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    *at = length.map_or(text.len(), |length| open + length + 1);
+    let message = format!("`{}` takes the name of one record field", aggregate.as_str());
+    let help = format!("such as `{}(queue_depth)`", aggregate.as_str());
+    Err(Fault::error(open..*at, message, help))
 }
 
 fn literal(text: &str, at: &mut usize) -> Result<Kind, Fault> {

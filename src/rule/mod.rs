@@ -5,6 +5,7 @@
 //! a slot-resolved [`Program`]; [`load`] puts rules together and returns every diagnostic of every
 //! file.
 
+mod aggregate;
 pub mod annotation;
 mod condition;
 mod lex;
@@ -21,6 +22,8 @@ pub mod threshold;
 mod trial;
 
 use std::collections::BTreeMap;
+
+pub use aggregate::Aggregate;
 
 use crate::model::{Dimension, Metric, Severity, Span, Unit};
 
@@ -71,8 +74,13 @@ pub struct Matcher {
 pub enum Input {
     /// The value of a metric in the rule's window.
     Metric(Metric),
-    /// The mean of a numeric record field in the rule's window.
-    Field(String),
+    /// What the values of a numeric record field in the rule's window come to.
+    Field {
+        /// The field.
+        name: String,
+        /// What is taken of its values.
+        aggregate: Aggregate,
+    },
     /// The robust centre of the metric's values in the preceding windows, the tested one left out.
     Baseline(Metric),
 }

@@ -1,6 +1,6 @@
 //! What a name in a condition means: a metric, a baseline, or a field of the records.
 
-use super::Input;
+use super::{Aggregate, Input};
 use crate::diagnostic::did_you_mean;
 use crate::model::metric::METRICS;
 use crate::model::{Metric, Unit};
@@ -62,6 +62,22 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
     Ok(record_field(name, Some((message, help))))
 }
 
+/// Resolves a function over a field: whoever writes one says that it is a field.
+///
+/// # Errors
+/// Message and remedy.
+pub(super) fn call(aggregate: Aggregate, name: &str) -> Result<Meaning, (String, String)> {
+    let field = name.strip_prefix(FIELD_PREFIX).unwrap_or(name);
+    if field == name && (Metric::from_word(name).is_some() || name.starts_with(BASELINE_PREFIX) || name == "baseline") {
+        let message = format!("`{name}` is one value per window, `{}` takes a record field", aggregate.as_str());
+        let help = format!("compare `{name}` itself; a record field of that name is `{FIELD_PREFIX}{name}`");
+        return Err((message, help));
+    }
+    let mut meaning = record_field(field, None);
+    meaning.input = Input::Field { name: field.to_owned(), aggregate };
+    Ok(meaning)
+}
+
 /// The metrics that a subtree names, each once.
 pub(super) fn metrics(tree: &evalexpr::Node) -> Vec<Metric> {
     let mut found = Vec::new();
@@ -103,7 +119,8 @@ fn record_field(field: &str, warning: Option<(String, String)>) -> Meaning {
         (Unit::Any, 1.0)
     };
     let range = (f64::NEG_INFINITY, f64::INFINITY);
-    Meaning { input: Input::Field(field.to_owned()), unit, range, factor, warning }
+    let input = Input::Field { name: field.to_owned(), aggregate: Aggregate::Mean };
+    Meaning { input, unit, range, factor, warning }
 }
 
 fn words() -> impl Iterator<Item = &'static str> + Clone {

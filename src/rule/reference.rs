@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{BY_LIMIT, INPUT_LIMIT, annotation, condition, load, names, syntax};
+use super::{Aggregate, BY_LIMIT, INPUT_LIMIT, annotation, condition, load, names, syntax};
 use crate::diagnostic::SourceFile;
 use crate::model::metric::METRICS;
 use crate::model::{Dimension, Span, Unit};
@@ -36,7 +36,7 @@ pub const FIELDS: [(&str, &str, &str, &str); 11] = [
 ];
 
 /// Conditions with their meaning.
-pub const CONDITIONS: [(&str, &str); 12] = [
+pub const CONDITIONS: [(&str, &str); 14] = [
     ("error_rate > 10%", "more than a tenth of the runs failed; `0.1` is the same"),
     ("p95_latency > 15s", "units of time: `ms`, `s`, `m`, `h`, `d`, `w` and their words"),
     ("p95_latency > 1m30s", "parts of a duration add up"),
@@ -49,6 +49,8 @@ pub const CONDITIONS: [(&str, &str); 12] = [
     ("p99_latency > 5 * baseline.p50_latency", "the baseline of a metric that is named"),
     ("executions >= 20 and not success_rate > 95%", "`and or not`, also written `&& || !`"),
     ("field.cache_misses > 100", "the mean of a numeric record field"),
+    ("last(queue_depth) > 10", "its newest value in the window"),
+    ("increase(restarts) >= 3", "how much a counter has grown"),
 ];
 
 /// The text of `docs/metrics.md`.
@@ -106,6 +108,10 @@ pub fn rules() -> String {
     );
     for (text, meaning) in CONDITIONS {
         let _ = writeln!(page, "| `{text}` | {} |", meaning.replace("||", "\\|\\|"));
+    }
+    page += "\n**Functions** take a numeric record field:\n\n| function | its value in the window |\n| --- | --- |\n";
+    for (word, _, meaning) in Aggregate::WORDS {
+        let _ = writeln!(page, "| `{word}(field)` | {meaning} |");
     }
     let _ = write!(
         page,

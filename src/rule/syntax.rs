@@ -7,7 +7,7 @@
 //! the text: that is how the tree gets its places back.
 
 use super::lex::{Fault, Kind, Token};
-use super::{Arithmetic, Comparison};
+use super::{Aggregate, Arithmetic, Comparison};
 
 /// The longest condition, in bytes.
 pub const CONDITION_LIMIT: usize = 4_096;
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str, tokens: &[Token]) -> Result<evalexpr::Node, Faul
 
 /// Whether a token begins or is an operand.
 pub(super) fn is_operand(kind: &Kind) -> bool {
-    matches!(kind, Kind::Number(..) | Kind::Name(_))
+    matches!(kind, Kind::Number(..) | Kind::Name(_) | Kind::Call(..))
 }
 
 fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
@@ -42,7 +42,7 @@ fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
         let word = &text[token.bytes.clone()];
         let at = token.bytes.clone();
         match (&token.kind, wants_operand) {
-            (Kind::Number(..) | Kind::Name(_), true) => {
+            (Kind::Number(..) | Kind::Name(_) | Kind::Call(..), true) => {
                 wants_operand = false;
                 operands += 1;
                 signs = 0;
@@ -68,8 +68,10 @@ fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
                 }
             }
             (Kind::Open, false) if matches!(tokens[i - 1].kind, Kind::Name(_)) => {
-                let help = "a condition has no functions; `baseline.p95_latency` is the baseline of a metric";
-                return Err(Fault::error(tokens[i - 1].bytes.start..at.end, "a name cannot be called", help));
+                let called = tokens[i - 1].bytes.clone();
+                let name = &text[called.clone()];
+                let message = format!("there is no function `{name}`");
+                return Err(Fault::error(called.start..at.end, message, Aggregate::remedy(name)));
             }
             (_, true) => {
                 let message = format!("a name or a number is expected before `{word}`");
@@ -109,6 +111,8 @@ fn normalise(tokens: &[Token]) -> String {
             Kind::Number(value, _) if value.fract() == 0.0 => text += &format!("{value}.0"),
             Kind::Number(value, _) => text += &value.to_string(),
             Kind::Name(name) => text += name,
+            // Any name that is no metric's: the tree only tells leaves apart.
+            Kind::Call(aggregate, name) => text += &format!("{}.{name}", aggregate.as_str()),
             Kind::Arithmetic(Arithmetic::Add) => text.push('+'),
             Kind::Arithmetic(Arithmetic::Subtract) => text.push('-'),
             Kind::Arithmetic(Arithmetic::Multiply) => text.push('*'),
@@ -168,7 +172,7 @@ mod tests {
             ("a b", 2, "operator is expected before `b`"),
             ("a > 1)", 5, "closes nothing"),
             ("(a > 1", 0, "not closed"),
-            ("max(a) > 1", 0, "cannot be called"),
+            ("abs(a) > 1", 0, "no function `abs`"),
             ("a > +1", 4, "before `+`"),
             ("a not b", 2, "operator"),
             (deep.as_str(), 32, "limit of 32"),
