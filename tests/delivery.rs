@@ -46,6 +46,7 @@ fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
             group_labels: alert.identity(),
             alerts: vec![alert],
             truncated: 0,
+            summary: String::new(),
         },
     }
 }

@@ -22,8 +22,6 @@ pub struct Alert {
     pub cleared: Option<Timestamp>,
     /// The newest evidence.
     pub evidence: Evidence,
-    /// The receivers that were told that it fires; they are told when it ends.
-    pub told: Vec<String>,
 }
 
 /// The numbers of one evaluation.
@@ -71,7 +69,7 @@ pub fn step(
             let id = identity(&rule.name, &subject(), now);
             let fires = rule.hold.0 <= 0;
             let fired = fires.then_some(now);
-            let alert = Alert { id, since: now, fired, cleared: None, evidence, told: Vec::new() };
+            let alert = Alert { id, since: now, fired, cleared: None, evidence };
             *slot = Some(alert.clone());
             Some((if fires { AlertState::Firing } else { AlertState::Pending }, alert))
         }

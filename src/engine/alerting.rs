@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::Engine;
 use super::alert::{self, Alert};
-use super::event::{AlertEvent, AlertState, Effect, Report};
+use super::dispatch::{Dispatch, Scene, Sources};
+use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Report};
 use super::names::Name;
 use super::rules::Transition;
+use super::view::{AlertMessages, ReceiverView};
+use super::{Engine, State};
 use crate::model::{Dimension, Timestamp};
 
 impl Engine {
@@ -28,7 +30,7 @@ impl Engine {
                 }
                 if !self.state.backfill {
                     self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
-                    self.tell(index, series, &event, effects);
+                    self.state.dispatch.fire(now, &self.policy.settings, &event);
                 }
             }
             AlertState::Resolved => {
@@ -37,27 +39,43 @@ impl Engine {
                     self.release(agent);
                 }
                 self.state.mirror.end(&event);
-                self.tell_end(&alert, &event, effects);
+                self.state.dispatch.end(now, &self.policy.settings, &event);
             }
             AlertState::Pending | AlertState::Inactive => {}
         }
     }
 
-    /// Tells every receiver that wants this severity, and remembers whom.
-    fn tell(&mut self, rule: usize, series: usize, event: &AlertEvent, effects: &mut Vec<Effect>) {
-        let settings = &self.policy.settings;
-        let wanting = settings.receivers.iter().filter(|r| r.resend().is_none() && event.severity >= r.min_severity);
-        let told = self.state.outbox.tell(wanting, settings.limits.outbox, event, effects);
-        if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
-            alert.told = told;
+    /// Puts what is to be said by `now` into the outbox.
+    pub(super) fn say(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.state.backfill || self.state.dispatch.deadline() > now {
+            return;
         }
+        let scene = self.scene(Some(self.state.dispatch.wanted(now)));
+        let settings = &self.policy.settings;
+        let State { dispatch, outbox, .. } = &mut self.state;
+        dispatch.flush(now, settings, &scene, &mut |receiver, notification| {
+            outbox.push(&receiver.name, settings.limits.outbox, notification, effects)
+        });
     }
 
-    /// Tells the end of an alert to those who were told that it fires, and to nobody else.
-    fn tell_end(&mut self, alert: &Alert, event: &AlertEvent, effects: &mut Vec<Effect>) {
-        let settings = &self.policy.settings;
-        let told = settings.receivers.iter().filter(|r| r.send_resolved && alert.told.contains(&r.name));
-        self.state.outbox.tell(told, settings.limits.outbox, event, effects);
+    /// What the dispatcher needs to know of firing alerts: of these, or of all.
+    pub(super) fn scene(&self, wanted: Option<BTreeSet<String>>) -> Scene {
+        let inhibitions = &self.policy.settings.routing.inhibitions;
+        let wanted = wanted.filter(|_| inhibitions.is_empty());
+        let firing =
+            self.events(|alert| alert.fired.is_some() && wanted.as_ref().is_none_or(|ids| ids.contains(&alert.id)));
+        let subjects = self.policy.rules.iter().zip(&self.plan.rules).map(|(rule, plan)| {
+            let noun = match rule.by[..] {
+                [dimension] => format!("{}s", dimension.as_str().replace('_', " ")),
+                _ => "subjects".to_owned(),
+            };
+            (rule.name.clone(), (self.state.splits[plan.split].series.len() as u64, noun))
+        });
+        Scene {
+            subjects: subjects.collect(),
+            sources: Sources::new(inhibitions, &firing),
+            firing: firing.into_iter().map(|event| (event.id.clone(), event)).collect(),
+        }
     }
 
     /// Ends the alerts of rules that a reload removed or changed; `before` are all alerts as they
@@ -70,7 +88,9 @@ impl Engine {
         effects: &mut Vec<Effect>,
     ) {
         for mut event in before {
-            let Some(alert) = gone.iter().find(|a| a.id == event.id) else { continue };
+            if gone.iter().all(|a| a.id != event.id) {
+                continue;
+            }
             let fired = event.state == AlertState::Firing;
             event.state = if fired { AlertState::Resolved } else { AlertState::Inactive };
             event.at = now;
@@ -79,7 +99,7 @@ impl Engine {
             if fired {
                 self.state.counters.resolved += 1;
                 self.state.mirror.end(&event);
-                self.tell_end(alert, &event, effects);
+                self.state.dispatch.end(now, &self.policy.settings, &event);
             }
         }
     }
@@ -107,7 +127,12 @@ impl Engine {
 
     /// Every pending or firing alert with its newest evidence.
     pub(super) fn active_alerts(&self) -> Vec<AlertEvent> {
-        self.active_among(|_| true)
+        self.events(|_| true)
+    }
+
+    /// Every alert that fires.
+    pub(super) fn firing(&self) -> Vec<AlertEvent> {
+        self.events(|alert| alert.fired.is_some())
     }
 
     /// Hands out what Alertmanagers are to be told.
@@ -116,17 +141,18 @@ impl Engine {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);
-        let newest = |ids: &BTreeSet<&str>| self.active_among(|a| a.fired.is_some() && ids.contains(a.id.as_str()));
+        let newest = |ids: &BTreeSet<&str>| self.events(|a| a.fired.is_some() && ids.contains(a.id.as_str()));
         mirror.pump(now, newest, effects);
         self.state.mirror = mirror;
     }
 
-    fn active_among(&self, wanted: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
+    /// The pending and firing alerts that pass, with their newest evidence.
+    fn events(&self, pass: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
         let now = self.state.clock.unwrap_or_default();
         let mut events = Vec::new();
         for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
             let split = &self.state.splits[plan.split];
-            for (series, alert) in state.alerts.iter().filter(|(_, alert)| wanted(alert)) {
+            for (series, alert) in state.alerts.iter().filter(|(_, alert)| pass(alert)) {
                 let subject = split.subject(*series as usize, &self.state.names);
                 let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
                 events.push(alert::event(to, alert, rule, &subject, now));
@@ -135,33 +161,40 @@ impl Engine {
         events
     }
 
-    fn firing(&self) -> Vec<AlertEvent> {
-        self.active_alerts().into_iter().filter(|e| e.state == AlertState::Firing).collect()
+    /// Tells receivers of alerts that began to fire while history was read and still do.
+    pub(super) fn tell_untold(&mut self, now: Timestamp) {
+        for event in self.firing() {
+            if !self.state.mirror.knows(&event.id) {
+                self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
+            }
+            if !self.state.dispatch.knows(&event) {
+                self.state.dispatch.fire(now, &self.policy.settings, &event);
+            }
+        }
     }
 
-    /// Tells receivers of alerts that began to fire while history was read and still do.
-    pub(super) fn tell_untold(&mut self, effects: &mut Vec<Effect>) {
-        let untold: Vec<(usize, usize)> = self
-            .state
-            .rules
-            .iter()
-            .enumerate()
-            .flat_map(|(rule, s)| s.alerts.iter().map(move |(series, alert)| (rule, *series as usize, alert)))
-            .filter(|(_, _, alert)| alert.fired.is_some() && alert.told.is_empty())
-            .map(|(rule, series, _)| (rule, series))
-            .collect();
-        let firing = self.firing();
-        let mirror = &mut self.state.mirror;
-        for event in &firing {
-            if !mirror.knows(&event.id) {
-                mirror.fire(event, self.policy.settings.limits.outbox);
-            }
+    /// Somebody takes an alert on that fires.
+    pub(super) fn acknowledge(&mut self, ack: Acknowledgement) {
+        let found = self.events(|alert| alert.id == ack.alert && alert.fired.is_some());
+        if let Some(event) = found.first() {
+            self.state.dispatch.acks.add(event.severity, ack);
         }
-        for (rule, series) in untold {
-            let id = &self.state.rules[rule].alerts[&(series as u32)].id;
-            if let Some(event) = firing.iter().find(|e| e.id == *id) {
-                self.tell(rule, series, event, effects);
-            }
-        }
+    }
+
+    /// Of every alert: who was told, and who is told when.
+    pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
+        let now = self.state.clock.unwrap_or_default();
+        let (scene, settings) = (self.scene(None), &self.policy.settings);
+        let one = |event: &AlertEvent| {
+            let told = self.state.dispatch.told(now, settings, &scene, receivers, event);
+            let why = match event.state {
+                AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
+                AlertState::Firing if told.is_empty() => Dispatch::untold(settings, event),
+                AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
+                _ => String::new(),
+            };
+            AlertMessages { alert: event.id.clone(), receivers: told, why }
+        };
+        alerts.iter().map(one).collect()
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Record, Severity, Span, Subject, Timestamp, Unit};
 use crate::settings::ParameterKind;
+use crate::wire::matcher::LabelMatcher;
 
 /// Something that happened. `now` is given beside it.
 #[derive(Debug)]
@@ -41,6 +42,45 @@ pub enum Command {
         /// How many lines.
         lines: u64,
     },
+    /// Nobody is told of some alerts for a while.
+    Silence(Silence),
+    /// A silence ends now.
+    ExpireSilence {
+        /// Which one.
+        id: String,
+    },
+    /// Somebody takes an alert on.
+    Acknowledge(Acknowledgement),
+}
+
+/// Until it ends nobody is told of the alerts that match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Its identity.
+    pub id: String,
+    /// All must hold for an alert to be silenced.
+    pub matchers: Vec<LabelMatcher>,
+    /// Who wants it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// From this instant on.
+    pub starts: Timestamp,
+    /// Up to this instant.
+    pub ends: Timestamp,
+}
+
+/// Somebody works on an alert: it is not repeated until it ends or gets worse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The alert's id.
+    pub alert: String,
+    /// Who works on it.
+    pub author: String,
+    /// What they want to say.
+    pub note: String,
+    /// When they said so.
+    pub at: Timestamp,
 }
 
 /// A tunable value as it stands in a file, in the parameter's inner unit.
@@ -154,6 +194,8 @@ pub struct Notification {
     pub alerts: Vec<AlertEvent>,
     /// Alerts of the group that are not among `alerts` because there are too many.
     pub truncated: u64,
+    /// What is to be said of the group as a whole, when the alerts alone do not say it; else empty.
+    pub summary: String,
 }
 
 impl Notification {

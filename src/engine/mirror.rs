@@ -204,6 +204,7 @@ impl Mirror {
                     group_labels: BTreeMap::new(),
                     alerts,
                     truncated: 0,
+                    summary: String::new(),
                 },
             };
             effects.push(Effect::Deliver(delivery.clone()));

@@ -9,6 +9,7 @@
 mod alert;
 mod alerting;
 mod baseline;
+pub mod dispatch;
 pub mod event;
 mod field;
 mod intake;
@@ -34,6 +35,7 @@ use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
+use dispatch::Dispatch;
 use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
 use mirror::Mirror;
@@ -67,6 +69,7 @@ pub struct State {
     active: BTreeMap<Name, u32>,
     /// The newest verdicts per agent in thousandths of a point, oldest first.
     verdicts: BTreeMap<Name, VecDeque<i64>>,
+    dispatch: Dispatch,
     outbox: Outbox,
     mirror: Mirror,
     tuning: Tuning,
@@ -136,6 +139,7 @@ impl Engine {
             Event::Receipt(receipt) => self.receipt(now, receipt, &mut effects),
             Event::Deadline => {}
         }
+        self.say(now, &mut effects);
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
             self.mirror(now, &mut effects);
@@ -147,7 +151,7 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let outbox =
             if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(self.state.mirror.deadline()) };
-        let next = self.next_evaluation().min(self.next_tuning()).min(outbox);
+        let next = self.next_evaluation().min(self.next_tuning()).min(self.next_message()).min(outbox);
         (next != NEVER).then_some(next)
     }
 
@@ -160,7 +164,10 @@ impl Engine {
         self.policy = policy;
         let gone = self.adopt();
         self.end_gone(now, before, &gone, &mut effects);
+        let firing = if self.state.backfill { Vec::new() } else { self.firing() };
+        self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
+        self.say(now, &mut effects);
         self.count_active();
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
@@ -212,7 +219,11 @@ impl Engine {
         alerts.sort_by(|a, b| {
             (b.severity, b.state, &a.rule, &a.subject).cmp(&(a.severity, a.state, &b.rule, &b.subject))
         });
+        let receivers = self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers);
+        let receivers: Vec<_> = receivers.map(|(view, r)| self.state.mirror.view(r).unwrap_or(view)).collect();
         View {
+            messages: self.messages(&alerts, &receivers),
+            silences: self.state.dispatch.silences.list(),
             now: self.state.clock,
             agents: self.agents(now),
             alerts,
@@ -221,9 +232,7 @@ impl Engine {
                 outbox_dropped: self.state.outbox.dropped + self.state.mirror.dropped,
                 ..self.state.counters
             },
-            receivers: (self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers))
-                .map(|(view, receiver)| self.state.mirror.view(receiver).unwrap_or(view))
-                .collect(),
+            receivers,
             splits: self
                 .state
                 .splits
@@ -240,7 +249,7 @@ impl Engine {
         let now = now.max(clock);
         loop {
             let (evaluation, tuning) = (self.next_evaluation(), self.next_tuning());
-            let due = evaluation.min(tuning);
+            let due = evaluation.min(tuning).min(self.next_message()).max(clock);
             if due > now {
                 break;
             }
@@ -251,6 +260,7 @@ impl Engine {
             if tuning == due {
                 self.tune(due, effects);
             }
+            self.say(due, effects);
         }
         self.state.clock = Some(now);
         now
@@ -266,6 +276,11 @@ impl Engine {
         let step = self.policy.settings.evaluation_interval.0.max(1);
         let after = wake.0.max(clock.0 + 1);
         Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
+    }
+
+    /// When the dispatcher has something to look at.
+    fn next_message(&self) -> Timestamp {
+        if self.state.backfill { NEVER } else { self.state.dispatch.deadline() }
     }
 
     fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -347,7 +362,7 @@ impl Engine {
             Command::BeginBackfill => self.state.backfill = true,
             Command::EndBackfill => {
                 self.state.backfill = false;
-                self.tell_untold(effects);
+                self.tell_untold(now);
                 self.tune(now, effects);
             }
             Command::Target { target, values } => {
@@ -357,6 +372,12 @@ impl Engine {
                 }
             }
             Command::Quarantined { lines, .. } => self.state.counters.quarantined += lines,
+            Command::Silence(silence) => self.state.dispatch.silences.add(now, silence),
+            Command::ExpireSilence { id } => {
+                self.state.dispatch.silences.expire(now, &id);
+                self.state.dispatch.look_again(now, &self.policy.settings);
+            }
+            Command::Acknowledge(ack) => self.acknowledge(ack),
         }
     }
 

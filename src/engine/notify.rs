@@ -72,38 +72,25 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues an alert for the receivers; the names of those whose queue took it. `limit` bounds
-    /// each queue, so that a receiver that is down costs nobody else a message.
-    pub fn tell<'r>(
-        &mut self,
-        receivers: impl Iterator<Item = &'r Receiver>,
-        limit: u32,
-        event: &AlertEvent,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<String> {
-        let mut told = Vec::new();
-        for receiver in receivers {
-            let delivery = Delivery {
-                id: delivery_id(event, &receiver.name),
-                receiver: receiver.name.clone(),
-                attempt: 0,
-                notification: alone(event),
-            };
-            let queue = self.queues.entry(receiver.name.clone()).or_default();
-            let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
-            let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
-            let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
-            effects.push(report(event.at, &delivery, status, reason));
-            if full {
-                self.dropped += 1;
-                queue.failed += 1;
-            } else {
-                queue.waiting.push_back(Message { tried: None, number: self.next_number, queued: event.at, delivery });
-                self.next_number += 1;
-                told.push(receiver.name.clone());
-            }
+    /// Queues a message; whether its queue took it. `limit` bounds each queue, so that a receiver
+    /// that is down costs nobody else a message.
+    pub fn push(&mut self, receiver: &str, limit: u32, notification: Notification, effects: &mut Vec<Effect>) -> bool {
+        let (at, number) = (notification.at, self.next_number);
+        let id = delivery_id(&notification, number, receiver);
+        let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, notification };
+        let queue = self.queues.entry(receiver.to_owned()).or_default();
+        let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
+        let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
+        let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
+        effects.push(report(at, &delivery, status, reason));
+        self.next_number += 1;
+        if full {
+            self.dropped += 1;
+            queue.failed += 1;
+        } else {
+            queue.waiting.push_back(Message { tried: None, number, queued: at, delivery });
         }
-        told
+        !full
     }
 
     /// Hands out every attempt that is due.
@@ -255,20 +242,17 @@ impl Queue {
     }
 }
 
-/// The id of the message that tells `receiver` of `event`; the same whenever it is made.
-fn delivery_id(event: &AlertEvent, receiver: &str) -> DeliveryId {
+/// The id of a message of a group to `receiver`; the same whenever it is made. The number tells
+/// messages of one group apart, its alerts those of a life before a lost state.
+fn delivery_id(notification: &Notification, number: u64, receiver: &str) -> DeliveryId {
     let mut hash = Sha256::new();
-    for part in [event.id.as_str(), event.state.as_str(), receiver] {
+    let alerts = notification.alerts.iter().flat_map(|alert| [alert.id.as_str(), alert.state.as_str()]);
+    for part in [notification.group.as_str(), receiver].into_iter().chain(alerts) {
         hash.update(part);
         hash.update([0]);
     }
+    hash.update(number.to_le_bytes());
     DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
-}
-
-/// The message about one alert that is a group of its own.
-fn alone(event: &AlertEvent) -> Notification {
-    let group_labels = event.identity();
-    Notification { at: event.at, group: event.id.clone(), group_labels, alerts: vec![event.clone()], truncated: 0 }
 }
 
 /// How long a receiver is left alone after a failure that follows on `failures` others.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{AlertEvent, Recommendation};
+use super::event::{AlertEvent, Recommendation, Silence};
 use crate::model::Timestamp;
 
 /// Everything that can be shown at one moment.
@@ -17,6 +17,10 @@ pub struct View {
     pub agents: Vec<AgentView>,
     /// Alerts that are pending or firing, the gravest first.
     pub alerts: Vec<AlertEvent>,
+    /// Of the same alerts: who was told, and who is told when; one entry each.
+    pub messages: Vec<AlertMessages>,
+    /// Silences, those that end last first.
+    pub silences: Vec<Silence>,
     /// What tuning last said of every value.
     pub recommendations: Vec<Recommendation>,
     /// What the engine counted.
@@ -241,6 +245,32 @@ pub struct ReceiverView {
     pub failing_since: Option<Timestamp>,
     /// What its last failed attempt saw.
     pub last_error: String,
+}
+
+/// Who knows of an alert, and who is told of it when.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AlertMessages {
+    /// The alert's id.
+    pub alert: String,
+    /// One entry per receiver on its routes.
+    pub receivers: Vec<MessageView>,
+    /// Why nobody is told; empty when somebody is.
+    pub why: String,
+}
+
+/// What one receiver was told of an alert, and what comes next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MessageView {
+    /// The receiver.
+    pub receiver: String,
+    /// The group that it is told in.
+    pub group: String,
+    /// When the newest message that tells of it was decided; `None`: none was.
+    pub last: Option<Timestamp>,
+    /// When the next message goes; `None` when only news sends one.
+    pub next: Option<Timestamp>,
+    /// Why then, or why not now.
+    pub why: String,
 }
 
 /// A split of executions into series.

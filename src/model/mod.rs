@@ -5,6 +5,7 @@
 //! in which records arrive.
 
 pub mod agent;
+pub mod hours;
 pub mod metric;
 pub mod money;
 pub mod outcome;
@@ -13,6 +14,7 @@ pub mod severity;
 pub mod subject;
 pub mod time;
 
+pub use hours::Hours;
 pub use metric::{Metric, Unit};
 pub use money::Nanodollars;
 pub use outcome::Outcome;

@@ -10,7 +10,7 @@ pub mod annotation;
 mod condition;
 mod lex;
 pub mod load;
-mod matcher;
+pub mod matcher;
 mod names;
 mod program;
 mod range;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::raw::{Reader, Section};
-use super::{Clock, Limits, ScoreSettings, Settings, receiver, source, target};
+use super::{Clock, Limits, ScoreSettings, Settings, receiver, routing, source, target};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::model::agent::is_name;
 use crate::wire::fields::Spanned;
@@ -55,6 +55,8 @@ fn check(config: Section<'_>) -> Settings {
     let api_token = config.secret("api_token");
     let state_dir = config.path("state_dir").unwrap_or_else(|| config.reader.base.join(default.state_dir));
     let evaluation_interval = config.span("evaluation_interval").unwrap_or(default.evaluation_interval);
+    let receivers = receiver::check(config.sections("receivers"), evaluation_interval);
+    let routing = routing::check(&config, &receivers);
     let settings = Settings {
         rules: config.paths("rules"),
         profiles: config.paths("profiles"),
@@ -65,7 +67,8 @@ fn check(config: Section<'_>) -> Settings {
         },
         evaluation_interval,
         sources: source::check(config.sections("sources")),
-        receivers: receiver::check(config.sections("receivers"), evaluation_interval),
+        receivers,
+        routing,
         listen: listen(&config, config.node("api_token").is_some(), default.listen),
         api_token,
         external_url: config.text("external_url").and_then(|url| receiver::address(&config, "external_url", url)),
@@ -209,6 +212,23 @@ receivers:
       resend: 10s
       resolved_for: 5m
       timeout: 2s
+routes:
+  - matchers: [severity>=high, "agent=prod-*"]
+    receivers: [ops, mail]
+    continue: true
+    group_by: [alertname]
+    group_wait: 10s
+    group_interval: 1m
+    repeat_interval: 4h
+    repeat_growth: 2
+    repeat_max: 1d
+    active_hours: mon-fri 09:00-18:00 Europe/Berlin
+    mute: sat,sun
+inhibit:
+  - {source: severity=critical, target: severity=warning, equal: [agent]}
+maintenance:
+  - {name: nightly, matchers: [agent=batch-*], hours: ["02:00-03:00"]}
+damping: {flaps: 8, flood: 30}
 listen: 0.0.0.0:80
 api_token: {file: /etc/token}
 external_url: https://ops.example/keel

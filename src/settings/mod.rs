@@ -8,6 +8,7 @@ mod check;
 mod raw;
 mod receiver;
 pub mod reference;
+pub mod routing;
 mod source;
 pub mod table;
 mod target;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub sources: Vec<Source>,
     /// Who is told.
     pub receivers: Vec<Receiver>,
+    /// Who of them is told of what, and when.
+    pub routing: routing::Routing,
     /// Where the HTTP API listens; `None` switches it off.
     pub listen: Option<std::net::SocketAddr>,
     /// Where the API's bearer token is read from; must be there to listen beyond loopback.
@@ -65,6 +68,7 @@ impl Default for Settings {
             evaluation_interval: Span::seconds(15),
             sources: Vec::new(),
             receivers: Vec::new(),
+            routing: routing::Routing::default(),
             listen: Some(LISTEN),
             api_token: None,
             external_url: None,

@@ -3,6 +3,9 @@
 //! One table serves three: the reader takes limits and known names from it, `docs/config.md` and the
 //! JSON schema are written from it. So none of them can say what the others do not.
 
+mod limits;
+mod routing;
+
 use super::ways;
 
 /// A mapping in the file.
@@ -123,6 +126,15 @@ pub const SECTIONS: &[Section] = &[
             field("evaluation_interval", Span("1s", "1h"), "15s", "How often rules are evaluated."),
             example("sources", Many("source"), "", "What is read."),
             example("receivers", Many("receiver"), "", "Who is told."),
+            example(
+                "routes",
+                Many("route"),
+                "",
+                "Who is told of what, when and how often; without routes, all and at once.",
+            ),
+            example("inhibit", Many("inhibition"), "", "Which alerts make others not worth a message."),
+            example("maintenance", Many("maintenance"), "", "When which alerts are expected and nobody is told."),
+            example("damping", One("damping"), "", "Bounds of flapping and floods."),
             field(
                 "listen",
                 Text,
@@ -268,6 +280,10 @@ pub const SECTIONS: &[Section] = &[
     ways::WEBHOOK,
     ways::EMAIL,
     ways::ALERTMANAGER,
+    routing::ROUTE,
+    routing::INHIBITION,
+    routing::MAINTENANCE,
+    routing::DAMPING,
     Section {
         name: "secret",
         what: "a secret",
@@ -379,44 +395,7 @@ pub const SECTIONS: &[Section] = &[
             field("down", Number(0.01, 1.0), "(0.5, quality targets 0.9)", "At most this factor down; 0.5 halves."),
         ],
     },
-    Section {
-        name: "limits",
-        what: "limits",
-        about: "Bounds of memory and files. Reaching one is counted and never stops the daemon.",
-        fields: &[
-            field(
-                "series",
-                Integer(100, 10_000_000),
-                "20_000",
-                "Subjects per split; records of further ones count under `~overflow`.",
-            ),
-            field(
-                "names",
-                Integer(1_000, 10_000_000),
-                "100_000",
-                "Names that are kept; further ones count under `~overflow`.",
-            ),
-            field(
-                "line_bytes",
-                Integer(1_024, 67_108_864),
-                "1_048_576",
-                "Bytes of one input line; longer ones are quarantined.",
-            ),
-            field(
-                "outbox",
-                Integer(10, 1_000_000),
-                "10_000",
-                "Notifications waiting for one receiver; further ones are dropped.",
-            ),
-            field("seen_ids", Integer(0, 10_000_000), "65_536", "Records remembered for dropping doubles."),
-            field(
-                "quarantine_bytes",
-                Integer(65_536, 1_099_511_627_776),
-                "16_777_216",
-                "Bytes of the quarantine file; the older half is dropped.",
-            ),
-        ],
-    },
+    limits::LIMITS,
 ];
 
 /// Words for units of time.

@@ -6,6 +6,7 @@ pub mod execution;
 pub mod fields;
 pub mod mail;
 mod mapping;
+pub mod matcher;
 mod row;
 pub mod signature;
 pub mod target;

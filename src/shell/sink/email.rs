@@ -159,7 +159,10 @@ fn compose(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Re
     let (from, to) = (mailbox("from", account.from)?, mailbox("to", account.to)?);
     let addresses: (Address, Address) = (from.email.clone(), to.email.clone());
     let domain = from.email.domain().to_owned();
-    let letter = notice::letter(delivery.notification.lead(), external_url);
+    let mut letter = notice::letter(delivery.notification.lead(), external_url);
+    if !delivery.notification.summary.is_empty() {
+        letter.headline.clone_from(&delivery.notification.summary);
+    }
     let thread = format!("<alert-{}@{domain}>", token(&delivery.notification.group));
     let envelope = Envelope::new(Some(addresses.0), vec![addresses.1]).map_err(|error| error.to_string())?;
     Message::builder()

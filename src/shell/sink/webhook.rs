@@ -23,7 +23,10 @@ pub async fn post(hook: &Hook<'_>, external_url: &str, delivery: &Delivery) -> R
     let notification = &delivery.notification;
     let alerts = notification.alerts.iter().map(|event| notice::alert(event, external_url)).collect();
     let group = (&notification.group_labels, notification.truncated);
-    let body = Webhook::new(&delivery.receiver, external_url, group, alerts);
+    let mut body = Webhook::new(&delivery.receiver, external_url, group, alerts);
+    if !notification.summary.is_empty() {
+        body.common_annotations.insert("summary".to_owned(), notification.summary.clone());
+    }
     let body = serde_json::to_vec(&body).expect("a body is strings and one number");
     signed(Post::new(hook.url, hook.timeout, "application/json", body)?, hook, delivery).await
 }

@@ -1,0 +1,101 @@
+//! Many alerts of one rule at once become one message that says how many.
+//!
+//! Counts only the starts of the last minute. When they pass the bound, the alerts of that rule that
+//! nobody was told of yet leave their own groups for that of the flood, and so do all that follow
+//! until the last of them ended.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Dispatch, Group, Place, Scene, short};
+use crate::model::{Span, Timestamp};
+
+/// How close together the starts of a flood lie.
+const WITHIN: Span = Span::minutes(1);
+/// The least time between two messages about a flood.
+pub const INTERVAL: Span = Span::minutes(1);
+/// Alerts that a message about a flood shows.
+pub const SHOWN: usize = 20;
+
+/// The newest starts of each rule, as many as tell whether there is a flood.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Floods {
+    starts: BTreeMap<String, VecDeque<Timestamp>>,
+    bound: u32,
+}
+
+impl Floods {
+    /// An alert of a rule began to fire; `bound` 0 counts nothing.
+    pub fn note(&mut self, now: Timestamp, rule: &str, bound: u32) {
+        self.bound = bound;
+        if bound == 0 {
+            self.starts.clear();
+            return;
+        }
+        self.starts.retain(|_, starts| starts.back().is_some_and(|last| now.since(*last) <= WITHIN));
+        let starts = self.starts.entry(rule.to_owned()).or_default();
+        starts.push_back(now);
+        while starts.len() > bound as usize + 1 {
+            starts.pop_front();
+        }
+    }
+
+    /// Whether more than the bound began within the last minute.
+    pub fn rages(&self, now: Timestamp, rule: &str) -> bool {
+        let full = |starts: &&VecDeque<Timestamp>| starts.len() > self.bound as usize;
+        let first = self.starts.get(rule).filter(full).and_then(|starts| starts.front());
+        self.bound > 0 && first.is_some_and(|first| now.since(*first) <= WITHIN)
+    }
+}
+
+/// The key of a rule's flood among the groups of a receiver.
+pub fn key(rule: &str) -> String {
+    format!("flood:{rule}")
+}
+
+/// `errors fires on 812 of 1,000 agents, 20 shown`.
+pub fn summary(rule: &str, scene: &Scene, firing: usize, ended: usize, shown: usize) -> String {
+    let (known, noun) = scene.subjects.get(rule).cloned().unwrap_or((0, "subjects".to_owned()));
+    let grouped = |n: usize| {
+        let digits = n.to_string();
+        let cut = |(i, c): (usize, char)| {
+            let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
+            comma.then_some(',').into_iter().chain([c])
+        };
+        digits.chars().enumerate().flat_map(cut).collect::<String>()
+    };
+    let known = grouped((known as usize).max(firing + ended));
+    match firing {
+        0 => format!("{rule} ended on all of the {} {noun} it fired on, {shown} shown", grouped(ended)),
+        _ => format!("{rule} fires on {} of {known} {noun}, {shown} shown", grouped(firing)),
+    }
+}
+
+impl Dispatch {
+    /// Opens the flood's group, and moves into it what the receiver was not told of yet.
+    pub(super) fn swell(&mut self, flood: &Place, route: Option<u32>, rule: &str) {
+        if self.groups.contains_key(flood) {
+            return;
+        }
+        let labels = BTreeMap::from([("alertname".to_owned(), rule.to_owned())]);
+        let mut group = Group::new(short(&flood.1), labels, route, true);
+        let untold = |(place, own): &(&Place, &Group)| {
+            let fresh = own.members.values().all(|m| m.told.is_none() && m.ended.is_none());
+            place.0 == flood.0
+                && place.1.starts_with("alert:")
+                && fresh
+                && own.labels.get("alertname").is_some_and(|n| n == rule)
+        };
+        let places: Vec<Place> = self.groups.iter().filter(untold).map(|(place, _)| place.clone()).collect();
+        for place in places {
+            let Some(own) = self.groups.remove(&place) else { continue };
+            for (key, member) in own.members {
+                self.forget(key, &place);
+                self.places.entry(key).or_default().push(flood.clone());
+                group.members.insert(key, member);
+            }
+        }
+        self.groups.insert(flood.clone(), group);
+    }
+}

@@ -1,0 +1,362 @@
+//! Who is told what and when: groups of alerts per receiver, and the next moment of each.
+//!
+//! Owns what every receiver was last told and when it is told next. Never sends: a message goes to
+//! the outbox, which keeps it until the receiver has it. Deadlines are computed when something
+//! changes and flushed at their own instant whether or not anybody woke the engine, so that a
+//! restart from snapshot and journal says neither less nor more than a process that lived.
+//!
+//! A member of a group is a rule on a subject, not one episode of it: an alert that ends and begins
+//! again before its end was told goes on for those who were told, without a word.
+
+mod flap;
+mod flood;
+mod mute;
+mod regroup;
+mod route;
+mod silence;
+mod told;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::alert::hex;
+use super::event::{AlertEvent, Notification};
+use super::split::NEVER;
+use crate::model::{Severity, Span, Subject, Timestamp};
+use crate::settings::routing::Route;
+use crate::settings::{Receiver, Settings};
+use flap::Flaps;
+use flood::Floods;
+pub use mute::Sources;
+pub use route::gets_messages;
+pub use silence::{Acks, Silences};
+
+/// Alerts that one message of a group shows, at most.
+const SHOWN: usize = 100;
+
+/// A receiver and a group in its eyes.
+type Place = (String, String);
+
+/// Everything that decides the next message of every receiver.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Dispatch {
+    groups: BTreeMap<Place, Group>,
+    /// Where each rule-on-a-subject is a member.
+    places: BTreeMap<u64, Vec<Place>>,
+    /// Silences that people set.
+    pub silences: Silences,
+    /// Alerts that people took on.
+    pub acks: Acks,
+    flaps: Flaps,
+    floods: Floods,
+}
+
+/// Alerts that share a message to one receiver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Group {
+    /// Its identity in messages.
+    name: String,
+    labels: BTreeMap<String, String>,
+    /// Index of its route; `None`: no route matched.
+    route: Option<u32>,
+    /// It stands for a flood of alerts of one rule.
+    flood: bool,
+    members: BTreeMap<u64, Member>,
+    /// When it is looked at next.
+    due: Option<Timestamp>,
+    /// When it last said something.
+    last: Option<Timestamp>,
+    /// Repeats since there was news.
+    repeats: u32,
+    /// Some member was held back when it was last looked at.
+    muted: bool,
+}
+
+/// One alert as one receiver knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Member {
+    /// The episode.
+    id: String,
+    /// The severity at which it was told; `None`: it was not.
+    told: Option<Severity>,
+    /// Its end, which is still to be told.
+    ended: Option<Box<AlertEvent>>,
+}
+
+/// What a flush needs to know of the alerts.
+#[derive(Debug, Default)]
+pub struct Scene {
+    /// Firing alerts by id, at least those that [`Dispatch::wanted`] names.
+    pub firing: BTreeMap<String, AlertEvent>,
+    /// What inhibits.
+    pub sources: Sources,
+    /// Per rule: subjects it looks at, and what they are called.
+    pub subjects: BTreeMap<String, (u64, String)>,
+}
+
+/// What is the same for all episodes of a rule on a subject.
+fn lineage(rule: &str, subject: &Subject) -> u64 {
+    let mut hash = Sha256::new();
+    for part in std::iter::once(rule).chain(subject.0.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
+    {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let bytes = hash.finalize();
+    u64::from_be_bytes(std::array::from_fn(|i| bytes[i]))
+}
+
+/// A short name for a text.
+fn short(text: &str) -> String {
+    hex(&Sha256::digest(text)[..8])
+}
+
+impl Group {
+    /// Sees to it that the group is looked at as soon as its timing allows.
+    fn schedule(&mut self, now: Timestamp, route: &Route) {
+        let at = match self.last {
+            None if self.flood => now,
+            None => now + route.group_wait,
+            Some(last) => now.max(last + self.interval(route)),
+        };
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    fn interval(&self, route: &Route) -> Span {
+        if self.flood { route.group_interval.max(flood::INTERVAL) } else { route.group_interval }
+    }
+
+    /// When it is repeated, if somebody was told of an alert that still fires and nobody took it on.
+    fn repeat_at(&self, route: &Route, acks: &Acks) -> Option<Timestamp> {
+        let open = |m: &Member| m.ended.is_none() && m.told.is_some_and(|told| !acks.cover(&m.id, told));
+        let (repeat, last) = (route.repeat?, self.last?);
+        self.members.values().any(open).then(|| last + repeat.wait(self.repeats))
+    }
+}
+
+impl Dispatch {
+    /// An alert began to fire, or became graver.
+    pub fn fire(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
+        let key = lineage(&event.rule, &event.subject);
+        let damping = settings.routing.damping;
+        if self.known(key, &event.id).is_none() {
+            self.flaps.note(now, key, damping.flaps);
+            self.floods.note(now, &event.rule, damping.flood);
+        }
+        let mut places = self.places.remove(&key).unwrap_or_default();
+        let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
+        for destination in route::destinations(settings, event) {
+            if known.contains(&destination.receiver) {
+                continue;
+            }
+            let place = self.open(now, &destination, event);
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        for place in &places {
+            let Some(group) = self.groups.get_mut(place) else { continue };
+            let member =
+                group.members.entry(key).or_insert_with(|| Member { id: String::new(), told: None, ended: None });
+            member.id.clone_from(&event.id);
+            member.ended = None;
+            group.schedule(now, route::of(settings, group.route));
+        }
+        if !places.is_empty() {
+            self.places.insert(key, places);
+        }
+    }
+
+    /// An alert ended: those who were told of it are told so, nobody else.
+    pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
+        let key = lineage(&event.rule, &event.subject);
+        self.acks.release(&event.id);
+        self.flaps.note(now, key, settings.routing.damping.flaps);
+        let mut kept = Vec::new();
+        for place in self.places.remove(&key).unwrap_or_default() {
+            let Some(group) = self.groups.get_mut(&place) else { continue };
+            let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
+            match group.members.get_mut(&key) {
+                Some(member) if wanted && member.told.is_some() => {
+                    member.ended = Some(Box::new(event.clone()));
+                    group.schedule(now, route::of(settings, group.route));
+                    kept.push(place);
+                }
+                _ => {
+                    group.members.remove(&key);
+                    if group.members.is_empty() {
+                        self.groups.remove(&place);
+                    }
+                }
+            }
+        }
+        if !kept.is_empty() {
+            self.places.insert(key, kept);
+        }
+        if !settings.routing.inhibitions.is_empty() {
+            self.look_again(now, settings);
+        }
+    }
+
+    /// Whether an alert that fires is on its way to somebody.
+    pub fn knows(&self, event: &AlertEvent) -> bool {
+        self.known(lineage(&event.rule, &event.subject), &event.id).is_some()
+    }
+
+    fn known(&self, key: u64, id: &str) -> Option<&Member> {
+        let place = self.places.get(&key)?.first()?;
+        self.groups.get(place)?.members.get(&key).filter(|member| member.id == id)
+    }
+
+    /// Looks at the groups in which something was held back.
+    pub fn look_again(&mut self, now: Timestamp, settings: &Settings) {
+        for group in self.groups.values_mut().filter(|group| group.muted) {
+            group.schedule(now, route::of(settings, group.route));
+        }
+    }
+
+    /// When [`Dispatch::flush`] has something to look at.
+    pub fn deadline(&self) -> Timestamp {
+        self.groups.values().filter_map(|group| group.due).min().unwrap_or(NEVER)
+    }
+
+    /// The alerts that a flush at `now` looks at.
+    pub fn wanted(&self, now: Timestamp) -> BTreeSet<String> {
+        let due = self.groups.values().filter(|group| group.due.is_some_and(|due| due <= now));
+        due.flat_map(|group| group.members.values()).filter(|m| m.ended.is_none()).map(|m| m.id.clone()).collect()
+    }
+
+    /// Looks at every group whose time has come. `say` queues a message and answers whether its
+    /// queue took it; one that was full is as good as never said, and counted there.
+    pub fn flush(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        scene: &Scene,
+        say: &mut impl FnMut(&Receiver, Notification) -> bool,
+    ) {
+        let due = |(_, group): &(&Place, &Group)| group.due.is_some_and(|due| due <= now);
+        let places: Vec<Place> = self.groups.iter().filter(due).map(|(place, _)| place.clone()).collect();
+        for place in places {
+            let Some(mut group) = self.groups.remove(&place) else { continue };
+            let before: Vec<u64> = group.members.keys().copied().collect();
+            match settings.receivers.iter().find(|receiver| receiver.name == place.0) {
+                Some(receiver) => self.look(now, settings, scene, receiver, &mut group, say),
+                None => group.members.clear(),
+            }
+            for key in before.iter().filter(|key| !group.members.contains_key(key)) {
+                self.forget(*key, &place);
+            }
+            if !group.members.is_empty() {
+                self.groups.insert(place, group);
+            }
+        }
+    }
+
+    /// Says what there is to say of one group, and when to look next.
+    fn look(
+        &self,
+        now: Timestamp,
+        settings: &Settings,
+        scene: &Scene,
+        receiver: &Receiver,
+        group: &mut Group,
+        say: &mut impl FnMut(&Receiver, Notification) -> bool,
+    ) {
+        let route = route::of(settings, group.route);
+        (group.due, group.muted) = (None, false);
+        if let Some(opens) = route::closed(route, now) {
+            group.due = opens;
+            return;
+        }
+        let mut next = NEVER;
+        let (mut news, mut known, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, member) in &group.members {
+            let steady = self.flaps.held_until(now, *key, settings.routing.damping.flaps);
+            if let Some(event) = &member.ended {
+                match steady {
+                    Some(until) => next = next.min(until),
+                    None => ended.push((*key, (**event).clone())),
+                }
+                continue;
+            }
+            let Some(event) = scene.firing.get(&member.id) else { continue };
+            if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, event, now) {
+                group.muted = true;
+                next = next.min(mute.until().unwrap_or(NEVER));
+                continue;
+            }
+            let mut event = event.clone();
+            if let Some(until) = steady {
+                let text = format!(
+                    "began or ended more than {} times within 1h; held until {until} at least",
+                    settings.routing.damping.flaps
+                );
+                event.annotations.insert("flapping".to_owned(), text);
+            }
+            let new = member.told < Some(event.severity);
+            if new { news.push((*key, event)) } else { known.push((*key, event)) }
+        }
+        // A flood that ebbs is over when all of it is.
+        if group.flood && ended.len() < group.members.len() {
+            ended.clear();
+        }
+        let fresh = !news.is_empty() || !ended.is_empty();
+        let open = |(key, event): &(u64, AlertEvent)| {
+            group
+                .members
+                .get(key)
+                .is_some_and(|m| m.told.is_some_and(|told| !self.acks.cover(&m.id, told.max(event.severity))))
+        };
+        let repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
+        if fresh || repeat {
+            news.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
+            let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(|(key, e)| (*key, e.severity)).collect();
+            let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
+            let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
+            if say(receiver, self.message(now, group, scene, (firing.len(), gone.len()), alerts)) {
+                for (key, severity) in firing {
+                    let member = group.members.get_mut(&key).expect("it was found there");
+                    member.told = member.told.max(Some(severity));
+                }
+                group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };
+            }
+            gone.iter().for_each(|key| drop(group.members.remove(key)));
+            group.last = Some(now);
+        }
+        next = next.min(group.repeat_at(route, &self.acks).unwrap_or(NEVER));
+        group.due = (next != NEVER && next > now).then_some(next);
+    }
+
+    /// The message about `alerts`, of which so many fire and so many ended.
+    fn message(
+        &self,
+        at: Timestamp,
+        group: &Group,
+        scene: &Scene,
+        (firing, ended): (usize, usize),
+        mut alerts: Vec<AlertEvent>,
+    ) -> Notification {
+        let shown = if group.flood { flood::SHOWN } else { SHOWN };
+        let truncated = alerts.len().saturating_sub(shown);
+        alerts.truncate(shown);
+        let summary = match alerts.first() {
+            Some(lead) if group.flood => flood::summary(&lead.rule, scene, firing, ended, alerts.len()),
+            _ if truncated > 0 => format!("{firing} alerts fire and {ended} ended, {shown} shown"),
+            _ => String::new(),
+        };
+        let (group, group_labels) = (group.name.clone(), group.labels.clone());
+        Notification { at, group, group_labels, alerts, truncated: truncated as u64, summary }
+    }
+
+    fn forget(&mut self, key: u64, place: &Place) {
+        if let Some(places) = self.places.get_mut(&key) {
+            places.retain(|p| p != place);
+            if places.is_empty() {
+                self.places.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Why an alert is not told now: silenced, in maintenance, inhibited.
+//!
+//! Judges one alert at one instant; owns nothing. A mute holds back what is new and what would be
+//! repeated. The end of an alert that was told is told all the same, so that nothing stays open
+//! elsewhere that is over here.
+
+use std::collections::BTreeMap;
+
+use super::silence::Silences;
+use crate::engine::event::{AlertEvent, Silence};
+use crate::model::{Timestamp, hours};
+use crate::settings::Settings;
+use crate::settings::routing::Inhibition;
+use crate::wire::matcher::all_match;
+
+type Labels = BTreeMap<String, String>;
+
+/// What holds an alert back.
+pub enum Mute<'a> {
+    Silence(&'a Silence),
+    Maintenance {
+        name: &'a str,
+        until: Option<Timestamp>,
+    },
+    /// The name and subject of the alert that says it all.
+    Inhibited(&'a str),
+}
+
+impl Mute<'_> {
+    /// When it ends by time alone.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Mute::Silence(silence) => Some(silence.ends),
+            Mute::Maintenance { until, .. } => *until,
+            Mute::Inhibited(_) => None,
+        }
+    }
+
+    /// For people.
+    pub fn reason(&self) -> String {
+        match self {
+            Mute::Silence(s) => format!("silenced by {} until {} ({}): {}", s.author, s.ends, s.id, s.comment),
+            Mute::Maintenance { name, until: Some(until) } => format!("maintenance `{name}` until {until}"),
+            Mute::Maintenance { name, until: None } => format!("maintenance `{name}`"),
+            Mute::Inhibited(by) => format!("inhibited by {by} while that fires"),
+        }
+    }
+}
+
+/// What holds an alert back at `now`, if anything does.
+pub fn of<'a>(
+    settings: &'a Settings,
+    silences: &'a Silences,
+    sources: &'a Sources,
+    event: &AlertEvent,
+    now: Timestamp,
+) -> Option<Mute<'a>> {
+    let labels = event.identity();
+    if let Some(silence) = silences.covering(&labels, now) {
+        return Some(Mute::Silence(silence));
+    }
+    let open = |window: &&crate::settings::routing::Maintenance| {
+        hours::within(&window.hours, now) && all_match(&window.matchers, &labels)
+    };
+    if let Some(window) = settings.routing.maintenance.iter().find(open) {
+        return Some(Mute::Maintenance { name: &window.name, until: hours::next_change(&window.hours, now) });
+    }
+    sources.inhibiting(&settings.routing.inhibitions, &labels).map(Mute::Inhibited)
+}
+
+/// The firing alerts that inhibit, per inhibition by the values that both sides must share.
+#[derive(Debug, Default)]
+pub struct Sources(Vec<BTreeMap<Vec<String>, (String, bool)>>);
+
+impl Sources {
+    /// Finds the sources among all firing alerts.
+    pub fn new(inhibitions: &[Inhibition], firing: &[AlertEvent]) -> Sources {
+        let mut found = vec![BTreeMap::new(); inhibitions.len()];
+        for event in firing {
+            let labels = event.identity();
+            for (rule, found) in inhibitions.iter().zip(&mut found) {
+                if all_match(&rule.source, &labels) {
+                    let both = all_match(&rule.target, &labels);
+                    let entry = found.entry(shared(rule, &labels)).or_insert((String::new(), true));
+                    if entry.0.is_empty() || (entry.1 && !both) {
+                        *entry = (format!("{} on {}", event.rule, event.subject), both);
+                    }
+                }
+            }
+        }
+        Sources(found)
+    }
+
+    /// Who inhibits an alert. As in Alertmanager, one that is source and target at once is not
+    /// inhibited by others of which the same is true, else two alerts could silence each other.
+    fn inhibiting(&self, inhibitions: &[Inhibition], labels: &Labels) -> Option<&str> {
+        inhibitions.iter().zip(&self.0).find_map(|(rule, found)| {
+            if !all_match(&rule.target, labels) {
+                return None;
+            }
+            let (by, both) = found.get(&shared(rule, labels))?;
+            (!both || !all_match(&rule.source, labels)).then_some(by.as_str())
+        })
+    }
+}
+
+fn shared(rule: &Inhibition, labels: &Labels) -> Vec<String> {
+    rule.equal.iter().map(|name| labels.get(name).cloned().unwrap_or_default()).collect()
+}

@@ -1,0 +1,85 @@
+//! Sorts the alerts anew when the policy changes, without saying anything twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Dispatch, Group, Member, Place, lineage, route};
+use crate::engine::event::AlertEvent;
+use crate::model::Timestamp;
+use crate::settings::Settings;
+
+impl Dispatch {
+    /// Every alert goes where the new routes have it. What a receiver was told it stays told of, in
+    /// whatever group; one who was not told before is told now.
+    pub fn regroup(&mut self, now: Timestamp, settings: &Settings, firing: &[AlertEvent]) {
+        let old = std::mem::take(&mut self.groups);
+        self.places.clear();
+        // What each receiver knows, and in which group.
+        let mut known: BTreeMap<(String, u64, String), Member> = BTreeMap::new();
+        let mut shells: BTreeMap<Place, Group> = BTreeMap::new();
+        for (place, mut group) in old {
+            for (key, member) in std::mem::take(&mut group.members) {
+                known.insert((place.0.clone(), key, place.1.clone()), member);
+            }
+            shells.insert(place, group);
+        }
+        let ended: Vec<AlertEvent> = known.values().filter_map(|m| m.ended.as_deref().cloned()).collect();
+        let mut seen = BTreeSet::new();
+        let live: BTreeSet<&str> = firing.iter().map(|event| event.id.as_str()).collect();
+        for event in ended.iter().chain(firing) {
+            let key = lineage(&event.rule, &event.subject);
+            if !seen.insert((event.id.clone(), key)) {
+                continue;
+            }
+            for destination in route::destinations(settings, event) {
+                let exact = (destination.receiver.clone(), key, destination.key.clone());
+                let any = || known.keys().find(|(r, k, _)| *r == destination.receiver && *k == key).cloned();
+                let from = if known.contains_key(&exact) { Some(exact) } else { any() };
+                let before = from.and_then(|from| known.remove_entry(&from));
+                if before.is_none() && !live.contains(event.id.as_str()) {
+                    continue;
+                }
+                let flood = before.as_ref().map(|((receiver, _, group), _)| (receiver.clone(), group.clone()));
+                let flood = flood.filter(|(_, group)| group.starts_with("flood:"));
+                let place = match flood.filter(|_| destination.labels.is_none()) {
+                    Some(place) => place,
+                    None => (destination.receiver.clone(), destination.key.clone()),
+                };
+                if let Some(shell) = shells.remove(&place) {
+                    self.groups.insert(place.clone(), shell);
+                }
+                let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
+                let member = before.map(|(_, m)| m).unwrap_or(Member { id: event.id.clone(), told: None, ended: None });
+                self.settle(now, settings, place, destination.route, key, member);
+            }
+        }
+        // Who was told hears the end, even if the new routes lead elsewhere.
+        for ((receiver, key, group), member) in known {
+            let place = (receiver.clone(), group);
+            if member.told.is_some() && settings.receivers.iter().any(|r| r.name == receiver) {
+                if let Some(shell) = shells.remove(&place) {
+                    self.groups.insert(place.clone(), shell);
+                }
+                self.settle(now, settings, place, None, key, member);
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        place: Place,
+        route: Option<u32>,
+        key: u64,
+        member: Member,
+    ) {
+        let Some(group) = self.groups.get_mut(&place) else { return };
+        group.route = route;
+        group.members.insert(key, member);
+        group.schedule(now, route::of(settings, route));
+        let places = self.places.entry(key).or_default();
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+}

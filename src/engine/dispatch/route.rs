@@ -1,0 +1,137 @@
+//! Which receivers an alert goes to, and in which group.
+//!
+//! An alert takes the first route that matches, and further ones where that says `continue`; what no
+//! route matches goes to every receiver, alone and at once: a hole in the routes must not swallow it.
+
+use std::collections::BTreeMap;
+
+use super::{Dispatch, Group, Place, flood, lineage, short};
+use crate::engine::event::AlertEvent;
+use crate::model::{Span, Timestamp, hours};
+use crate::settings::routing::Route;
+use crate::settings::{Receiver, Settings};
+use crate::wire::matcher::all_match;
+
+/// How alerts are told that no route matches.
+static OPEN: Route = Route {
+    matchers: Vec::new(),
+    receivers: Vec::new(),
+    proceed: false,
+    group_by: None,
+    group_wait: Span::ZERO,
+    group_interval: Span::ZERO,
+    repeat: None,
+    active_hours: Vec::new(),
+    mute: Vec::new(),
+};
+
+/// One receiver of an alert, and the group it is told in.
+pub struct Destination {
+    pub receiver: String,
+    pub route: Option<u32>,
+    /// What tells the group from the others of this receiver.
+    pub key: String,
+    /// The labels of the group; `None`: the alert is alone.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
+/// Whether a receiver is told in messages of its own, rather than kept in line with every alert.
+pub fn gets_messages(receiver: &Receiver) -> bool {
+    receiver.resend().is_none()
+}
+
+/// The route of an index that a group keeps.
+pub fn of(settings: &Settings, route: Option<u32>) -> &Route {
+    route.and_then(|index| settings.routing.routes.get(index as usize)).unwrap_or(&OPEN)
+}
+
+/// `None` while a route speaks; else when it speaks again, if ever.
+pub fn closed(route: &Route, now: Timestamp) -> Option<Option<Timestamp>> {
+    let shut = |at| {
+        (!route.active_hours.is_empty() && !hours::within(&route.active_hours, at)) || hours::within(&route.mute, at)
+    };
+    if !shut(now) {
+        return None;
+    }
+    // Each step ends one stretch; a year of daily windows that never meet is given up.
+    let mut at = now;
+    for _ in 0..1_000 {
+        let next = [&route.active_hours, &route.mute].into_iter().filter_map(|h| hours::next_change(h, at)).min();
+        let Some(next) = next else { return Some(None) };
+        if !shut(next) {
+            return Some(Some(next));
+        }
+        at = next;
+    }
+    Some(None)
+}
+
+/// Everyone who is to be told of an alert.
+pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination> {
+    let labels = event.identity();
+    let takes = |receiver: &&Receiver| gets_messages(receiver) && event.severity >= receiver.min_severity;
+    let alone = || format!("alert:{:016x}", lineage(&event.rule, &event.subject));
+    let mut found: Vec<Destination> = Vec::new();
+    let mut matched = false;
+    for (index, route) in settings.routing.routes.iter().enumerate() {
+        if !all_match(&route.matchers, &labels) {
+            continue;
+        }
+        matched = true;
+        let group = route.group_by.as_ref().map(|names| {
+            if names.iter().any(|name| name == "...") {
+                return labels.clone();
+            }
+            let value = |name: &String| labels.get(name).map(|value| (name.clone(), value.clone()));
+            names.iter().filter_map(value).collect::<BTreeMap<_, _>>()
+        });
+        let key = group.as_ref().map_or_else(alone, |group| format!("{}:{group:?}", route.key()));
+        for receiver in settings.receivers.iter().filter(takes).filter(|r| route.receivers.contains(&r.name)) {
+            if !found.iter().any(|d| d.receiver == receiver.name && d.key == key) {
+                let (receiver, key) = (receiver.name.clone(), key.clone());
+                found.push(Destination { receiver, route: Some(index as u32), key, labels: group.clone() });
+            }
+        }
+        if !route.proceed {
+            break;
+        }
+    }
+    if !matched {
+        let to = |receiver: &Receiver| Destination {
+            receiver: receiver.name.clone(),
+            route: None,
+            key: alone(),
+            labels: None,
+        };
+        found.extend(settings.receivers.iter().filter(takes).map(to));
+    }
+    found
+}
+
+impl Dispatch {
+    /// The group of a destination, opened if it is new; in a flood that of the flood.
+    pub(super) fn open(&mut self, now: Timestamp, destination: &Destination, event: &AlertEvent) -> Place {
+        let place = (destination.receiver.clone(), destination.key.clone());
+        if destination.labels.is_none() && !self.groups.contains_key(&place) {
+            let flood = (destination.receiver.clone(), flood::key(&event.rule));
+            if self.groups.contains_key(&flood) || self.floods.rages(now, &event.rule) {
+                self.swell(&flood, destination.route, &event.rule);
+                return flood;
+            }
+        }
+        let route = destination.route;
+        let (name, labels) = match &destination.labels {
+            Some(labels) => (short(&destination.key), labels.clone()),
+            None => (event.id.clone(), event.identity()),
+        };
+        self.groups.entry(place.clone()).or_insert_with(|| Group::new(name, labels, route, false));
+        place
+    }
+}
+
+impl Group {
+    pub(super) fn new(name: String, labels: BTreeMap<String, String>, route: Option<u32>, flood: bool) -> Group {
+        let members = BTreeMap::new();
+        Group { name, labels, route, flood, members, due: None, last: None, repeats: 0, muted: false }
+    }
+}

@@ -1,0 +1,87 @@
+//! Silences and acknowledgements: what people said of alerts, until it lapses.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::{Acknowledgement, Silence};
+use crate::model::{Severity, Span, Timestamp};
+use crate::wire::matcher::all_match;
+
+/// Silences kept at a time; the one that ended first goes first. The shell refuses more that are in
+/// force.
+pub const SILENCES: usize = 1_000;
+/// How long a silence that ended can still be read.
+const KEPT: Span = Span::days(5);
+/// Acknowledgements kept at a time.
+const ACKS: usize = 20_000;
+
+/// Silences by id.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Silences {
+    all: BTreeMap<String, Silence>,
+}
+
+impl Silences {
+    /// Takes a silence in; one with the same id takes its place.
+    pub fn add(&mut self, now: Timestamp, silence: Silence) {
+        self.all.retain(|_, s| s.ends + KEPT > now);
+        if self.all.len() >= SILENCES
+            && let Some(oldest) = self.all.values().min_by_key(|s| (s.ends, s.id.clone())).map(|s| s.id.clone())
+        {
+            self.all.remove(&oldest);
+        }
+        self.all.insert(silence.id.clone(), silence);
+    }
+
+    /// Ends a silence now.
+    pub fn expire(&mut self, now: Timestamp, id: &str) {
+        if let Some(silence) = self.all.get_mut(id).filter(|s| s.ends > now) {
+            silence.ends = now;
+            silence.starts = silence.starts.min(now);
+        }
+    }
+
+    /// The silence in force that covers these labels for longest.
+    pub fn covering(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<&Silence> {
+        let covers = |s: &&Silence| s.starts <= now && now < s.ends && all_match(&s.matchers, labels);
+        self.all.values().filter(covers).max_by_key(|s| s.ends)
+    }
+
+    /// All that are known, those that end last first.
+    pub fn list(&self) -> Vec<Silence> {
+        let mut all: Vec<Silence> = self.all.values().cloned().collect();
+        all.sort_by(|a, b| (b.ends, &a.id).cmp(&(a.ends, &b.id)));
+        all
+    }
+}
+
+/// Who took an alert on, at which severity.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Acks {
+    all: BTreeMap<String, (Severity, Acknowledgement)>,
+}
+
+impl Acks {
+    /// Somebody takes on an alert that fires at `severity`.
+    pub fn add(&mut self, severity: Severity, ack: Acknowledgement) {
+        if self.all.len() < ACKS || self.all.contains_key(&ack.alert) {
+            self.all.insert(ack.alert.clone(), (severity, ack));
+        }
+    }
+
+    /// The alert ended.
+    pub fn release(&mut self, alert: &str) {
+        self.all.remove(alert);
+    }
+
+    /// Whether somebody took the alert on at this severity or a graver one.
+    pub fn cover(&self, alert: &str, severity: Severity) -> bool {
+        self.all.get(alert).is_some_and(|(known, _)| *known >= severity)
+    }
+
+    /// Who took it on.
+    pub fn of(&self, alert: &str) -> Option<&Acknowledgement> {
+        self.all.get(alert).map(|(_, ack)| ack)
+    }
+}

@@ -1,0 +1,368 @@
+//! Who is told of what and when: routes, inhibitions, maintenance windows, damping.
+//!
+//! Owns their checked form and what makes them wrong; the engine's dispatcher obeys them. A route
+//! that leads nowhere, or one that nothing can reach, is said here with its place.
+
+use std::collections::BTreeMap;
+
+use super::Receiver;
+use super::check::unique_name;
+use super::raw::Section;
+use crate::model::hours::Hours;
+use crate::model::{Severity, Span};
+use crate::wire::fields::{Spanned, one_of};
+use crate::wire::matcher::LabelMatcher;
+
+/// Everything that decides who is told of what, and when.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Routing {
+    /// Routes in the order in which they are tried.
+    pub routes: Vec<Route>,
+    /// Which alerts make others not worth a message.
+    pub inhibitions: Vec<Inhibition>,
+    /// When which alerts are expected.
+    pub maintenance: Vec<Maintenance>,
+    /// Bounds of flapping and floods.
+    pub damping: Damping,
+}
+
+/// Who is told of the alerts that match, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// All must hold; none: every alert.
+    pub matchers: Vec<LabelMatcher>,
+    /// Names of receivers of the settings.
+    pub receivers: Vec<String>,
+    /// Whether later routes are looked at too.
+    pub proceed: bool,
+    /// Labels whose values make a group; `None`: every alert is a group of its own.
+    pub group_by: Option<Vec<String>>,
+    /// How long the first message of a group waits.
+    pub group_wait: Span,
+    /// The least time between two messages of a group.
+    pub group_interval: Span,
+    /// After this long without news the group is told again, and what lengthens it.
+    pub repeat: Option<Repeat>,
+    /// Hours in which messages go out; none: always.
+    pub active_hours: Vec<Hours>,
+    /// Hours in which no message goes out.
+    pub mute: Vec<Hours>,
+}
+
+/// How a firing group is repeated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Repeat {
+    /// The wait before the first repeat.
+    pub interval: Span,
+    /// Each wait is this many times the one before.
+    pub growth: f64,
+    /// The longest wait.
+    pub max: Span,
+}
+
+impl Repeat {
+    /// The wait before the repeat after `repeats` others.
+    pub fn wait(&self, repeats: u32) -> Span {
+        let mut wait = self.interval.0 as f64;
+        for _ in 0..repeats {
+            wait = (wait * self.growth).min(self.max.0 as f64);
+        }
+        Span(wait.round() as i64)
+    }
+}
+
+impl Default for Route {
+    /// What holds without routes: every alert on its own, at once, never again.
+    fn default() -> Self {
+        Route {
+            matchers: Vec::new(),
+            receivers: Vec::new(),
+            proceed: false,
+            group_by: None,
+            group_wait: Span::ZERO,
+            group_interval: Span::ZERO,
+            repeat: None,
+            active_hours: Vec::new(),
+            mute: Vec::new(),
+        }
+    }
+}
+
+impl Route {
+    /// What tells its groups from those of other routes, over reloads too.
+    pub fn key(&self) -> String {
+        let matchers: Vec<String> = self.matchers.iter().map(LabelMatcher::to_string).collect();
+        format!("{{{}}}/{:?}", matchers.join(","), self.group_by)
+    }
+}
+
+/// Alerts that match `source` make those that match `target` not worth a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inhibition {
+    /// Matchers of the alert that says it all.
+    pub source: Vec<LabelMatcher>,
+    /// Matchers of those that add nothing.
+    pub target: Vec<LabelMatcher>,
+    /// Labels in which both agree.
+    pub equal: Vec<String>,
+}
+
+/// Planned work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Maintenance {
+    /// Its name.
+    pub name: String,
+    /// Which alerts it covers.
+    pub matchers: Vec<LabelMatcher>,
+    /// When.
+    pub hours: Vec<Hours>,
+}
+
+/// Bounds of flapping and floods; 0 switches a bound off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damping {
+    /// Changes of one alert within an hour beyond which it is held.
+    pub flaps: u32,
+    /// Alerts of one rule that begin within a minute beyond which one message stands for all.
+    pub flood: u32,
+}
+
+impl Default for Damping {
+    fn default() -> Self {
+        Damping { flaps: 10, flood: 100 }
+    }
+}
+
+/// Reads the sections of the configuration that are about routing.
+pub(super) fn check(config: &Section<'_>, receivers: &[Receiver]) -> Routing {
+    let mut names = BTreeMap::new();
+    let sections = config.sections("routes");
+    let some = !sections.is_empty();
+    let places: Vec<_> = sections.iter().map(|section| section.fields.place("")).collect();
+    let routes: Vec<Option<Route>> = sections.into_iter().map(|section| route(section, receivers)).collect();
+    let all = |route: &Route| route.matchers.is_empty() && !route.proceed;
+    if let Some(last) = routes.iter().position(|r| r.as_ref().is_some_and(all)) {
+        for place in places.iter().skip(last + 1) {
+            let message = "no alert comes to this route: one before it matches every alert";
+            let help = "give the earlier one `matchers` or `continue: true`, or move it to the end";
+            config.reader.faults.warning(place.clone(), message, help);
+        }
+    }
+    if some {
+        let used = |name: &str| routes.iter().flatten().any(|route| route.receivers.iter().any(|r| r == name));
+        let closed = routes.iter().flatten().any(all);
+        for receiver in receivers.iter().filter(|r| r.resend().is_none() && !used(&r.name)) {
+            let message = format!(
+                "no route names the receiver `{}`: it gets {}",
+                receiver.name,
+                if closed { "nothing" } else { "only what no route matches" }
+            );
+            let help = "add it to the `receivers` of a route, or delete it";
+            config.reader.faults.warning(config.fields.place("routes"), message, help);
+        }
+    }
+    Routing {
+        routes: routes.into_iter().flatten().collect(),
+        inhibitions: config.sections("inhibit").into_iter().filter_map(inhibition).collect(),
+        maintenance: config.sections("maintenance").into_iter().filter_map(|s| maintenance(s, &mut names)).collect(),
+        damping: config.section("damping").map(damping).unwrap_or_default(),
+    }
+}
+
+fn route(section: Section<'_>, known: &[Receiver]) -> Option<Route> {
+    let matchers = matchers(&section, "matchers");
+    let wanted = section.require("receivers", section.texts("receivers"));
+    let mut receivers = Vec::new();
+    let mut faulty = wanted.is_none();
+    for Spanned { value, bytes } in wanted.into_iter().flatten() {
+        // A receiver of several addresses is one receiver per address, see `Channel::Email`.
+        let own =
+            |r: &&Receiver| r.name == value || r.name.strip_prefix(&value).is_some_and(|rest| rest.starts_with('/'));
+        let found: Vec<&Receiver> = known.iter().filter(own).collect();
+        if found.is_empty() {
+            faulty = true;
+            let help = match known.len() {
+                0 => "add it under `receivers`".to_owned(),
+                _ => one_of(&value, known.iter().map(|r| r.name.as_str())),
+            };
+            section.reader.error(bytes.clone(), format!("there is no receiver `{value}`"), help);
+        }
+        for receiver in found {
+            if receiver.resend().is_some() {
+                let message = format!("`{value}` is an Alertmanager, which gets every alert whatever the routes say");
+                section.reader.faults.warning(
+                    bytes.clone(),
+                    message,
+                    "take it out of this route; its own routes decide",
+                );
+                continue;
+            }
+            unreachable_severity(&section, &matchers, receiver, bytes.clone());
+            if !receivers.contains(&receiver.name) {
+                receivers.push(receiver.name.clone());
+            }
+        }
+    }
+    if receivers.is_empty() && !faulty && section.texts("receivers").is_some_and(|names| names.is_empty()) {
+        let place = section.fields.place("receivers");
+        section.reader.error(place, "a route without receivers tells nobody", "name one, or use `maintenance` to mute");
+    }
+    let group_by = section.node("group_by").and_then(|_| section.texts("group_by"));
+    let group_by = group_by.map(|labels| labels.into_iter().map(|label| label.value).collect::<Vec<_>>());
+    let (wait, interval) = if group_by.is_some() { (30, 300) } else { (0, 1) };
+    let growth = section.number("repeat_growth").unwrap_or(1.0);
+    let max = section.span("repeat_max").unwrap_or(Span::days(7));
+    let repeat = section.span("repeat_interval").map(|interval| Repeat { interval, growth, max: max.max(interval) });
+    if repeat.is_none() && section.node("repeat_growth").is_some() && section.node("repeat_interval").is_none() {
+        let place = section.fields.place("repeat_growth");
+        section.reader.faults.warning(
+            place,
+            "nothing is repeated without `repeat_interval`",
+            "add `repeat_interval: 4h`",
+        );
+    }
+    let route = Route {
+        matchers: matchers.unwrap_or_default(),
+        receivers,
+        proceed: section.flag("continue").unwrap_or(false),
+        group_by,
+        group_wait: section.span("group_wait").unwrap_or(Span::seconds(wait)),
+        group_interval: section.span("group_interval").unwrap_or(Span::seconds(interval)),
+        repeat,
+        active_hours: hours(&section, "active_hours"),
+        mute: hours(&section, "mute"),
+    };
+    section.finish();
+    (!route.receivers.is_empty()).then_some(route)
+}
+
+/// Says when every alert of a route is too mild for one of its receivers.
+fn unreachable_severity(
+    section: &Section<'_>,
+    matchers: &Option<Vec<LabelMatcher>>,
+    receiver: &Receiver,
+    bytes: std::ops::Range<usize>,
+) {
+    let passes = |severity: Severity| {
+        let labels = BTreeMap::from([("severity".to_owned(), severity.as_str().to_owned())]);
+        matchers.iter().flatten().filter(|m| m.label() == "severity").all(|m| m.matches(&labels))
+    };
+    if !Severity::ALL.into_iter().any(|s| s >= receiver.min_severity && passes(s)) {
+        let message = format!(
+            "`{}` takes {} and above, and this route has none of these",
+            receiver.name,
+            receiver.min_severity.as_str()
+        );
+        section.reader.faults.warning(bytes, message, "lower its `min_severity`, or take it out of this route");
+    }
+}
+
+fn inhibition(section: Section<'_>) -> Option<Inhibition> {
+    let source = section.require("source", matchers(&section, "source"));
+    let target = section.require("target", matchers(&section, "target"));
+    let equal = section.texts("equal").unwrap_or_default().into_iter().map(|label| label.value).collect();
+    section.finish();
+    Some(Inhibition { source: source?, target: target?, equal })
+}
+
+fn maintenance(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Maintenance> {
+    let name = unique_name(&section, names);
+    let matchers = matchers(&section, "matchers").unwrap_or_default();
+    let there = section.node("hours").map(|_| ());
+    section.require("hours", there);
+    let hours = hours(&section, "hours");
+    section.finish();
+    Some(Maintenance { name: name?, matchers, hours })
+}
+
+fn damping(section: Section<'_>) -> Damping {
+    let default = Damping::default();
+    let damping = Damping {
+        flaps: section.count("flaps").unwrap_or(default.flaps),
+        flood: section.count("flood").unwrap_or(default.flood),
+    };
+    section.finish();
+    damping
+}
+
+/// The matchers under a key; `None` when it is absent.
+fn matchers(section: &Section<'_>, name: &'static str) -> Option<Vec<LabelMatcher>> {
+    let read = |text: Spanned<String>| match LabelMatcher::parse(&text.value) {
+        Ok(matcher) => Some(matcher),
+        Err(reason) => {
+            section.reader.error(
+                text.bytes,
+                format!("`{name}`: {reason}"),
+                "such as `agent=prod-*` or `severity>=high`",
+            );
+            None
+        }
+    };
+    section.texts(name).map(|texts| texts.into_iter().filter_map(read).collect())
+}
+
+/// The hours under a key; none when it is absent.
+fn hours(section: &Section<'_>, name: &'static str) -> Vec<Hours> {
+    let read = |text: Spanned<String>| match Hours::parse(&text.value) {
+        Ok(hours) => Some(hours),
+        Err(reason) => {
+            section.reader.error(
+                text.bytes,
+                format!("`{name}`: {reason}"),
+                "such as `mon-fri 09:00-18:00 Europe/Berlin`",
+            );
+            None
+        }
+    };
+    section.texts(name).unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::settings::Settings;
+
+    fn faults(routing: &str) -> Vec<String> {
+        let text = format!(
+            "receivers:\n- {{name: ops, webhook: {{url: http://a}}}}\n- {{name: pager, min_severity: critical, webhook: {{url: http://b}}}}\n{routing}"
+        );
+        let (_, found) = Settings::load(&SourceFile::new("evenkeel.yaml", text.as_str()), Path::new(""));
+        found.iter().map(|d| format!("{}:{} {} ({})", d.line, d.column, d.message, d.help)).collect()
+    }
+
+    #[test]
+    fn faults_have_place_and_remedy() {
+        for (text, expected) in [
+            ("routes:\n- receivers: [opps, pager, ops]\n", "5:15 there is no receiver `opps` (did you mean `ops`?)"),
+            (
+                "routes:\n- receivers: [ops]\n- receivers: [pager]\n",
+                "6:3 no alert comes to this route: one before it matches every alert (give the earlier one `matchers` or `continue: true`, or move it to the end)",
+            ),
+            (
+                "routes:\n- receivers: [ops]\n",
+                "4:1 no route names the receiver `pager`: it gets nothing (add it to the `receivers` of a route, or delete it)",
+            ),
+            (
+                "routes:\n- matchers: [severity=info]\n  receivers: [ops, pager]\n",
+                "6:20 `pager` takes critical and above, and this route has none of these (lower its `min_severity`, or take it out of this route)",
+            ),
+            (
+                "inhibit:\n- {source: severity>>high, target: agent=a}\n",
+                "5:12 `source`: `severity>>high` has none of `=`, `!=`, `>=` after the label (such as `agent=prod-*` or `severity>=high`)",
+            ),
+        ] {
+            assert_eq!(faults(text), [expected], "{text}");
+        }
+        assert!(faults("maintenance:\n- {name: a, hours: [\"mon 9-10\"]}\n")[0].starts_with("5:21 `hours`: "));
+    }
+
+    #[test]
+    fn repeats_grow_up_to_their_limit() {
+        let repeat = Repeat { interval: Span::hours(4), growth: 2.0, max: Span::days(1) };
+        let waits: Vec<Span> = (0..5).map(|n| repeat.wait(n)).collect();
+        assert_eq!(waits, [4, 8, 16, 24, 24].map(Span::hours));
+    }
+}

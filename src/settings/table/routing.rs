@@ -1,0 +1,100 @@
+//! The fields that decide who is told of what, and when.
+
+use super::Kind::{Flag, Integer, Number, Span, Text, Texts};
+use super::{Section, example, field, required};
+
+pub(super) const ROUTE: Section = Section {
+    name: "route",
+    what: "a route",
+    about: "Who is told of the alerts that match. An alert takes the first route that matches, and goes on to the next only where that one says `continue`. What no route matches goes to every receiver at once.",
+    fields: &[
+        example(
+            "matchers",
+            Texts,
+            "[severity>=high, \"agent=prod-*\"]",
+            "Conditions on labels that must all hold: `label=value`, `!=`, `severity>=high`; `*` for any characters, `|` between alternatives. None: every alert. The labels are `alertname` (or `rule`), `severity`, those of the subject and of the rule.",
+        ),
+        required("receivers", Texts, "[ops]", "Names of receivers; their `min_severity` holds here too."),
+        field("continue", Flag, "false", "Whether later routes are looked at too."),
+        example(
+            "group_by",
+            Texts,
+            "[alertname]",
+            "Alerts with equal values of these labels share a message; `[]` for one group of all. Without it each alert is told alone.",
+        ),
+        field(
+            "group_wait",
+            Span("0s", "1h"),
+            "(30s with `group_by`, else 0s)",
+            "How long the first message of a group waits for more alerts.",
+        ),
+        field(
+            "group_interval",
+            Span("1s", "1d"),
+            "(5m with `group_by`, else 1s)",
+            "The least time between two messages of a group.",
+        ),
+        field(
+            "repeat_interval",
+            Span("1m", "30d"),
+            "(never)",
+            "After this long without news a firing group is told again.",
+        ),
+        field("repeat_growth", Number(1.0, 10.0), "1", "Each repeat waits this many times longer than the one before."),
+        field("repeat_max", Span("1m", "30d"), "7d", "The longest wait between two repeats."),
+        example(
+            "active_hours",
+            Texts,
+            "mon-fri 09:00-18:00 Europe/Berlin",
+            "Hours in which messages go out; what still fires when they begin is told then.",
+        ),
+        example("mute", Texts, "sat,sun", "Hours in which no message goes out."),
+    ],
+};
+
+pub(super) const INHIBITION: Section = Section {
+    name: "inhibition",
+    what: "an inhibition",
+    about: "While an alert fires that matches `source`, alerts that match `target` are not told if they have the same values of the labels in `equal`.",
+    fields: &[
+        required("source", Texts, "severity=critical", "Matchers of the alert that says it all."),
+        required("target", Texts, "severity=warning", "Matchers of the alerts that add nothing."),
+        example("equal", Texts, "[agent]", "Labels in which both must agree; none: any two alerts."),
+    ],
+};
+
+pub(super) const MAINTENANCE: Section = Section {
+    name: "maintenance",
+    what: "a maintenance window",
+    about: "Planned work: alerts that match are not told while it lasts. What still fires at its end is told then.",
+    fields: &[
+        required("name", Text, "nightly", "Unique."),
+        example("matchers", Texts, "[agent=batch-*]", "Conditions on labels, as in routes; none: every alert."),
+        required(
+            "hours",
+            Texts,
+            "\"sun 02:00-04:00 Europe/Berlin\"",
+            "When: days, hours and zone, or `START/END` in RFC 3339.",
+        ),
+    ],
+};
+
+pub(super) const DAMPING: Section = Section {
+    name: "damping",
+    what: "damping",
+    about: "Bounds of what unsteady rules may send.",
+    fields: &[
+        field(
+            "flaps",
+            Integer(0, 1_000),
+            "10",
+            "An alert that began or ended more often than this within an hour is told once and then held until it is steady; 0: never.",
+        ),
+        field(
+            "flood",
+            Integer(0, 100_000),
+            "100",
+            "When more alerts of one rule than this begin within a minute, one message stands for all; 0: never.",
+        ),
+    ],
+};

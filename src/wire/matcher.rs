@@ -1,0 +1,150 @@
+//! Label matchers as routes, inhibitions, silences and the API write them: `agent=prod-*`,
+//! `severity>=high`, `alertname!=slow|cost_shift`.
+//!
+//! Owns the text form and its meaning. `*` stands for any run of characters, `|` parts alternatives;
+//! there are no regular expressions, so a matcher costs time linear in the value.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::model::Severity;
+use crate::rule::matcher::glob;
+
+/// A condition on one label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LabelMatcher {
+    label: String,
+    test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Test {
+    Is(Vec<String>),
+    IsNot(Vec<String>),
+    AtLeast(Severity),
+}
+
+impl LabelMatcher {
+    /// Reads the text form; why it means nothing otherwise.
+    pub fn parse(text: &str) -> Result<LabelMatcher, String> {
+        let place = text.find(['=', '!', '>', '<']).ok_or(format!("`{text}` compares nothing: write `label=value`"))?;
+        let (label, rest) = (text[..place].trim(), &text[place..]);
+        // The field's other word for the same thing.
+        let label = if label == "rule" { "alertname" } else { label };
+        if label.is_empty() || !label.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ':')) {
+            return Err(format!("`{label}` is not a label: write `label=value`"));
+        }
+        let unquoted = |value: &str| {
+            let value = value.trim();
+            value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned()
+        };
+        let globs = |value: &str| unquoted(value).split('|').map(|glob| glob.trim().to_owned()).collect::<Vec<_>>();
+        let test = if rest.starts_with("=~") || rest.starts_with("!~") {
+            return Err(format!(
+                "`{text}` is a regular expression: write `*` for any characters and `|` between alternatives"
+            ));
+        } else if let Some(value) = rest.strip_prefix("!=") {
+            Test::IsNot(globs(value))
+        } else if let Some(value) = rest.strip_prefix(">=") {
+            let word = unquoted(value);
+            let severity = Severity::from_word(&word).filter(|_| label == "severity");
+            Test::AtLeast(severity.ok_or(format!("`{text}`: only a severity has an order: write `severity>=high`"))?)
+        } else if let Some(value) = rest.strip_prefix('=') {
+            Test::Is(globs(value))
+        } else {
+            return Err(format!("`{text}` has none of `=`, `!=`, `>=` after the label"));
+        };
+        if let (Test::Is(words) | Test::IsNot(words), "severity") = (&test, label)
+            && let Some(word) = words.iter().find(|word| !word.contains('*') && Severity::from_word(word).is_none())
+        {
+            return Err(format!("`{word}` is no severity: write one of info, warning, high, critical"));
+        }
+        Ok(LabelMatcher { label: label.to_owned(), test })
+    }
+
+    /// The label that is looked at.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether a set of labels passes; a label that is absent is empty.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.label).map(String::as_str).unwrap_or_default();
+        let any = |words: &[String]| {
+            words.iter().any(|word| {
+                let same = self.label == "severity" && Severity::from_word(word).map(Severity::as_str) == Some(value);
+                same || glob(word, value)
+            })
+        };
+        match &self.test {
+            Test::Is(words) => any(words),
+            Test::IsNot(words) => !any(words),
+            Test::AtLeast(least) => Severity::from_word(value).is_some_and(|severity| severity >= *least),
+        }
+    }
+}
+
+/// Whether all of several pass.
+pub fn all_match(matchers: &[LabelMatcher], labels: &BTreeMap<String, String>) -> bool {
+    matchers.iter().all(|matcher| matcher.matches(labels))
+}
+
+impl fmt::Display for LabelMatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.test {
+            Test::Is(words) => write!(f, "{}={}", self.label, words.join("|")),
+            Test::IsNot(words) => write!(f, "{}!={}", self.label, words.join("|")),
+            Test::AtLeast(severity) => write!(f, "{}>={}", self.label, severity.as_str()),
+        }
+    }
+}
+
+impl Serialize for LabelMatcher {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_string().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelMatcher {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LabelMatcher::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matchers_look_at_one_label() {
+        let labels = [("alertname", "slow"), ("severity", "high"), ("agent", "prod-1")];
+        let labels = labels.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        for (text, expected) in [
+            ("agent=prod-*", true),
+            ("agent = \"prod-1\"", true),
+            ("agent!=prod-*", false),
+            ("agent=dev|prod-1", true),
+            ("rule=slow", true),
+            ("severity>=warning", true),
+            ("severity>=critical", false),
+            ("severity=high|critical", true),
+            ("severity=medium", false),
+            ("team=", true),
+            ("team=*", true),
+            ("team!=", false),
+        ] {
+            let matcher = LabelMatcher::parse(text).expect(text);
+            assert_eq!(matcher.matches(&labels), expected, "{text}");
+            assert_eq!(LabelMatcher::parse(&matcher.to_string()), Ok(matcher), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        for text in ["", "agent", "=x", "agent=~a.*", "agent>3", "agent>=high", "severity=loud", "a b=c"] {
+            assert!(LabelMatcher::parse(text).is_err(), "{text}");
+        }
+    }
+}

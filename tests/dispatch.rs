@@ -1,0 +1,402 @@
+//! Who is told what and when, as a plan: alerts begin and end at given seconds, and every receiver
+//! gets messages at given seconds. The form is that of Alertmanager's own acceptance tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use evenkeel::engine::event::{
+    Acknowledgement, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
+};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Outcome, Record, Span, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::wire::matcher::LabelMatcher;
+
+const START: i64 = 1_780_000_000_000;
+
+const RULES: &str = "
+alerts:
+  - {name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: critical}
+  - {name: slow, condition: p95_latency > 20s, window: 10s, min_samples: 1, severity: warning}
+";
+
+/// A fleet whose alerts hold exactly as long as the plan says, and a world that answers.
+struct Plan {
+    engine: Engine,
+    now: i64,
+    /// Agents and what is wrong with them: `down`, `slow` or both.
+    bad: BTreeMap<String, String>,
+    /// What each receiver got: second, receiver, and what was said.
+    got: Vec<(i64, String, Delivery)>,
+    /// Receivers that answer nothing but "later".
+    failing: Vec<String>,
+}
+
+fn policy(routing: &str) -> Arc<Policy> {
+    let receivers = "receivers:\n- {name: ops, webhook: {url: http://a}}\n- {name: team, webhook: {url: http://b}}\n";
+    let source = PolicySource {
+        config: Some(("evenkeel.yaml".into(), format!("evaluation_interval: 1s\n{receivers}{routing}"))),
+        rules: vec![("rules.yaml".into(), RULES.into())],
+        ..PolicySource::default()
+    };
+    let (policy, faults) = Policy::load(&source, Path::new(""));
+    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
+}
+
+impl Plan {
+    fn new(routing: &str) -> Plan {
+        let engine = Engine::new(policy(routing), State::default());
+        Plan { engine, now: 0, bad: BTreeMap::new(), got: Vec::new(), failing: Vec::new() }
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(START + self.now * 1_000)
+    }
+
+    fn agent(&mut self, agent: &str, wrong: &str) {
+        self.bad.insert(agent.to_owned(), wrong.to_owned());
+    }
+
+    fn command(&mut self, command: Command) {
+        let effects = self.engine.handle(self.at(), Event::Command(command));
+        self.answer(effects);
+    }
+
+    /// Lives on to `second`: every agent works once a second, and what is due is done. The state goes
+    /// through a snapshot every minute, as if the process had been killed.
+    fn until(&mut self, second: i64) {
+        while self.now < second {
+            self.now += 1;
+            let at = self.at();
+            let records: Vec<Record<'_>> = self
+                .bad
+                .iter()
+                .map(|(agent, wrong)| {
+                    let outcome = if wrong.contains("down") { Outcome::Error } else { Outcome::Ok };
+                    let mut record = Record::new("plan", agent.clone(), Some(at), outcome);
+                    record.duration_ms = Some(if wrong.contains("slow") { 60_000.0 } else { 100.0 });
+                    record
+                })
+                .collect();
+            let effects = self.engine.handle(at, Event::Records(&records));
+            self.answer(effects);
+            while let Some(due) = self.engine.next_deadline().filter(|due| *due < Timestamp(at.0 + 1_000)) {
+                let effects = self.engine.handle(due.max(at), Event::Deadline);
+                self.answer(effects);
+            }
+            if self.now % 60 == 0 {
+                let bytes = postcard::to_stdvec(self.engine.state()).expect("state encodes");
+                let policy = Arc::clone(self.engine.policy());
+                self.engine = Engine::new(policy, postcard::from_bytes(&bytes).expect("state decodes"));
+            }
+        }
+    }
+
+    fn answer(&mut self, effects: Vec<Effect>) {
+        let mut open = std::collections::VecDeque::from(effects);
+        while let Some(effect) = open.pop_front() {
+            let Effect::Deliver(delivery) = effect else { continue };
+            let result = if self.failing.contains(&delivery.receiver) {
+                Attempt::Retry { reason: "down".into(), after: None }
+            } else {
+                self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
+                Attempt::Done
+            };
+            let receipt = Receipt::Delivery { id: delivery.id, result };
+            open.extend(self.engine.handle(self.at(), Event::Receipt(receipt)));
+        }
+    }
+
+    /// What a receiver got so far, a line per message: `12 firing a! b, ended c` (`!` marks critical).
+    fn told(&self, receiver: &str) -> Vec<String> {
+        let line = |(second, _, delivery): &(i64, String, Delivery)| {
+            let of = |state: AlertState| {
+                let alerts = delivery.notification.alerts.iter().filter(move |a| a.state == state);
+                let mut names: Vec<String> =
+                    alerts.map(|a| format!("{}/{}", a.subject.get("agent").unwrap_or("-"), a.rule)).collect();
+                names.sort();
+                names.join(" ")
+            };
+            let mut parts = vec![second.to_string()];
+            for (word, state) in [("firing", AlertState::Firing), ("ended", AlertState::Resolved)] {
+                if delivery.notification.alerts.iter().any(|a| a.state == state) {
+                    parts.push(format!("{word} {}", of(state)));
+                }
+            }
+            parts.join(" ")
+        };
+        self.got.iter().filter(|(_, to, _)| to == receiver).map(line).collect()
+    }
+
+    fn why(&self, agent: &str) -> String {
+        let view = self.engine.view();
+        let at = view.alerts.iter().position(|a| a.subject.get("agent") == Some(agent)).expect("an active alert");
+        match &view.messages[at].receivers[..] {
+            [] => view.messages[at].why.clone(),
+            [first, ..] => first.why.clone(),
+        }
+    }
+}
+
+fn silence(matcher: &str, plan: &Plan, seconds: i64) -> Silence {
+    Silence {
+        id: "s1".into(),
+        matchers: vec![LabelMatcher::parse(matcher).expect("a matcher")],
+        author: "ada".into(),
+        comment: "known".into(),
+        starts: plan.at(),
+        ends: plan.at() + Span::seconds(seconds),
+    }
+}
+
+const GROUPED: &str = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 10s, group_interval: 30s}\n";
+
+#[test]
+fn without_routes_every_alert_is_told_alone_and_at_once() {
+    let mut plan = Plan::new("");
+    plan.agent("a", "ok");
+    plan.until(20);
+    plan.agent("a", "down");
+    plan.until(40);
+    plan.agent("a", "ok");
+    plan.until(7_200);
+    let told = plan.told("ops");
+    assert_eq!(told, plan.told("team"));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].ends_with("firing a/down") && told[1].ends_with("ended a/down"), "{told:?}");
+    let ids: std::collections::BTreeSet<_> = plan.got.iter().map(|(_, _, d)| &d.id).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn alerts_of_one_group_are_merged_and_batched() {
+    let mut plan = Plan::new(GROUPED);
+    plan.agent("a", "down");
+    plan.until(5);
+    plan.agent("b", "down");
+    plan.until(20);
+    plan.agent("c", "down");
+    plan.until(60);
+    assert_eq!(plan.told("ops"), ["12 firing a/down b/down", "42 firing a/down b/down c/down"]);
+    let groups: std::collections::BTreeSet<_> = plan.got.iter().map(|(_, _, d)| &d.notification.group).collect();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(plan.got[0].2.notification.group_labels, BTreeMap::from([("alertname".into(), "down".into())]));
+    // The ends are told together with what still fires, then the last of them alone.
+    plan.agent("a", "ok");
+    plan.until(100);
+    plan.agent("b", "ok");
+    plan.agent("c", "ok");
+    plan.until(200);
+    assert_eq!(plan.told("ops")[2..], ["72 firing b/down c/down ended a/down", "106 ended b/down c/down"]);
+}
+
+#[test]
+fn what_ends_before_it_was_told_is_not_told() {
+    let mut plan = Plan::new(&GROUPED.replace("group_wait: 10s", "group_wait: 60s"));
+    plan.agent("a", "down");
+    plan.until(5);
+    plan.agent("a", "ok");
+    plan.until(300);
+    assert_eq!(plan.told("ops"), [""; 0]);
+}
+
+#[test]
+fn a_firing_group_is_repeated_ever_less_often_until_somebody_takes_it_on() {
+    let route = "routes:\n- {receivers: [ops], repeat_interval: 1m, repeat_growth: 2, repeat_max: 3m}\n";
+    let mut plan = Plan::new(route);
+    plan.agent("a", "down");
+    plan.until(700);
+    let seconds: Vec<i64> = plan.got.iter().map(|(at, ..)| *at).collect();
+    assert_eq!(seconds, [2, 62, 182, 362, 542]);
+    assert!(plan.why("a").starts_with("repeat at "), "{}", plan.why("a"));
+    let alert = plan.got[0].2.notification.alerts[0].id.clone();
+    let ack = Acknowledgement { alert, author: "ada".into(), note: "on it".into(), at: plan.at() };
+    plan.command(Command::Acknowledge(ack));
+    plan.until(3_000);
+    assert_eq!(plan.got.len(), 5);
+    assert!(plan.why("a").starts_with("acknowledged by ada at "), "{}", plan.why("a"));
+    plan.agent("a", "ok");
+    plan.until(3_100);
+    assert!(plan.told("ops")[5].ends_with("ended a/down"));
+}
+
+#[test]
+fn a_failing_receiver_is_retried_and_the_healthy_one_gets_no_doubles() {
+    let mut plan =
+        Plan::new("routes:\n- {receivers: [ops, team], group_by: [alertname], group_wait: 1s, repeat_interval: 1h}\n");
+    plan.failing.push("team".into());
+    plan.agent("a", "down");
+    plan.until(100);
+    assert_eq!(plan.told("ops"), ["3 firing a/down"]);
+    assert_eq!(plan.told("team"), [""; 0]);
+    assert!(plan.engine.view().messages[0].receivers[1].why.contains("team fails since "));
+    plan.failing.clear();
+    plan.until(105);
+    assert_eq!(plan.told("team").len(), 1);
+    assert_eq!(plan.told("ops").len(), 1);
+}
+
+#[test]
+fn a_reload_says_nothing_again() {
+    let mut plan = Plan::new(GROUPED);
+    plan.agent("a", "down");
+    plan.until(30);
+    assert_eq!(plan.got.len(), 1);
+    for routing in [GROUPED, &GROUPED.replace("alertname", "agent"), "", GROUPED] {
+        let effects = plan.engine.reload(plan.at(), policy(routing));
+        plan.answer(effects);
+        plan.until(plan.now + 100);
+        assert_eq!(plan.told("ops").len(), 1, "{routing}");
+    }
+    plan.agent("a", "ok");
+    plan.until(600);
+    assert_eq!(plan.told("ops").len(), 2, "its end is told, and once");
+}
+
+#[test]
+fn an_alert_that_waits_for_its_group_survives_a_reload() {
+    let mut plan = Plan::new(&GROUPED.replace("group_wait: 10s", "group_wait: 50s"));
+    plan.agent("a", "down");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), policy(GROUPED));
+    plan.answer(effects);
+    plan.until(90);
+    assert_eq!(plan.told("ops").len(), 1);
+}
+
+#[test]
+fn after_history_what_still_fires_is_told_in_groups() {
+    let mut plan = Plan::new(GROUPED);
+    plan.command(Command::BeginBackfill);
+    plan.agent("a", "down");
+    plan.agent("b", "down");
+    plan.agent("c", "down");
+    plan.until(100);
+    plan.agent("c", "ok");
+    plan.until(130);
+    plan.command(Command::EndBackfill);
+    plan.until(200);
+    assert_eq!(plan.told("ops"), ["140 firing a/down b/down"]);
+}
+
+#[test]
+fn a_silence_holds_back_until_it_ends_or_is_taken_back() {
+    let mut plan = Plan::new("routes:\n- {receivers: [ops], repeat_interval: 1m}\n");
+    plan.agent("b", "down");
+    plan.until(2);
+    plan.command(Command::Silence(silence("agent=a|b", &plan, 300)));
+    plan.agent("a", "down");
+    plan.until(200);
+    assert_eq!(plan.told("ops"), ["2 firing b/down"], "neither the new one nor the repeat");
+    assert!(plan.why("a").starts_with("silenced by ada until "), "{}", plan.why("a"));
+    plan.agent("b", "ok");
+    plan.until(250);
+    assert!(plan.told("ops")[1].ends_with("ended b/down"), "what was told is ended");
+    plan.until(310);
+    assert_eq!(plan.told("ops")[2..], ["302 firing a/down"]);
+    plan.agent("c", "down");
+    plan.command(Command::Silence(silence("agent=c", &plan, 3_000)));
+    plan.until(320);
+    plan.command(Command::ExpireSilence { id: "s1".into() });
+    plan.until(330);
+    assert!(plan.told("ops").iter().any(|line| line.ends_with("firing c/down")), "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn a_critical_alert_inhibits_the_warning_of_the_same_agent() {
+    let mut plan = Plan::new(
+        "inhibit:\n- {source: severity=critical, target: severity<critical, equal: [agent]}\n"
+            .replace("severity<critical", "severity=warning")
+            .as_str(),
+    );
+    plan.agent("a", "down slow");
+    plan.agent("b", "slow");
+    plan.until(30);
+    let mut told = plan.told("ops");
+    told.sort();
+    assert_eq!(told, ["2 firing a/down", "2 firing b/slow"]);
+    plan.agent("a", "slow");
+    plan.until(60);
+    let told = plan.told("ops");
+    assert!(
+        told.iter().any(|l| l.ends_with("ended a/down")) && told.iter().any(|l| l.ends_with("firing a/slow")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn maintenance_and_hours_hold_back_and_then_tell() {
+    // 2026-05-28T20:26:40Z is the start.
+    let window = "maintenance:\n- {name: work, matchers: [agent=a], hours: [\"thu 20:00-20:30\"]}\nroutes:\n- {receivers: [ops], matchers: [agent=a]}\n- {receivers: [team], active_hours: \"20:31-23:00\"}\n";
+    let mut plan = Plan::new(window);
+    plan.agent("a", "down");
+    plan.agent("b", "down");
+    plan.until(20);
+    assert_eq!(plan.why("a"), "maintenance `work` until 2026-05-28T20:30:00.000Z");
+    assert_eq!(plan.why("b"), "outside active hours until 2026-05-28T20:31:00.000Z");
+    plan.until(400);
+    assert_eq!(
+        (plan.told("ops"), plan.told("team")),
+        (vec!["200 firing a/down".into()], vec!["260 firing b/down".into()])
+    );
+}
+
+#[test]
+fn a_storm_gives_one_message_and_one_end() {
+    let mut plan = Plan::new("");
+    for agent in 0..1_000 {
+        plan.agent(&format!("{agent}"), if agent < 812 { "down" } else { "ok" });
+    }
+    plan.until(30);
+    for agent in 0..1_000 {
+        plan.agent(&format!("{agent}"), "ok");
+    }
+    plan.until(60);
+    plan.until(200);
+    let said: Vec<(&str, u64, usize)> = plan
+        .got
+        .iter()
+        .filter(|(_, to, _)| to == "ops")
+        .map(|(_, _, d)| (d.notification.summary.as_str(), d.notification.truncated, d.notification.alerts.len()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("down fires on 812 of 1,000 agents, 20 shown", 792, 20),
+            ("down ended on all of the 812 agents it fired on, 20 shown", 792, 20),
+        ]
+    );
+}
+
+#[test]
+fn ten_thousand_breaching_records_in_a_minute_give_one_firing_and_one_end() {
+    let mut plan = Plan::new("");
+    for second in 1..=60 {
+        plan.now = second;
+        let at = plan.at();
+        let records: Vec<Record<'_>> =
+            (0..10_000 / 60 + 1).map(|_| Record::new("plan", "a", Some(at), Outcome::Error)).collect();
+        let effects = plan.engine.handle(at, Event::Records(&records));
+        plan.answer(effects);
+    }
+    plan.agent("a", "ok");
+    plan.until(200);
+    assert_eq!(plan.told("ops").len(), 2, "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn an_alert_that_flaps_is_told_once_and_then_held() {
+    let mut plan = Plan::new("damping: {flaps: 4}\nroutes:\n- {receivers: [ops]}\n");
+    for round in 0..20 {
+        plan.agent("a", "down");
+        plan.until(round * 60 + 30);
+        plan.agent("a", "ok");
+        plan.until(round * 60 + 60);
+    }
+    assert_eq!(plan.told("ops").len(), 5, "two episodes whole, and the third that says it flaps");
+    assert!(plan.got[4].2.notification.alerts[0].annotations.contains_key("flapping"));
+    plan.until(20 * 60 + 3_600);
+    assert_eq!(plan.told("ops").len(), 6);
+    assert!(plan.told("ops")[5].ends_with("ended a/down"));
+}
