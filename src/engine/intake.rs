@@ -9,7 +9,7 @@ use super::names::{Name, Names};
 use super::pane::Sample;
 use super::split::Labels;
 use super::view::Counters;
-use crate::model::{Dimension, Record, Span, Timestamp};
+use crate::model::{Dimension, Label, Record, Span, Timestamp};
 
 /// A record stamped further ahead of the clock than this is counted as being from the future.
 const SKEW: Span = Span::seconds(5);
@@ -66,12 +66,13 @@ pub fn settle(record: &Record<'_>, now: Timestamp, newest: &mut Timestamp, count
 /// Interns the labels that any split reads; the others stay [`Name::NONE`].
 pub fn labels(
     record: &Record<'_>,
-    wanted: &[bool; Dimension::ALL.len()],
+    wanted: &[bool; Dimension::PLACES],
+    own: &[Label],
     names: &mut Names,
     limit: u32,
     counters: &mut Counters,
 ) -> Labels {
-    let mut labels = [Name::NONE; Dimension::ALL.len()];
+    let mut labels = [Name::NONE; Dimension::PLACES];
     let texts = [
         (Dimension::Agent, Some(record.agent.as_ref())),
         (Dimension::Model, record.model.as_deref()),
@@ -83,10 +84,17 @@ pub fn labels(
         (Dimension::Source, Some(record.source)),
     ];
     for (dimension, text) in texts {
-        if let Some(text) = text.filter(|_| wanted[dimension as usize]) {
+        if let Some(text) = text.filter(|_| wanted[dimension.place()]) {
             let name = names.intern(text, limit);
             counters.names_overflow += u64::from(name == Name::OVERFLOW);
-            labels[dimension as usize] = name;
+            labels[dimension.place()] = name;
+        }
+    }
+    for (label, text) in &record.labels {
+        if let Some(label) = own.iter().find(|own| own.as_str() == *label) {
+            let name = names.intern(text, limit);
+            counters.names_overflow += u64::from(name == Name::OVERFLOW);
+            labels[Dimension::Custom(*label).place()] = name;
         }
     }
     labels

@@ -323,12 +323,12 @@ impl Engine {
         counters.outcomes[record.outcome as usize] += 1;
         counters.unpriced += u64::from(record.cost.is_none());
         let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
-        let labels = intake::labels(record, &self.plan.dimensions, names, limits.names, counters);
+        let labels = intake::labels(record, &self.plan.dimensions, &self.plan.labels, names, limits.names, counters);
         let sample = intake::sample(record, at);
         let counts = Counts::of(&sample);
         if let Some(quality) = sample.quality {
             let room = verdicts.len() < limits.series as usize;
-            let agent = labels[Dimension::Agent as usize];
+            let agent = labels[Dimension::Agent.place()];
             let agent = if room || verdicts.contains_key(&agent) { agent } else { Name::OVERFLOW };
             let verdicts = verdicts.entry(agent).or_default();
             if verdicts.len() == VERDICTS {
@@ -351,7 +351,7 @@ impl Engine {
                 if baselines.len() <= series {
                     baselines.resize(series + 1, Baseline::default());
                 }
-                let held = active.contains_key(&labels[Dimension::Agent as usize]);
+                let held = active.contains_key(&labels[Dimension::Agent.place()]);
                 baselines[series].insert(&sample, &counts, held);
             }
         }
@@ -404,8 +404,8 @@ impl Engine {
     fn delivered(&mut self, now: Timestamp, receiver: &str, outcome: Outcome) {
         let limits = &self.policy.settings.limits;
         let State { names, splits, counters, .. } = &mut self.state;
-        let mut labels = [Name::NONE; Dimension::ALL.len()];
-        labels[Dimension::Receiver as usize] = names.find(receiver).unwrap_or(Name::OVERFLOW);
+        let mut labels = [Name::NONE; Dimension::PLACES];
+        labels[Dimension::Receiver.place()] = names.find(receiver).unwrap_or(Name::OVERFLOW);
         let sample =
             Sample { at: now, outcome, duration_ms: None, censored: false, tokens: None, cost: None, quality: None };
         let counts = Counts::of(&sample);

@@ -5,7 +5,7 @@
 use super::pane::Features;
 use super::split::{Split, SplitSpec, WindowSpec};
 use super::window::Shape;
-use crate::model::{Dimension, Metric, Span};
+use crate::model::{Dimension, Label, Metric, Span};
 use crate::policy::Policy;
 use crate::rule::{Comparison, Input, Node, Program, Rule};
 use crate::settings::CELL;
@@ -74,7 +74,9 @@ pub struct Plan {
     /// One entry per rule of the policy.
     pub rules: Vec<RulePlan>,
     /// Which dimensions any split reads; others are not even interned.
-    pub dimensions: [bool; Dimension::ALL.len()],
+    pub dimensions: [bool; Dimension::PLACES],
+    /// Labels of the settings that any split reads.
+    pub labels: Vec<Label>,
     /// Record fields that any rule names.
     pub fields: Vec<String>,
 }
@@ -107,7 +109,8 @@ impl Plan {
                 },
             ],
             rules: Vec::new(),
-            dimensions: [false; Dimension::ALL.len()],
+            dimensions: [false; Dimension::PLACES],
+            labels: Vec::new(),
             fields: Vec::new(),
         };
         for rule in &policy.rules {
@@ -116,12 +119,17 @@ impl Plan {
         }
         for split in &plan.splits {
             for dimension in split.spec.by.iter().copied().chain(split.spec.filter.iter().map(|m| m.dimension)) {
-                plan.dimensions[dimension as usize] = true;
+                plan.dimensions[dimension.place()] = true;
+                if let Dimension::Custom(label) = dimension {
+                    plan.labels.push(label);
+                }
             }
             plan.fields.extend(split.windows.iter().flat_map(|w| w.features.fields.iter().cloned()));
         }
         plan.fields.sort();
         plan.fields.dedup();
+        plan.labels.sort();
+        plan.labels.dedup();
         plan
     }
 
@@ -184,6 +192,8 @@ impl Plan {
             let found = old.iter_mut().find(|s| s.as_ref().is_some_and(|s| s.spec == plan.spec));
             match found.and_then(Option::take) {
                 Some(mut split) => {
+                    // Equal by names; where a label is found depends on the settings.
+                    split.spec = plan.spec.clone();
                     split.restore(plan.windows.clone());
                     split
                 }

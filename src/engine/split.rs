@@ -18,7 +18,7 @@ use crate::rule::{BY_LIMIT, Matcher};
 pub const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// The labels of one record or delivery, by dimension.
-pub type Labels = [Name; Dimension::ALL.len()];
+pub type Labels = [Name; Dimension::PLACES];
 
 /// The labels that make a subject, in the order of the split.
 type Key = [Name; BY_LIMIT];
@@ -187,7 +187,7 @@ impl Split {
     /// Whether the filter lets these labels in.
     pub fn admits(&mut self, labels: &Labels, names: &Names) -> bool {
         for (matcher, memo) in self.spec.filter.iter().zip(&mut self.matches) {
-            let name = labels[matcher.dimension as usize];
+            let name = labels[matcher.dimension.place()];
             if memo.len() <= name.index() {
                 memo.resize(name.index() + 1, None);
             }
@@ -202,7 +202,7 @@ impl Split {
     pub fn series_of(&mut self, labels: &Labels, at: Timestamp, limit: u32) -> usize {
         let mut key = [Name::NONE; BY_LIMIT];
         for (slot, dimension) in key.iter_mut().zip(&self.spec.by) {
-            *slot = labels[*dimension as usize];
+            *slot = labels[dimension.place()];
         }
         if let Some(index) = self.index.get(&key) {
             return index;

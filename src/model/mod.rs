@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod hours;
+pub mod label;
 pub mod metric;
 pub mod money;
 pub mod outcome;
@@ -15,6 +16,7 @@ pub mod subject;
 pub mod time;
 
 pub use hours::Hours;
+pub use label::Label;
 pub use metric::{Metric, Unit};
 pub use money::Nanodollars;
 pub use outcome::Outcome;

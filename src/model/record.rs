@@ -78,6 +78,8 @@ pub struct Record<'a> {
     pub cost: Option<Nanodollars>,
     /// The verdict of a judge.
     pub quality: Option<Quality>,
+    /// Labels of the settings, name and value.
+    pub labels: Vec<(&'a str, Cow<'a, str>)>,
     /// Numeric fields that rules name and the record has no place for.
     pub extra: Vec<(Cow<'a, str>, f64)>,
 }
@@ -103,6 +105,7 @@ impl<'a> Record<'a> {
             tokens: None,
             cost: None,
             quality: None,
+            labels: Vec::new(),
             extra: Vec::new(),
         }
     }

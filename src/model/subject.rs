@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::label::{LABELS, Label};
+
 /// A label by which series may be split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,10 +29,15 @@ pub enum Dimension {
     Source,
     /// A receiver of notifications; splits deliveries, not executions.
     Receiver,
+    /// A label of the settings.
+    Custom(Label),
 }
 
 impl Dimension {
-    /// Every dimension in the order of declaration.
+    /// How many places the labels of one record take.
+    pub const PLACES: usize = Dimension::ALL.len() + LABELS;
+
+    /// Every built-in dimension in the order of declaration.
     pub const ALL: [Dimension; 9] = [
         Dimension::Agent,
         Dimension::Model,
@@ -44,7 +51,7 @@ impl Dimension {
     ];
 
     /// The label name in rules, subjects and the API.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Dimension::Agent => "agent",
             Dimension::Model => "model",
@@ -55,10 +62,27 @@ impl Dimension {
             Dimension::ErrorClass => "error_class",
             Dimension::Source => "source",
             Dimension::Receiver => "receiver",
+            Dimension::Custom(label) => label.as_str(),
         }
     }
 
-    /// Reads a label name.
+    /// Its place among the labels of a record, below [`Dimension::PLACES`].
+    pub fn place(self) -> usize {
+        match self {
+            Dimension::Agent => 0,
+            Dimension::Model => 1,
+            Dimension::TaskType => 2,
+            Dimension::Workflow => 3,
+            Dimension::Provider => 4,
+            Dimension::Tenant => 5,
+            Dimension::ErrorClass => 6,
+            Dimension::Source => 7,
+            Dimension::Receiver => 8,
+            Dimension::Custom(label) => Dimension::ALL.len() + label.slot(),
+        }
+    }
+
+    /// Reads the name of a built-in label.
     pub fn from_word(word: &str) -> Option<Dimension> {
         Dimension::ALL.into_iter().find(|d| d.as_str() == word)
     }

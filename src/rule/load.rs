@@ -10,7 +10,7 @@ use super::lex::Fault;
 use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::agent::{NAME_LIMIT, is_name};
-use crate::model::{Dimension, Severity, Span, Unit};
+use crate::model::{Dimension, Label, Severity, Span, Unit};
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
 use crate::wire::yaml::{self, Node, Value};
 
@@ -28,6 +28,11 @@ pub const TEXT_LIMIT: usize = 4_096;
 /// Loads rule files in their order. `evaluation_interval` is how often rules are evaluated: a
 /// window must not be shorter.
 pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<Diagnostic>) {
+    load_with(files, evaluation_interval, &[])
+}
+
+/// [`load`], under settings that define `own` labels.
+pub fn load_with(files: &[SourceFile], evaluation_interval: Span, own: &[Label]) -> (Vec<Rule>, Vec<Diagnostic>) {
     let mut rules: Vec<Rule> = Vec::new();
     let mut diagnostics = Vec::new();
     // Every name that was given, by faulty rules too, with its place.
@@ -44,7 +49,7 @@ pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
         for node in alerts.iter().chain(also) {
-            rules.extend(RuleReader { faults: &faults, evaluation_interval }.read(node, &mut names));
+            rules.extend(RuleReader { faults: &faults, evaluation_interval, own }.read(node, &mut names));
         }
         let empty = top.node("alerts").or(top.node("rules")).is_none();
         top.finish();
@@ -59,6 +64,8 @@ pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<
 struct RuleReader<'a> {
     faults: &'a Faults<'a>,
     evaluation_interval: Span,
+    /// Labels of the settings.
+    own: &'a [Label],
 }
 
 impl RuleReader<'_> {
@@ -192,10 +199,11 @@ impl RuleReader<'_> {
     }
 
     fn dimension(&self, word: &str, bytes: &Range<usize>, also: &[&str]) -> Option<Dimension> {
-        let dimension = Dimension::from_word(word);
+        let own = || self.own.iter().find(|label| label.as_str() == word).map(|label| Dimension::Custom(*label));
+        let dimension = Dimension::from_word(word).or_else(own);
         if dimension.is_none() {
-            let words = Dimension::ALL.map(Dimension::as_str);
-            let help = one_of(word, words.into_iter().chain(also.iter().copied()));
+            let words = Dimension::ALL.iter().map(Dimension::as_str).chain(self.own.iter().map(Label::as_str));
+            let help = one_of(word, words.chain(also.iter().copied()));
             self.faults.error(bytes.clone(), format!("`{word}` is not a label of executions"), help);
         }
         dimension

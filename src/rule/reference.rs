@@ -102,7 +102,7 @@ pub fn rules() -> String {
     let words = Dimension::ALL.map(|d| format!("`{}`", d.as_str())).join(", ");
     let _ = write!(
         page,
-        "\nAn unknown field is an error. Labels for `by` and `where` are {words}. `receiver` splits the deliveries of \
+        "\nAn unknown field is an error. Labels for `by` and `where` are {words}, and those that sources define with [`labels`](config.md#source). `receiver` splits the deliveries of \
          notifications instead of executions and stands alone: a delivery is a run of its receiver.\n\n\
          ## Conditions\n\n| condition | meaning |\n| --- | --- |\n"
     );

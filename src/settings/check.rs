@@ -149,7 +149,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::model::{Severity, Span};
+    use crate::model::{Label, Severity, Span};
     use crate::settings::table::{Kind, SECTIONS};
     use crate::settings::{
         Channel, CostTrust, Mapping, Mode, ParameterKind, Receiver, Resend, Secret, SmtpTls, Source, TargetFormat,
@@ -169,6 +169,7 @@ sources:
     path: raw/*.json
     zone: Europe/Berlin
     trust_cost: never
+    labels: {squad: squad_name}
     fields:
       timestamp: off
       start: begin
@@ -284,6 +285,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
             workflow: key("run"),
             provider: key("vendor"),
             tenant: key("team"),
+            labels: vec![(Label::new("squad", 0).expect("a name"), "squad_name".to_owned())],
             success: None,
             error: key("error_code"),
             limit_errors: vec!["429".to_owned()],

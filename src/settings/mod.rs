@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 pub use channel::{Channel, Receiver, Resend, Secret, SmtpTls};
 
-use crate::model::{Dimension, Span};
+use crate::model::{Dimension, Label, Span};
 
 /// Everything that `evenkeel.yaml` says. Paths are resolved against the folder of that file.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +92,13 @@ pub enum Clock {
     Records,
 }
 
+impl Settings {
+    /// The labels that the sources define beside the built-in ones, in order of their names.
+    pub fn labels(&self) -> Vec<Label> {
+        source::labels_of(&self.sources)
+    }
+}
+
 /// Something that is read for executions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
@@ -130,6 +137,8 @@ pub struct Mapping {
     pub provider: Option<String>,
     /// Key of the tenant.
     pub tenant: Option<String>,
+    /// Labels of our own and their keys, in order of the labels.
+    pub labels: Vec<(Label, String)>,
     /// Key of a boolean: true is ok.
     pub success: Option<String>,
     /// Key of an outcome word or of an error that is null or empty when all is well.
@@ -185,6 +194,7 @@ impl Default for Mapping {
             workflow: key("workflow_name"),
             provider: key("provider"),
             tenant: key("tenant"),
+            labels: Vec::new(),
             success: key("success"),
             error: key("error_type"),
             limit_errors: words(&["RateLimitError", "429"]),

@@ -12,7 +12,7 @@ use super::table::{self, Kind};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::Span;
 use crate::wire::fields::{Faults, Fields, Spanned, scalar};
-use crate::wire::yaml::{Node, Value};
+use crate::wire::yaml::{Key, Node, Value};
 
 /// One file being read.
 pub(super) struct Reader<'a> {
@@ -130,6 +130,12 @@ impl<'a> Section<'a> {
     pub(super) fn texts(&self, name: &'static str) -> Option<Vec<Spanned<String>>> {
         self.table.field(name);
         self.fields.texts(name)
+    }
+
+    /// The entries of a mapping whose keys are the user's own.
+    pub(super) fn table(&self, name: &'static str) -> &'a [(Key, Node)] {
+        self.table.field(name);
+        self.fields.table(name)
     }
 
     pub(super) fn path(&self, name: &'static str) -> Option<PathBuf> {

@@ -1,20 +1,80 @@
 //! Checks what is read, and which key of a record means what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use super::check::unique_name;
 use super::raw::Section;
 use super::table::{UNITS, unit_of_name};
 use super::{CostTrust, Mapping, Source};
+use crate::model::label::{LABEL_LIMIT, LABELS};
 use crate::model::time::unit_millis;
-use crate::wire::fields::Spanned;
+use crate::model::{Dimension, Label};
+use crate::wire::fields::{Spanned, scalar};
 use crate::wire::yaml::Value;
 
 /// The sources without faults; the faults of the others are said.
 pub(super) fn check(sections: Vec<Section<'_>>) -> Vec<Source> {
     let mut names = BTreeMap::new();
-    sections.into_iter().filter_map(|section| source(section, &mut names)).collect()
+    let mut labels = BTreeSet::new();
+    let mut sources = Vec::new();
+    for section in sections {
+        let (reader, place) = (section.reader, section.fields.place("labels"));
+        let before = labels.len();
+        let found = source(section, &mut names);
+        labels.extend(found.iter().flat_map(|source| &source.mapping.labels).map(|(label, _)| *label));
+        if before <= LABELS && labels.len() > LABELS {
+            let message = format!("the sources have {} labels, the limit is {LABELS}", labels.len());
+            reader.error(place, message, "keep those that rules name");
+        }
+        sources.extend(found);
+    }
+    sources
+}
+
+/// The labels of all sources, each with its slot.
+pub(super) fn labels_of(sources: &[Source]) -> Vec<Label> {
+    let labels: BTreeSet<Label> = sources.iter().flat_map(|s| &s.mapping.labels).map(|(label, _)| *label).collect();
+    labels.iter().enumerate().filter_map(|(slot, label)| Label::new(label.as_str(), slot)).collect()
+}
+
+/// Names that an alert has already, or that stand for something else in rules.
+const TAKEN: [&str; 3] = ["alertname", "severity", "fleet"];
+
+/// Labels of a source and the keys they are read from.
+fn labels(section: &Section<'_>) -> Vec<(Label, String)> {
+    let mut labels = Vec::new();
+    for (key, node) in section.table("labels") {
+        let name = key.text.as_str();
+        if TAKEN.contains(&name) || Dimension::from_word(name).is_some() {
+            let message = format!("`{name}` is a label already");
+            section.reader.error(
+                key.bytes.clone(),
+                message,
+                "choose another name; `fields` says where built-in labels are read",
+            );
+            continue;
+        }
+        let Some(label) = Label::new(name, 0) else {
+            let message = format!("`{name}` cannot be the name of a label");
+            let help = format!("use letters, digits and _, a letter first, at most {LABEL_LIMIT}");
+            section.reader.error(key.bytes.clone(), message, help);
+            continue;
+        };
+        match scalar(node, name, &section.reader.faults) {
+            Some(key) if key.value.is_empty() => {
+                section.reader.error(
+                    key.bytes,
+                    format!("`{name}` is empty"),
+                    "write the name of the key in the records",
+                );
+            }
+            Some(key) => labels.push((label, key.value)),
+            None => {}
+        }
+    }
+    labels.sort();
+    labels
 }
 
 fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Source> {
@@ -34,6 +94,7 @@ fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usi
             }
         }
     }
+    mapping.labels = labels(&section);
     mapping.trust_cost = match section.word("trust_cost").map(|word| word.value) {
         Some("always") => CostTrust::Always,
         Some("never") => CostTrust::Never,

@@ -71,6 +71,8 @@ pub enum Kind {
     Key,
     /// The name of a key, or a mapping with more about it.
     KeyOr(&'static str),
+    /// Names of the user's own, each with the name of a key in the records.
+    Keys,
     /// A mapping.
     Section(&'static str),
     /// A list of mappings.
@@ -102,8 +104,8 @@ impl Section {
 }
 
 use Kind::{
-    Flag, Integer, Key, KeyOr, Limit, Number, Path, Paths, Range, Secret, Section as One, Sections as Many, Share,
-    Span, Text, Texts, Word,
+    Flag, Integer, Key, KeyOr, Keys, Limit, Number, Path, Paths, Range, Secret, Section as One, Sections as Many,
+    Share, Span, Text, Texts, Word,
 };
 
 /// Every section, the whole file first.
@@ -174,6 +176,13 @@ pub const SECTIONS: &[Section] = &[
                  about a thousandth of the recomputed one; where nothing can be recomputed, zero is unknown.",
             ),
             example("fields", One("fields"), "", "Other key names than those of the usual record."),
+            example(
+                "labels",
+                Keys,
+                "{case: case, team: team_name}",
+                "Labels beside the built-in ones, each with the key it is read from; values are texts or numbers. Rules \
+                 name them in `by`, `where` and messages. At most 8 over all sources.",
+            ),
         ],
     },
     Section {

@@ -240,10 +240,20 @@ impl Reader {
             tokens,
             cost,
             quality: quality.map(|points| Quality(((points - low) / (high - low) * 100.0) as f32)),
+            labels: self.labels(&row)?,
             extra: row.extra(&uses.fields),
             outcome: ending.outcome,
             error_class: ending.class.map(class_name),
         })
+    }
+
+    /// The labels of the settings that the line has.
+    fn labels<'a>(&'a self, row: &Row<'_, 'a>) -> Result<Vec<(&'a str, Cow<'a, str>)>, String> {
+        let mut labels = Vec::new();
+        for ((label, _), cell) in self.mapping.labels.iter().zip(&self.uses.labels) {
+            labels.extend(row.name(Some(*cell))?.map(|value| (label.as_str(), value)));
+        }
+        Ok(labels)
     }
 
     fn default_agent<'a>(&'a self, stem: &'a str) -> Result<Cow<'a, str>, String> {

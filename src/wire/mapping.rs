@@ -102,6 +102,8 @@ pub(super) struct Uses {
     pub cache_write_tokens: Option<Cell>,
     pub cost: Option<Cell>,
     pub quality: Option<Cell>,
+    /// The labels of the settings.
+    pub labels: Vec<Cell>,
     /// The numeric fields that rules name.
     pub fields: Vec<Cell>,
 }
@@ -132,6 +134,7 @@ pub(super) fn compile(mapping: &Mapping, fields: &[String]) -> (Keys, Uses) {
         cache_write_tokens: cell(&m.cache_write_tokens),
         cost: cell(&m.cost),
         quality: cell(&m.quality),
+        labels: m.labels.iter().map(|(_, key)| keys.want(key)).collect(),
         fields: fields.iter().map(|name| keys.want(name)).collect(),
     };
     for (key, second) in SPELLINGS {

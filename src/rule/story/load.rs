@@ -166,8 +166,8 @@ impl Reader<'_> {
     }
 
     fn labels(&self, fields: &Fields<'_>) -> BTreeMap<Dimension, String> {
-        let text = |d: Dimension| Some((d, fields.text(d.as_str())?.value));
-        Dimension::ALL.into_iter().filter_map(text).collect()
+        let text = |d: &'static Dimension| Some((*d, fields.text(d.as_str())?.value));
+        Dimension::ALL.iter().filter_map(text).collect()
     }
 
     fn series(&self, node: &Node) -> (Series, Span) {
