@@ -24,6 +24,27 @@ pub fn feed_within(
     engine: &mut Engine,
     records: &[Record<'_>],
     bounds: RangeInclusive<Timestamp>,
+    on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) {
+    walk(engine, records, bounds, false, on_effects);
+}
+
+/// [`feed_within`], but the engine is woken at its own deadlines between the batches, as a daemon is
+/// that reads records while they are written: messages that wait go at their time.
+pub fn feed_awake(
+    engine: &mut Engine,
+    records: &[Record<'_>],
+    bounds: RangeInclusive<Timestamp>,
+    on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) {
+    walk(engine, records, bounds, true, on_effects);
+}
+
+fn walk(
+    engine: &mut Engine,
+    records: &[Record<'_>],
+    bounds: RangeInclusive<Timestamp>,
+    awake: bool,
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) {
     let step = engine.policy().settings.evaluation_interval.0.max(1);
@@ -43,6 +64,9 @@ pub fn feed_within(
             length += 1;
         }
         let (batch, tail) = rest.split_at(length);
+        if awake && engine.now().is_some() {
+            sleep(engine, clock, &mut on_effects);
+        }
         let effects = engine.handle(clock, Event::Records(batch));
         on_effects(engine, clock, effects);
         rest = tail;
@@ -60,6 +84,13 @@ pub fn finish(engine: &mut Engine, mut on_effects: impl FnMut(&mut Engine, Times
 
 /// Lets time pass up to `until` as a daemon does that sleeps until the engine's next deadline.
 pub fn wake(engine: &mut Engine, until: Timestamp, on_effects: &mut impl FnMut(&mut Engine, Timestamp, Vec<Effect>)) {
+    sleep(engine, until, on_effects);
+    let effects = engine.handle(until, Event::Deadline);
+    on_effects(engine, until, effects);
+}
+
+/// Wakes the engine at every deadline before `until`.
+fn sleep(engine: &mut Engine, until: Timestamp, on_effects: &mut impl FnMut(&mut Engine, Timestamp, Vec<Effect>)) {
     while let Some(due) = engine.next_deadline().filter(|due| *due < until) {
         let effects = engine.handle(due, Event::Deadline);
         let idle = effects.is_empty();
@@ -68,8 +99,6 @@ pub fn wake(engine: &mut Engine, until: Timestamp, on_effects: &mut impl FnMut(&
             break;
         }
     }
-    let effects = engine.handle(until, Event::Deadline);
-    on_effects(engine, until, effects);
 }
 
 /// Answers every effect at once as a world without faults would: all is delivered, changes are

@@ -95,7 +95,7 @@ pub fn read(
                     reading.reasons.push(format!("{}:{line}: {}", file.display(), rejected.reason));
                 }
             }
-            replay::feed_within(&mut engine, &batch.chunk.records, Timestamp::MIN..=latest, &mut on_effects);
+            replay::feed_awake(&mut engine, &batch.chunk.records, Timestamp::MIN..=latest, &mut on_effects);
         });
         result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
     }

@@ -1,5 +1,9 @@
 //! `evenkeel replay`: what the rules would have done over a recording. Nothing is sent or written.
 
+mod account;
+mod curve;
+mod diff;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,12 +18,15 @@ use crate::engine::event::{
 };
 use crate::model::{Severity, Timestamp};
 use crate::replay;
+use account::{Account, Firings, Messages, RuleSummary};
 
 const EXAMPLES: &str = "\
 Examples:
   evenkeel replay runs.jsonl                       the shipped rules over a recording
   evenkeel replay runs.jsonl --rules rules/        your rules instead
   evenkeel replay --config evenkeel.yaml runs.jsonl --json | jq 'select(.type == \"alert\")'
+  evenkeel replay runs.jsonl --curve error_burst   at which threshold it would have fired how often
+  evenkeel replay runs.jsonl --diff old.yaml new.yaml
 
 The engine, the rules and the decisions are those of `evenkeel run`; the clock is the records' own.
 Exit code 1 says that something fired.";
@@ -34,6 +41,18 @@ pub struct Args {
     /// Rule files or folders, instead of those of the configuration.
     #[arg(long, value_name = "PATH")]
     rules: Vec<PathBuf>,
+
+    /// How often this rule would have fired at other thresholds, with a suggestion.
+    #[arg(long, value_name = "RULE", conflicts_with = "diff")]
+    curve: Option<String>,
+
+    /// Firings a week that are wanted at most, for the suggestion of --curve.
+    #[arg(long, value_name = "N", default_value_t = curve::WANTED)]
+    per_week: f64,
+
+    /// What another file of rules would have fired: gained and lost per rule and subject.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "rules")]
+    diff: Vec<PathBuf>,
 }
 
 /// One line of the JSON stream.
@@ -47,42 +66,40 @@ enum Line<'a> {
         #[serde(flatten)]
         recommendation: &'a Recommendation,
     },
-    Summary(&'a Summary),
+    Summary(&'a Summary<'a>),
 }
 
 /// The recording in numbers.
-#[derive(Debug, Default, Serialize)]
-struct Summary {
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
     at: Option<Timestamp>,
     reading: Reading,
     evaluations: u64,
-    rules: BTreeMap<String, RuleSummary>,
+    rules: &'a BTreeMap<String, RuleSummary>,
     /// Messages per receiver.
-    messages: BTreeMap<String, u64>,
+    messages: BTreeMap<&'a str, u64>,
+    /// The same by what they say.
+    messages_by_state: &'a BTreeMap<String, Messages>,
 }
 
-/// One rule over the recording.
-#[derive(Debug, Default, Serialize)]
-struct RuleSummary {
-    fired: u64,
-    subjects: u64,
-    still_firing: u64,
-    #[serde(skip)]
-    of: std::collections::BTreeSet<String>,
-}
+/// Subjects that the text lists, at most.
+const SUBJECTS: usize = 20;
 
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let policy = recording::policy(args.recording.config.as_deref(), &args.rules)?;
-    let mut summary = Summary::default();
-    for rule in &policy.rules {
-        summary.rules.insert(rule.name.clone(), RuleSummary::default());
+    if let [old, new] = args.diff.as_slice() {
+        return diff::run(old, new, &args.recording, out);
     }
+    let policy = recording::policy(args.recording.config.as_deref(), &args.rules)?;
+    if let Some(rule) = &args.curve {
+        return curve::run(policy, rule, args.per_week, &args.recording, out);
+    }
+    let mut account = Account::new(policy.rules.iter().map(|rule| rule.name.as_str()));
     let mut failed = None;
     let (engine, reading) = recording::read(policy, &args.recording, |engine, now, effects| {
         replay::perfect_world(engine, now, effects, &mut |now, effect| {
             if failed.is_none()
-                && let Err(e) = show(out, now, effect, &mut summary)
+                && let Err(e) = show(out, now, effect, &mut account)
             {
                 failed = Some(e);
             }
@@ -91,32 +108,29 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     if let Some(failure) = failed {
         return Err(failure);
     }
-    summary.at = engine.now();
-    summary.reading = reading;
-    summary.evaluations = engine.view().counters.evaluations;
-    let fired = summary.rules.values().any(|r| r.fired > 0);
+    account.finish(engine.now().unwrap_or_default());
+    let messages = account.messages.iter().map(|(name, n)| (name.as_str(), n.firing + n.resolved)).collect();
+    let summary = Summary {
+        at: engine.now(),
+        reading,
+        evaluations: engine.view().counters.evaluations,
+        rules: &account.rules,
+        messages,
+        messages_by_state: &account.messages,
+    };
     if out.json {
         out.json_line(&Line::Summary(&summary))?;
     } else {
         text(out, &summary)?;
     }
+    let fired = account.rules.values().any(|rule| rule.all.fired > 0);
     Ok(if fired { Exit::Finding } else { Exit::Ok })
 }
 
-fn show(out: &mut Output, now: Timestamp, effect: &Effect, summary: &mut Summary) -> Result<(), Failure> {
+fn show(out: &mut Output, now: Timestamp, effect: &Effect, account: &mut Account) -> Result<(), Failure> {
     match effect {
         Effect::Report(Report::Alert(event)) => {
-            let rule = summary.rules.entry(event.rule.clone()).or_default();
-            match event.state {
-                AlertState::Firing => {
-                    rule.fired += 1;
-                    rule.still_firing += 1;
-                    rule.of.insert(event.subject.to_string());
-                    rule.subjects = rule.of.len() as u64;
-                }
-                AlertState::Resolved => rule.still_firing -= 1,
-                AlertState::Pending | AlertState::Inactive => {}
-            }
+            account.alert(event);
             if out.json {
                 out.json_line(&Line::Alert(event))?;
             } else if matches!(event.state, AlertState::Firing | AlertState::Resolved) {
@@ -124,11 +138,9 @@ fn show(out: &mut Output, now: Timestamp, effect: &Effect, summary: &mut Summary
                 writeln!(out, "{line}")?;
             }
         }
-        Effect::Report(Report::Notification(n)) if n.status != NotificationStatus::Queued => {
-            *summary.messages.entry(n.receiver.clone()).or_default() += 1;
-            if out.json {
-                out.json_line(&Line::Notification(n))?;
-            }
+        Effect::Deliver(delivery) => account.delivery(delivery),
+        Effect::Report(Report::Notification(n)) if out.json && n.status != NotificationStatus::Queued => {
+            out.json_line(&Line::Notification(n))?;
         }
         Effect::Report(Report::Recommendation(recommendation)) if out.json => {
             out.json_line(&Line::Recommendation { at: now, recommendation })?;
@@ -160,13 +172,38 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
     )
 }
 
-fn text(out: &mut Output, summary: &Summary) -> Result<(), Failure> {
+fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
     writeln!(out)?;
-    let mut table = Table::new(&["rule", "fired", "subjects", "still firing"], 1);
-    for (name, rule) in &summary.rules {
-        table.row([name.clone(), rule.fired.to_string(), rule.subjects.to_string(), rule.still_firing.to_string()]);
+    let mut table = Table::new(&["rule", "fired", "subjects", "flaps", "total", "longest", "still firing"], 1);
+    for (name, rule) in summary.rules {
+        let all = &rule.all;
+        let (subjects, still) = (rule.subjects.to_string(), all.still_firing.to_string());
+        let times = [all.total.to_string(), all.longest.to_string()];
+        table.row(
+            [name.clone(), all.fired.to_string(), subjects, all.flaps.to_string()]
+                .into_iter()
+                .chain(times)
+                .chain([still]),
+        );
     }
     table.write(out, |_, _, _, text| text)?;
+    let mut rows: Vec<(&str, &str, &Firings)> = Vec::new();
+    for (name, rule) in summary.rules {
+        rows.extend(rule.by_subject.iter().map(|(subject, firings)| (name.as_str(), subject.as_str(), firings)));
+    }
+    rows.sort_by_key(|(.., firings)| std::cmp::Reverse(firings.total));
+    if !rows.is_empty() {
+        writeln!(out)?;
+        let mut table = Table::new(&["subject", "rule", "fired", "flaps", "total", "longest"], 2);
+        for (rule, subject, of) in rows.iter().take(SUBJECTS) {
+            let counts = [of.fired.to_string(), of.flaps.to_string(), of.total.to_string(), of.longest.to_string()];
+            table.row([(*subject).to_owned(), (*rule).to_owned()].into_iter().chain(counts));
+        }
+        table.write(out, |_, _, _, text| text)?;
+        if rows.len() > SUBJECTS {
+            writeln!(out, "and {} more: --json has them all", rows.len() - SUBJECTS)?;
+        }
+    }
     let reading = &summary.reading;
     writeln!(
         out,
@@ -176,8 +213,9 @@ fn text(out: &mut Output, summary: &Summary) -> Result<(), Failure> {
     for reason in &reading.reasons {
         writeln!(out, "  {reason}")?;
     }
-    for (receiver, messages) in &summary.messages {
-        writeln!(out, "{messages} messages to {receiver}")?;
+    for (receiver, messages) in summary.messages_by_state {
+        let total = messages.firing + messages.resolved;
+        writeln!(out, "{total} messages to {receiver}: {} firing, {} resolved", messages.firing, messages.resolved)?;
     }
     Ok(())
 }

@@ -1,0 +1,228 @@
+//! `replay --curve`: how often a rule would have fired at other thresholds, in one pass.
+//!
+//! The engine runs copies of the rule side by side, each with its threshold moved by a factor, so
+//! the curve comes from the same state machine as the rule itself. The values between are those
+//! that alerts of the most eager copy carry at every evaluation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+
+use serde::Serialize;
+
+use super::super::output::plural;
+use super::super::ranking::Table;
+use super::super::recording::{self, RecordingArgs};
+use super::super::{Exit, Failure, Output};
+use super::account::Account;
+use crate::diagnostic::did_you_mean;
+use crate::engine::event::{AlertEvent, Effect, Report};
+use crate::model::{Span, Timestamp, Unit};
+use crate::policy::Policy;
+use crate::replay;
+use crate::rule::threshold::{constant, scaled, thresholds};
+use crate::rule::{Comparison, Node, Rule};
+
+/// The factors that thresholds are moved by.
+const FACTORS: [f64; 18] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 5.0, 8.0];
+/// Firings per week that a person still looks at, see [`Curve::suggestion`].
+pub const WANTED: f64 = 3.0;
+
+/// A rule over its thresholds.
+#[derive(Debug, Serialize)]
+struct Curve {
+    rule: String,
+    condition: String,
+    /// The time that the recording covers.
+    span: Span,
+    points: Vec<Point>,
+    /// The threshold nearest to the present one with at most the wanted firings a week.
+    suggestion: Option<Suggestion>,
+}
+
+/// One threshold.
+#[derive(Debug, Clone, Serialize)]
+struct Point {
+    factor: f64,
+    /// The threshold; null when it is a baseline or there are several.
+    threshold: Option<f64>,
+    /// As people write it: `12%`, or `x1.2`.
+    shown: String,
+    fired: u64,
+    per_week: f64,
+    subjects: u64,
+    longest: Span,
+}
+
+#[derive(Debug, Serialize)]
+struct Suggestion {
+    #[serde(flatten)]
+    point: Point,
+    /// The value nearest to it at which nothing fired.
+    healthy: Option<f64>,
+    healthy_shown: Option<String>,
+}
+
+/// Runs the rule over the recording.
+pub fn run(
+    mut policy: Policy,
+    name: &str,
+    wanted: f64,
+    args: &RecordingArgs,
+    out: &mut Output,
+) -> Result<Exit, Failure> {
+    let names = || policy.rules.iter().map(|rule| rule.name.as_str());
+    let Some(rule) = policy.rules.iter().find(|rule| rule.name == name).cloned() else {
+        let near = did_you_mean(name, names()).map_or_else(
+            || format!("the rules are {}", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        return Err(Failure::Usage(format!("there is no rule `{name}`: {near}")));
+    };
+    if thresholds(&rule) == 0 {
+        return Err(Failure::Usage(format!("the rule `{name}` has no threshold that a factor moves")));
+    }
+    let copy = |factor: &f64| Rule { name: format!("{name} x{factor}"), ..scaled(&rule, None, *factor) };
+    // A share above 100 % says nothing.
+    let alone = if thresholds(&rule) == 1 { constant(&rule, 0) } else { None };
+    let ratio = unit(&rule.program.root) == Unit::Ratio;
+    let factors: Vec<f64> =
+        FACTORS.into_iter().filter(|factor| !ratio || alone.is_none_or(|value| value * factor <= 1.0)).collect();
+    policy.rules = factors.iter().map(copy).collect();
+    policy.settings.receivers.clear();
+    let mut account = Account::new(policy.rules.iter().map(|rule| rule.name.as_str()));
+    let eager = if upward(&rule.program.root) { factors[0] } else { factors[factors.len() - 1] };
+    let eager = format!("{name} x{eager}");
+    let mut begin: Option<Timestamp> = None;
+    let mut values = Values::default();
+    let (engine, reading) = recording::read(policy, args, |engine, now, effects| {
+        begin = begin.or(Some(now));
+        replay::perfect_world(engine, now, effects, &mut |_, effect| {
+            if let Effect::Report(Report::Alert(event)) = effect {
+                account.alert(event);
+            }
+        });
+        values.look(&engine.alerts(), &eager, &factors);
+    })?;
+    let end = engine.now().unwrap_or_default();
+    account.finish(end);
+    let span = Span(end.since(begin.unwrap_or(end)).0.max(1));
+    let weeks = span.as_millis_f64() / Span::days(7).as_millis_f64();
+    let points: Vec<Point> = factors
+        .iter()
+        .map(|factor| {
+            let summary = &account.rules[&format!("{name} x{factor}")];
+            let threshold = alone.map(|value| value * factor);
+            Point {
+                factor: *factor,
+                threshold,
+                shown: threshold.map_or_else(|| format!("x{factor}"), |value| unit(&rule.program.root).show(value)),
+                fired: summary.all.fired,
+                per_week: summary.all.fired as f64 / weeks,
+                subjects: summary.subjects,
+                longest: summary.all.longest,
+            }
+        })
+        .collect();
+    let up = upward(&rule.program.root);
+    let suggestion = suggest(&points, up, wanted).map(|point| {
+        let healthy = values.healthy(&format!("{name} x{}", point.factor), up);
+        let healthy_shown = healthy.map(|value| unit(&rule.program.root).show(value));
+        Suggestion { point, healthy, healthy_shown }
+    });
+    let curve = Curve { rule: name.to_owned(), condition: rule.condition, span, points, suggestion };
+    if out.json {
+        out.json(&curve)?;
+    } else {
+        text(out, &curve, wanted, reading.records)?;
+    }
+    Ok(if curve.suggestion.is_some() { Exit::Ok } else { Exit::Finding })
+}
+
+/// The most telling threshold with at most the wanted firings a week: the least strict one.
+fn suggest(points: &[Point], up: bool, wanted: f64) -> Option<Point> {
+    let mut quiet = points.iter().filter(|point| point.per_week <= wanted);
+    if up { quiet.next().cloned() } else { quiet.next_back().cloned() }
+}
+
+/// Whether more is worse: the first comparison says.
+fn upward(node: &Node) -> bool {
+    match node {
+        Node::Compare { op, .. } => !matches!(op, Comparison::Less | Comparison::LessEqual),
+        Node::And(left, _) | Node::Or(left, _) => upward(left),
+        Node::Not(inner) => !upward(inner),
+        _ => true,
+    }
+}
+
+fn unit(node: &Node) -> Unit {
+    match node {
+        Node::Compare { unit, .. } => *unit,
+        Node::And(left, _) | Node::Or(left, _) => unit(left),
+        Node::Not(inner) => unit(inner),
+        _ => Unit::Any,
+    }
+}
+
+/// What alerts of the most eager copy carried while other copies were inactive.
+#[derive(Default)]
+struct Values {
+    /// Per rule copy: lowest and highest value that was seen while it was inactive.
+    quiet: BTreeMap<String, (f64, f64)>,
+}
+
+impl Values {
+    fn look(&mut self, alerts: &[AlertEvent], eager: &str, factors: &[f64]) {
+        let active: BTreeSet<(&str, &crate::model::Subject)> =
+            alerts.iter().map(|event| (event.rule.as_str(), &event.subject)).collect();
+        for event in alerts.iter().filter(|event| event.rule == eager) {
+            let Some(value) = event.value else { continue };
+            let prefix = eager.rsplit_once(" x").map_or(eager, |(name, _)| name);
+            for factor in factors {
+                let copy = format!("{prefix} x{factor}");
+                if !active.contains(&(copy.as_str(), &event.subject)) {
+                    let range = self.quiet.entry(copy).or_insert((value, value));
+                    *range = (range.0.min(value), range.1.max(value));
+                }
+            }
+        }
+    }
+
+    fn healthy(&self, copy: &str, up: bool) -> Option<f64> {
+        self.quiet.get(copy).map(|(low, high)| if up { *high } else { *low })
+    }
+}
+
+fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<(), Failure> {
+    writeln!(out, "{}: {}", out.bold(&curve.rule), curve.condition)?;
+    writeln!(out, "{records} records over {:.1} days\n", curve.span.as_millis_f64() / 86_400_000.0)?;
+    let mut table = Table::new(&["threshold", "fired", "a week", "subjects", "longest", ""], 1);
+    let most = curve.points.iter().map(|point| point.fired).max().unwrap_or(0).max(1);
+    for point in &curve.points {
+        let mark = if point.factor == 1.0 { " (now)" } else { "" };
+        table.row([
+            format!("{}{mark}", point.shown),
+            point.fired.to_string(),
+            format!("{:.1}", point.per_week),
+            point.subjects.to_string(),
+            point.longest.to_string(),
+            format!("{:<30}", "#".repeat((point.fired * 30).div_ceil(most) as usize)),
+        ]);
+    }
+    table.write(out, |_, _, _, text| text)?;
+    let now = curve.points.iter().find(|point| point.factor == 1.0);
+    let say = |point: &Point| {
+        format!("at {} {:.0} a week on {}", point.shown, point.per_week, plural(point.subjects as usize, "subject"))
+    };
+    match &curve.suggestion {
+        Some(found) => {
+            let healthy = found
+                .healthy_shown
+                .as_ref()
+                .map_or_else(String::new, |value| format!("; the nearest value that fires nothing there is {value}"));
+            let now = now.map_or_else(String::new, say);
+            writeln!(out, "\nsuggested {}: {now}; {}{healthy}", out.green(&found.point.shown), say(&found.point))?;
+        }
+        None => writeln!(out, "\nno suggestion: at every threshold it fires more than {wanted} times a week")?,
+    }
+    Ok(())
+}
