@@ -13,7 +13,7 @@ use super::pane::{Counts, Sample};
 use super::plan::RECENT;
 use super::view::BaselineState;
 use crate::model::{Span, Timestamp};
-use crate::stats::{Durations, robust};
+use crate::stats::{Digest, Durations, Handful, robust};
 
 /// Executions wait at least this long before they are learned, at most twice as long.
 const SETTLE: Span = RECENT;
@@ -41,14 +41,21 @@ impl Body {
     }
 }
 
+/// Executions of one day that wait to be learned.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Day {
+    counts: Counts,
+    durations: Handful,
+}
+
 /// What is normal for the executions of one cell.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Baseline {
     /// Today's executions, and today's number.
-    today: Body,
+    today: Day,
     day: i64,
     /// Those of the day before.
-    yesterday: Body,
+    yesterday: Day,
     current: Body,
     previous: Body,
     generation: i64,
@@ -56,6 +63,11 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// Reads what [`Baseline::insert`] will write.
+    pub fn glance(&self) -> u64 {
+        self.day as u64 ^ self.today.counts.n ^ self.today.counts.quality as u64 ^ self.today.durations.glance()
+    }
+
     /// Takes an execution in, `counts` being its own, unless `active`, a firing alert of the agent, makes it abnormal.
     pub fn insert(&mut self, sample: &Sample, counts: &Counts, active: bool) {
         if active {
@@ -82,8 +94,8 @@ impl Baseline {
 
     /// Learns the executions of the day before `day`.
     fn learn(&mut self, day: i64) {
-        let body = std::mem::take(&mut self.yesterday);
-        if body.counts.n == 0 {
+        let learned = std::mem::take(&mut self.yesterday);
+        if learned.counts.n == 0 {
             return;
         }
         let end = Timestamp(day.saturating_mul(SETTLE.0));
@@ -94,7 +106,8 @@ impl Baseline {
             self.current = Body::default();
             self.generation = generation;
         }
-        self.current.merge(&body);
+        self.current.counts = self.current.counts.plus(&learned.counts);
+        learned.durations.merge_into(&mut self.current.durations, Digest::EXACT);
         self.updated = Some(end);
     }
 
@@ -142,8 +155,8 @@ pub struct History {
 
 impl History {
     /// The robust centre, once there are enough values.
-    pub fn centre(&self) -> Option<f64> {
-        self.centre.map(f64::from)
+    pub fn centre(&self) -> Option<f32> {
+        self.centre
     }
 
     /// Takes the value of a window that just ended. While an alert is `active` values do not

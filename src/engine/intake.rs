@@ -1,8 +1,7 @@
 //! Takes records in: drops doubles, settles their time, interns their labels.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
-use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use super::names::{Name, Names};
@@ -15,16 +14,23 @@ use crate::model::{Dimension, Label, Record, Span, Timestamp};
 const SKEW: Span = Span::seconds(5);
 
 /// The records that were seen last, for dropping doubles.
+///
+/// Ids are hashes already, so they are their own places in an open table, at most half full: a
+/// look meets one place in memory where a set of any shape would meet two, and it does so twice
+/// for every record.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "VecDeque<u64>", into = "VecDeque<u64>")]
 pub struct Seen {
     order: VecDeque<u64>,
-    set: HashSet<u64, FixedState>,
+    /// A power of two of places; 0 is a free one, and an id of 0 is kept as the largest.
+    table: Vec<u64>,
 }
 
 impl From<VecDeque<u64>> for Seen {
     fn from(order: VecDeque<u64>) -> Self {
-        Seen { set: order.iter().copied().collect(), order }
+        let mut seen = Seen { order, table: Vec::new() };
+        seen.grow();
+        seen
     }
 }
 
@@ -37,16 +43,67 @@ impl From<Seen> for VecDeque<u64> {
 impl Seen {
     /// Remembers an id; `false` when it was seen among the last `limit`.
     pub fn insert(&mut self, id: u64, limit: u32) -> bool {
-        if !self.set.insert(id) {
+        let id = if id == 0 { u64::MAX } else { id };
+        if (self.order.len() + 1) * 2 > self.table.len() {
+            self.grow();
+        }
+        let place = self.place(id);
+        if self.table[place] == id {
             return false;
         }
+        self.table[place] = id;
         self.order.push_back(id);
         while self.order.len() > limit as usize {
             if let Some(old) = self.order.pop_front() {
-                self.set.remove(&old);
+                self.remove(old);
             }
         }
         true
+    }
+
+    /// Reads the place that [`Seen::insert`] will look at.
+    pub fn glance(&self, id: u64) -> u64 {
+        self.table.get(id as usize & self.table.len().wrapping_sub(1)).copied().unwrap_or(0)
+    }
+
+    /// Where an id is, or where it would go.
+    fn place(&self, id: u64) -> usize {
+        let mask = self.table.len() - 1;
+        let mut place = id as usize & mask;
+        while self.table[place] != 0 && self.table[place] != id {
+            place = (place + 1) & mask;
+        }
+        place
+    }
+
+    /// Frees the place of an id, and moves up those behind it that would not be found any more
+    /// (Knuth, The Art of Computer Programming, volume 3, algorithm 6.4 R).
+    fn remove(&mut self, id: u64) {
+        let mask = self.table.len() - 1;
+        let mut free = self.place(id);
+        let mut next = free;
+        loop {
+            next = (next + 1) & mask;
+            let moved = self.table[next];
+            if moved == 0 {
+                break;
+            }
+            let home = moved as usize & mask;
+            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(free) & mask) {
+                self.table[free] = moved;
+                free = next;
+            }
+        }
+        self.table[free] = 0;
+    }
+
+    /// Makes a table with room for twice as many.
+    fn grow(&mut self) {
+        self.table = vec![0; (self.order.len() * 4).next_power_of_two().max(16)];
+        for at in 0..self.order.len() {
+            let place = self.place(self.order[at]);
+            self.table[place] = self.order[at];
+        }
     }
 }
 
@@ -126,5 +183,29 @@ mod tests {
         assert!(seen.insert(3, 2));
         assert!(seen.insert(1, 2), "1 is beyond the limit");
         assert!(!seen.insert(3, 2));
+    }
+
+    #[test]
+    fn the_table_forgets_what_the_order_forgets() {
+        let mut seen = Seen::default();
+        let mut model = VecDeque::new();
+        let mut state = 1u64;
+        for step in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Ids that collide often: few homes, few ids.
+            let id = (state >> 33) % 300 * 64;
+            let stored = if id == 0 { u64::MAX } else { id };
+            let fresh = !model.contains(&stored);
+            assert_eq!(seen.insert(id, 100), fresh, "step {step}");
+            if fresh {
+                model.push_back(stored);
+            }
+            if model.len() > 100 {
+                model.pop_front();
+            }
+        }
+        assert_eq!(seen.table.iter().filter(|place| **place != 0).count(), 100);
+        let mut copy = Seen::from(VecDeque::from(seen.clone()));
+        assert!(!copy.insert(*model.back().expect("not empty"), 100));
     }
 }

@@ -9,6 +9,7 @@
 mod alert;
 mod alerting;
 mod baseline;
+mod batch;
 pub mod dispatch;
 pub mod event;
 mod field;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dimension, Outcome, Record, Span, Timestamp};
+use crate::model::{Dimension, Outcome, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
@@ -47,9 +48,6 @@ use rules::{Evaluation, RuleState};
 use split::{NEVER, Split};
 use tuning::Tuning;
 use view::{Counters, View};
-
-/// Verdicts kept per agent for show.
-const VERDICTS: usize = 20;
 
 /// Everything the engine knows; the fold of all events. Serialised for snapshots.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -67,8 +65,8 @@ pub struct State {
     baselines: Vec<Baseline>,
     /// Firing alerts per agent; what they cover does not teach baselines.
     active: BTreeMap<Name, u32>,
-    /// The newest verdicts per agent in thousandths of a point, oldest first.
-    verdicts: BTreeMap<Name, VecDeque<i64>>,
+    /// One per series of the agents' split: the newest verdicts in thousandths of a point, oldest first.
+    verdicts: Vec<VecDeque<i64>>,
     dispatch: Dispatch,
     outbox: Outbox,
     mirror: Mirror,
@@ -269,11 +267,14 @@ impl Engine {
     /// The next multiple of the evaluation interval at which some rule could change its mind.
     fn next_evaluation(&self) -> Timestamp {
         let Some(clock) = self.state.clock else { return NEVER };
-        let wake = self.state.splits.iter().zip(&self.here).map(|(s, _)| s.wake).min().unwrap_or(NEVER);
+        let step = self.policy.settings.evaluation_interval.0.max(1);
+        let last = Timestamp(clock.0.div_euclid(step) * step);
+        let wake =
+            self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.window_end(s, last)));
+        let wake = wake.min().unwrap_or(NEVER);
         if wake == NEVER {
             return NEVER;
         }
-        let step = self.policy.settings.evaluation_interval.0.max(1);
         let after = wake.0.max(clock.0 + 1);
         Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
     }
@@ -295,65 +296,13 @@ impl Engine {
                 rules: &self.policy.rules,
                 plans: &self.plan.rules,
                 here,
+                unruled: self.plan.unruled(split.windows.len(), here),
                 names: &self.state.names,
             };
             self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);
         }
         for transition in transitions {
             self.transition(now, transition, effects);
-        }
-    }
-
-    fn records(&mut self, now: Timestamp, records: &[Record<'_>]) {
-        for record in records {
-            self.record(now, record);
-        }
-    }
-
-    fn record(&mut self, now: Timestamp, record: &Record<'_>) {
-        let limits = &self.policy.settings.limits;
-        let State { names, seen, splits, baselines, active, counters, newest, verdicts, .. } = &mut self.state;
-        if let Some(id) = record.id
-            && !seen.insert(id.0, limits.seen_ids)
-        {
-            counters.duplicates += 1;
-            return;
-        }
-        counters.records += 1;
-        counters.outcomes[record.outcome as usize] += 1;
-        counters.unpriced += u64::from(record.cost.is_none());
-        let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
-        let labels = intake::labels(record, &self.plan.dimensions, &self.plan.labels, names, limits.names, counters);
-        let sample = intake::sample(record, at);
-        let counts = Counts::of(&sample);
-        if let Some(quality) = sample.quality {
-            let room = verdicts.len() < limits.series as usize;
-            let agent = labels[Dimension::Agent.place()];
-            let agent = if room || verdicts.contains_key(&agent) { agent } else { Name::OVERFLOW };
-            let verdicts = verdicts.entry(agent).or_default();
-            if verdicts.len() == VERDICTS {
-                verdicts.pop_front();
-            }
-            verdicts.push_back(quality);
-        }
-        let fields: Vec<(Name, f64, String)> = record
-            .extra
-            .iter()
-            .map(|(field, value)| (names.find(field).unwrap_or(Name::NONE), *value, field.to_string()))
-            .collect();
-        for (index, split) in splits.iter_mut().enumerate() {
-            if split.spec.deliveries || !split.admits(&labels, names) {
-                continue;
-            }
-            let series = split.series_of(&labels, at, limits.series);
-            counters.late += split.insert(series, now, &sample, &counts, &fields);
-            if index == Plan::CELLS {
-                if baselines.len() <= series {
-                    baselines.resize(series + 1, Baseline::default());
-                }
-                let held = active.contains_key(&labels[Dimension::Agent.place()]);
-                baselines[series].insert(&sample, &counts, held);
-            }
         }
     }
 

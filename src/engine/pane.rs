@@ -1,11 +1,11 @@
-//! What a window keeps of the executions in one slice of time.
+//! What is kept of the executions in one slice of time.
 
 use serde::{Deserialize, Serialize};
 
 use super::field::FieldSum;
 use super::names::Name;
 use crate::model::{Outcome, Timestamp, Tokens};
-use crate::stats::Durations;
+use crate::stats::{Durations, Handful};
 
 /// One execution as the windows take it: interned names and plain numbers.
 #[derive(Debug, Clone, Copy)]
@@ -169,15 +169,352 @@ pub struct Features {
     pub fields: Vec<String>,
 }
 
-/// One slice of time of one window.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Pane {
-    /// Number of the slice: its start divided by the pane length.
+/// [`Counts`] as series keep them: counters of half the width, enough for four billion executions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    counters: [u32; 10],
+    sums: [i64; 6],
+}
+
+impl Tally {
+    #[inline]
+    fn counters(c: &Counts) -> [u32; 10] {
+        [c.n, c.known, c.ok, c.limited, c.durations, c.censored, c.counted, c.priced, c.priced_ok, c.judged]
+            .map(|counter| counter as u32)
+    }
+
+    #[inline]
+    fn sums(c: &Counts) -> [i64; 6] {
+        [c.duration_us as i64, c.input as i64, c.output as i64, c.cost, c.quality, c.quality_squares]
+    }
+
+    /// Reads both ends; the value means nothing.
+    #[inline]
+    pub fn glance(&self) -> u64 {
+        u64::from(self.counters[0]) ^ self.sums[5] as u64
+    }
+
+    /// Adds more executions.
+    #[inline]
+    pub fn add(&mut self, more: &Counts) {
+        self.counters.iter_mut().zip(Tally::counters(more)).for_each(|(a, b)| *a = a.wrapping_add(b));
+        self.sums.iter_mut().zip(Tally::sums(more)).for_each(|(a, b)| *a = a.wrapping_add(b));
+    }
+
+    /// Takes away what was added before.
+    #[inline]
+    pub fn take(&mut self, less: &Counts) {
+        self.counters.iter_mut().zip(Tally::counters(less)).for_each(|(a, b)| *a = a.wrapping_sub(b));
+        self.sums.iter_mut().zip(Tally::sums(less)).for_each(|(a, b)| *a = a.wrapping_sub(b));
+    }
+
+    /// The sums at full width.
+    #[inline]
+    pub fn counts(&self) -> Counts {
+        let [n, known, ok, limited, durations, censored, counted, priced, priced_ok, judged] =
+            self.counters.map(u64::from);
+        let [duration_us, input, output, cost, quality, quality_squares] = self.sums;
+        let (duration_us, input, output) = (duration_us as u64, input as u64, output as u64);
+        Counts {
+            n,
+            known,
+            ok,
+            limited,
+            durations,
+            censored,
+            duration_us,
+            counted,
+            input,
+            output,
+            priced,
+            priced_ok,
+            cost,
+            judged,
+            quality,
+            quality_squares,
+        }
+    }
+}
+
+/// The executions of one series in one slice of time.
+///
+/// Most of a fleet's memory is slices, and most slices of an agent hold one execution, which takes
+/// a third of what sums take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Number of the slice: its start divided by its length.
     pub slot: i64,
+    body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Body {
+    One(One),
+    Many(Box<Sums>),
+}
+
+/// A sample whose numbers are of ordinary size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct One {
+    cost: i64,
+    duration: f32,
+    duration_us: u32,
+    input: u32,
+    output: u32,
+    quality: i32,
+    /// Which of the numbers are known, see [`One::TIMED`] and the others.
+    known: u8,
+    outcome: Outcome,
+}
+
+/// Sums over many executions, and what is kept beside them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Sums {
+    tally: Tally,
+    durations: Handful,
+    fields: Vec<(Name, FieldSum)>,
+}
+
+impl One {
+    const TIMED: u8 = 1;
+    const CENSORED: u8 = 2;
+    const COUNTED: u8 = 4;
+    const PRICED: u8 = 8;
+    const JUDGED: u8 = 16;
+
+    /// The sample, `counts` being its own, unless a number is too large.
+    #[inline]
+    fn of(sample: &Sample, counts: &Counts) -> Option<One> {
+        let flag = |bit: u8, on: bool| if on { bit } else { 0 };
+        Some(One {
+            cost: counts.cost,
+            duration: (sample.duration_ms.unwrap_or_default() as f32).min(f32::MAX),
+            duration_us: u32::try_from(counts.duration_us).ok()?,
+            input: u32::try_from(counts.input).ok()?,
+            output: u32::try_from(counts.output).ok()?,
+            quality: i32::try_from(counts.quality).ok()?,
+            known: flag(One::TIMED, sample.duration_ms.is_some())
+                | flag(One::CENSORED, sample.censored)
+                | flag(One::COUNTED, sample.tokens.is_some())
+                | flag(One::PRICED, sample.cost.is_some())
+                | flag(One::JUDGED, sample.quality.is_some()),
+            outcome: sample.outcome,
+        })
+    }
+
+    #[inline]
+    fn has(&self, bit: u8) -> u64 {
+        u64::from(self.known & bit != 0)
+    }
+
+    #[inline]
+    fn counts(&self) -> Counts {
+        let ok = u64::from(self.outcome == Outcome::Ok);
+        let quality = i64::from(self.quality);
+        Counts {
+            n: 1,
+            known: u64::from(self.outcome != Outcome::Unknown),
+            ok,
+            limited: u64::from(self.outcome == Outcome::Limit),
+            durations: self.has(One::TIMED),
+            censored: self.has(One::TIMED) & self.has(One::CENSORED),
+            duration_us: u64::from(self.duration_us),
+            counted: self.has(One::COUNTED),
+            input: u64::from(self.input),
+            output: u64::from(self.output),
+            priced: self.has(One::PRICED),
+            priced_ok: self.has(One::PRICED) & ok,
+            cost: self.cost,
+            judged: self.has(One::JUDGED),
+            quality,
+            quality_squares: quality * quality / 1_000,
+        }
+    }
+
+    /// Its duration and whether it was cut off.
+    fn duration(&self) -> Option<(f32, bool)> {
+        (self.has(One::TIMED) > 0).then_some((self.duration, self.has(One::CENSORED) > 0))
+    }
+}
+
+impl Sums {
+    fn insert(&mut self, sample: &Sample, counts: &Counts, keep: &Keep<'_>) {
+        self.tally.add(counts);
+        if keep.durations
+            && let Some(ms) = sample.duration_ms
+        {
+            self.durations.insert(ms, sample.censored);
+        }
+        for (name, value) in keep.fields {
+            match self.field(*name) {
+                Some(field) => field.insert(sample.at, *value),
+                None => self.fields.push((*name, FieldSum::of(sample.at, *value))),
+            }
+        }
+    }
+
+    fn field(&mut self, name: Name) -> Option<&mut FieldSum> {
+        self.fields.iter_mut().find(|f| f.0 == name).map(|f| &mut f.1)
+    }
+}
+
+impl Slice {
+    /// A slice with one sample, `counts` being its own.
+    #[inline]
+    pub fn of(slot: i64, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> Slice {
+        let one = One::of(sample, counts).filter(|_| keep.fields.is_empty());
+        let body = one.map(Body::One).unwrap_or_else(|| {
+            let mut sums = Box::new(Sums::default());
+            sums.insert(sample, counts, keep);
+            Body::Many(sums)
+        });
+        Slice { slot, body }
+    }
+
     /// The sums.
-    pub counts: Counts,
-    /// Durations; empty unless the window keeps them.
-    pub durations: Durations,
+    #[inline]
+    pub fn counts(&self) -> Counts {
+        match &self.body {
+            Body::One(one) => one.counts(),
+            Body::Many(sums) => sums.tally.counts(),
+        }
+    }
+
+    /// Reads what [`Slice::insert`] will write; the value means nothing.
+    #[inline]
+    pub fn glance(&self) -> u64 {
+        match &self.body {
+            Body::One(one) => one.cost as u64,
+            Body::Many(sums) => sums.tally.glance() ^ sums.durations.glance(),
+        }
+    }
+
+    /// Adds a sample, `counts` being its own.
+    #[inline]
+    pub fn insert(&mut self, sample: &Sample, counts: &Counts, keep: &Keep<'_>) {
+        self.many().insert(sample, counts, keep);
+    }
+
+    /// Makes room for more than one execution.
+    #[inline]
+    fn many(&mut self) -> &mut Sums {
+        if let Body::One(one) = &self.body {
+            let mut sums = Box::new(Sums::default());
+            sums.tally.add(&one.counts());
+            if let Some((value, censored)) = one.duration() {
+                sums.durations.insert(f64::from(value), censored);
+            }
+            self.body = Body::Many(sums);
+        }
+        match &mut self.body {
+            Body::Many(sums) => sums,
+            Body::One(_) => unreachable!("the body was turned to sums above"),
+        }
+    }
+
+    /// Adds another slice's executions.
+    pub fn merge(&mut self, other: &Slice) {
+        let sums = self.many();
+        sums.tally.add(&other.counts());
+        match &other.body {
+            Body::One(one) => {
+                let duration = one.duration().into_iter();
+                duration.for_each(|(value, censored)| sums.durations.insert(f64::from(value), censored));
+            }
+            Body::Many(theirs) => {
+                sums.durations.merge(&theirs.durations);
+                for (name, values) in &theirs.fields {
+                    match sums.field(*name) {
+                        Some(field) => field.merge(values),
+                        None => sums.fields.push((*name, *values)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether its durations are kept as they are.
+    #[inline]
+    pub fn is_exact(&self) -> bool {
+        match &self.body {
+            Body::One(_) => true,
+            Body::Many(sums) => sums.durations.is_exact(),
+        }
+    }
+
+    /// Calls `see` with every duration and whether it was cut off, if they are kept as they are.
+    pub fn for_each_duration(&self, mut see: impl FnMut(f32, bool)) {
+        match &self.body {
+            Body::One(one) => one.duration().into_iter().for_each(|(value, censored)| see(value, censored)),
+            Body::Many(sums) => sums.durations.for_each(see),
+        }
+    }
+
+    /// Adds all durations to `into`, which keeps up to `exact` as they are if the slice does.
+    pub fn durations_into(&self, into: &mut Durations, exact: usize) {
+        match &self.body {
+            Body::One(_) => self.for_each_duration(|v, censored| into.insert_up_to(f64::from(v), censored, exact)),
+            Body::Many(sums) => sums.durations.merge_into(into, exact),
+        }
+    }
+
     /// Per kept field: its values.
-    pub fields: Vec<(Name, FieldSum)>,
+    pub fn fields(&self) -> &[(Name, FieldSum)] {
+        match &self.body {
+            Body::One(_) => &[],
+            Body::Many(sums) => &sums.fields,
+        }
+    }
+}
+
+/// What is kept of a sample beside the sums.
+#[derive(Debug)]
+pub struct Keep<'a> {
+    /// Whether durations are kept.
+    pub durations: bool,
+    /// Values of the kept fields that the record carries.
+    pub fields: &'a [(Name, f64)],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_execution_takes_little_room_and_loses_nothing() {
+        assert_eq!(size_of::<Slice>(), 40);
+        let keep = Keep { durations: true, fields: &[] };
+        let ordinary = Sample {
+            at: Timestamp(0),
+            outcome: Outcome::Ok,
+            duration_ms: Some(1_234.567),
+            censored: true,
+            tokens: Some(Tokens { input: 5, cache_read: 6, cache_write: 7, output: 8 }),
+            cost: Some(9),
+            quality: Some(87_654),
+        };
+        let bare = Sample { duration_ms: None, tokens: None, cost: None, quality: None, censored: false, ..ordinary };
+        let huge = Sample {
+            duration_ms: Some(1e12),
+            tokens: Some(Tokens { output: u64::MAX / 2, ..Tokens::default() }),
+            ..bare
+        };
+        for (sample, one) in [(ordinary, true), (bare, true), (huge, false)] {
+            for outcome in Outcome::ALL {
+                let sample = Sample { outcome, ..sample };
+                let counts = Counts::of(&sample);
+                let mut slice = Slice::of(7, &sample, &counts, &keep);
+                assert_eq!(matches!(slice.body, Body::One(_)), one);
+                assert_eq!(slice.counts(), counts);
+                let mut durations = Durations::default();
+                slice.durations_into(&mut durations, 64);
+                assert_eq!(durations.len(), counts.durations);
+                assert_eq!(durations.censored_len(), counts.censored);
+                slice.insert(&sample, &counts, &keep);
+                assert_eq!(slice.counts(), counts.plus(&counts));
+                slice.merge(&Slice::of(7, &sample, &counts, &keep));
+                assert_eq!(slice.counts().minus(&counts), counts.plus(&counts));
+            }
+        }
+    }
 }

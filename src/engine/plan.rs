@@ -3,9 +3,9 @@
 //! The plan is derived from the policy alone, so two engines under one policy have the same one.
 
 use super::pane::Features;
-use super::split::{Split, SplitSpec, WindowSpec};
-use super::window::Shape;
-use crate::model::{Dimension, Label, Metric, Span};
+use super::split::{NEVER, Split, SplitSpec, WindowSpec};
+use super::window::{Shape, WindowSet};
+use crate::model::{Dimension, Label, Metric, Span, Timestamp};
 use crate::policy::Policy;
 use crate::rule::{Comparison, Input, Node, Program, Rule};
 use crate::settings::CELL;
@@ -20,6 +20,16 @@ pub struct SplitPlan {
     pub spec: SplitSpec,
     /// Windows kept per subject.
     pub windows: Vec<WindowSpec>,
+    /// Windows whose value a rule learns for its baseline when they end.
+    pub learned: Vec<Span>,
+}
+
+impl SplitPlan {
+    /// The first end of a learned window after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
+    pub fn window_end(&self, split: &Split, last: Timestamp) -> Timestamp {
+        let end = |window: &Span| Timestamp((last.0.div_euclid(window.0) + 1).saturating_mul(window.0));
+        if split.wake == NEVER { NEVER } else { self.learned.iter().map(end).min().unwrap_or(NEVER) }
+    }
 }
 
 /// Where a rule looks.
@@ -35,6 +45,8 @@ pub struct RulePlan {
     pub baselines: usize,
     /// Whether it reads percentiles.
     pub percentiles: bool,
+    /// A metric without whose least number of samples the condition has no data.
+    pub counted: Option<Metric>,
 }
 
 /// How time alone, without records, can change a verdict.
@@ -99,6 +111,7 @@ impl Plan {
                 SplitPlan {
                     spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), deliveries: false },
                     windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
+                    learned: Vec::new(),
                 },
                 SplitPlan {
                     spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), deliveries: false },
@@ -106,6 +119,7 @@ impl Plan {
                         shape: Shape { span: RECENT, pane: Span::hours(1) },
                         features: durations,
                     }],
+                    learned: Vec::new(),
                 },
             ],
             rules: Vec::new(),
@@ -141,7 +155,7 @@ impl Plan {
                 || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
         };
         let split = self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
-            self.splits.push(SplitPlan { spec, windows: Vec::new() });
+            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new() });
             self.splits.len() - 1
         });
         let metrics = || {
@@ -176,12 +190,34 @@ impl Plan {
                 windows.len() - 1
             }
         };
+        let baselines = rule.program.inputs.iter().filter_map(Input::baseline).count();
+        if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
+            self.splits[split].learned.push(rule.window);
+        }
         RulePlan {
             split,
             window,
             time: Time::of(&rule.program),
-            baselines: rule.program.inputs.iter().filter_map(Input::baseline).count(),
+            baselines,
             percentiles: durations,
+            counted: Plan::counted(rule),
+        }
+    }
+
+    /// Of the `windows` of a split, those that none of its rules, `here`, looks at.
+    pub fn unruled(&self, windows: usize, here: &[usize]) -> WindowSet {
+        let mut unruled = WindowSet::default();
+        let ruled = |window: usize| here.iter().any(|rule| self.rules[*rule].window == window);
+        (0..windows).filter(|window| !ruled(*window)).for_each(|window| unruled.add(window));
+        unruled
+    }
+
+    /// The metric of a condition that reads one only: then the whole is no data without it.
+    fn counted(rule: &Rule) -> Option<Metric> {
+        let mut metrics = rule.program.inputs.iter().filter(|input| input.baseline().is_none());
+        match (metrics.next(), metrics.next()) {
+            (Some(Input::Metric(metric)), None) if *metric != Metric::Silence => Some(*metric),
+            _ => None,
         }
     }
 

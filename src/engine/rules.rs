@@ -5,6 +5,7 @@
 //! their last verdict.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,12 @@ use super::event::AlertState;
 use super::names::Names;
 use super::plan::{RulePlan, Time};
 use super::split::{NEVER, Series, Split};
-use super::window::Shape;
+use super::window::{Look, WindowSet};
 use crate::model::{Metric, Span, Timestamp};
 use crate::rule::{Input, Rule};
+
+/// Series whose memory is fetched together.
+const GLANCE: usize = 64;
 
 /// What a rule knows beside the windows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -25,10 +29,10 @@ pub struct RuleState {
     pub identity: String,
     /// Pending and firing alerts by series.
     pub alerts: BTreeMap<u32, Alert>,
-    /// By series: the number of the window last looked at, when the rule has a baseline.
-    numbers: Vec<i64>,
     /// By series, as many as the rule has baseline inputs: the values of past windows.
     histories: Vec<History>,
+    /// Their centres, apart because every evaluation reads them.
+    centres: Vec<Option<f32>>,
 }
 
 impl RuleState {
@@ -37,9 +41,9 @@ impl RuleState {
         RuleState { identity: identity(rule), ..RuleState::default() }
     }
 
-    /// The values of past windows of a series for each baseline input of the rule.
-    fn histories(&self, series: usize, plan: &RulePlan) -> &[History] {
-        self.histories.get(series * plan.baselines..).unwrap_or_default()
+    /// The centres of the values of past windows of a series, for each baseline input of the rule.
+    fn centres(&self, series: usize, plan: &RulePlan) -> &[Option<f32>] {
+        self.centres.get(series * plan.baselines..).unwrap_or_default()
     }
 }
 
@@ -76,6 +80,8 @@ pub struct Evaluation<'a> {
     pub plans: &'a [RulePlan],
     /// The rules of this split.
     pub here: &'a [usize],
+    /// Its windows that none of them looks at.
+    pub unruled: WindowSet,
     /// The table of names.
     pub names: &'a Names,
 }
@@ -85,63 +91,96 @@ impl Evaluation<'_> {
     /// evaluations. Transitions are appended in the order of series, then rules.
     pub fn run(&self, split: &mut Split, states: &mut [RuleState], transitions: &mut Vec<Transition>) -> u64 {
         let mut evaluations = 0;
-        let mut wake = NEVER;
-        let mut changed = vec![false; split.windows.len()];
-        for index in 0..split.series.len() {
-            if split.wakes[index] > self.now {
-                wake = wake.min(split.wakes[index]);
-                continue;
+        let ends: Vec<bool> = self.here.iter().map(|rule| self.window_ends(*rule)).collect();
+        let any_ends = ends.contains(&true);
+        let is_due = |at: Timestamp| at <= self.now || (any_ends && at != NEVER);
+        let due: Vec<usize> = (0..split.wakes.len()).filter(|index| is_due(split.wakes[*index])).collect();
+        // As with records: what will be needed is fetched from memory all at once.
+        for due in due.chunks(GLANCE) {
+            black_box(due.iter().fold(0, |sum, index| sum ^ split.glance(*index, self.now)));
+            for &index in due {
+                evaluations += self.series(split, index, &ends, states, transitions);
             }
-            let mut next = NEVER;
-            let Split { series, windows, .. } = split;
-            let series = &mut series[index];
-            let touched = std::mem::take(&mut series.touched);
-            for ((window, spec), changed) in series.windows.iter_mut().zip(windows.iter()).zip(&mut changed) {
-                *changed = window.expire(spec.shape, self.now) || touched;
-                next = next.min(window.next_expiry(spec.shape).unwrap_or(NEVER));
-            }
-            for &rule in self.here {
-                let mut due = self.due(rule, split, index, &states[rule]);
-                let plan = &self.plans[rule];
-                if changed[plan.window] || plan.time == Time::Runs || due <= self.now {
-                    evaluations += 1;
-                    if plan.percentiles {
-                        split.series[index].windows[plan.window].sort();
-                    }
-                    self.rule(rule, split, index, &mut states[rule], transitions);
-                    due = self.due(rule, split, index, &states[rule]);
-                }
-                next = next.min(due);
-            }
-            split.wakes[index] = next;
-            wake = wake.min(next);
         }
-        split.wake = wake;
+        split.wake = split.wakes.iter().copied().min().unwrap_or(NEVER);
         evaluations
     }
 
-    /// When time alone could change what a rule says of a series, its windows being as they are.
-    fn due(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
-        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let mut due = NEVER;
-        let alert = if state.alerts.is_empty() { None } else { state.alerts.get(&(index as u32)) };
-        if let Some(alert) = alert {
-            due = alert::due(alert, rule).unwrap_or(NEVER);
+    /// Evaluates the rules of a split on one series; `ends` says for each whether a window that it
+    /// learns from ended.
+    fn series(
+        &self,
+        split: &mut Split,
+        index: usize,
+        ends: &[bool],
+        states: &mut [RuleState],
+        transitions: &mut Vec<Transition>,
+    ) -> u64 {
+        let mut evaluations = 0;
+        let touched = std::mem::take(&mut split.series[index].touched);
+        let changed = split.expire(index, self.now);
+        // Scores see every window that no rule looks at.
+        let mut minded = self.unruled;
+        let mut next = NEVER;
+        for (&rule, ends) in self.here.iter().zip(ends) {
+            let (plan, state) = (&self.plans[rule], &mut states[rule]);
+            let learns = *ends && split.look(index, plan.window).counts().n > 0;
+            let mut due = self.due(rule, split, index, state);
+            if touched || changed.has(plan.window) || learns || due <= self.now {
+                evaluations += 1;
+                if plan.percentiles {
+                    split.sort(index, plan.window);
+                }
+                self.rule(rule, split, index, state, transitions);
+                due = self.due(rule, split, index, state);
+            }
+            if self.minds(rule, split, index, state) {
+                minded.add(plan.window);
+            }
+            next = next.min(due);
         }
-        due = due.min(match plan.time {
+        for window in 0..split.windows.len() {
+            let expiry = split.expiry(index, window);
+            let idle = expiry != NEVER && !minded.has(window);
+            next = next.min(if idle { split.look(index, window).end() } else { expiry });
+        }
+        split.wakes[index] = next;
+        evaluations
+    }
+
+    /// Whether losing an execution to age could change what a rule says of a series: below its
+    /// least number of samples it says nothing, and says nothing still with fewer.
+    fn minds(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> bool {
+        if !state.alerts.is_empty() && state.alerts.contains_key(&(index as u32)) {
+            return true;
+        }
+        let Some(metric) = self.plans[rule].counted else { return true };
+        let reading =
+            Reading { series: &split.series[index], look: split.look(index, self.plans[rule].window), now: self.now };
+        reading.samples(metric) >= u64::from(self.rules[rule].min_samples)
+    }
+
+    /// Whether this is the first step after the end of a window of a rule with a baseline: the
+    /// moment to learn the window's value.
+    fn window_ends(&self, rule: usize) -> bool {
+        self.plans[rule].baselines > 0 && self.now.0.rem_euclid(self.rules[rule].window.0.max(1)) < self.step.0
+    }
+
+    /// When time alone could change what a rule says of a series, its windows being as they are.
+    fn due(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
+        let time = self.plans[rule].time;
+        if state.alerts.is_empty() && time == Time::Still {
+            return NEVER;
+        }
+        let alert = state.alerts.get(&(index as u32));
+        let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule])).unwrap_or(NEVER);
+        due.min(match time {
             Time::Still => NEVER,
             // Silence only grows: it crosses its threshold once, and only a record ends it.
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
             Time::Runs => self.now + self.step,
-        });
-        if plan.baselines > 0 && split.series[index].windows[plan.window].counts().n > 0 {
-            let last = state.numbers.get(index).copied().unwrap_or(i64::MIN);
-            let number = self.now.0.div_euclid(rule.window.0.max(1));
-            let boundary = if last < number { self.now } else { Timestamp((number + 1).saturating_mul(rule.window.0)) };
-            due = due.min(boundary);
-        }
-        due
+        })
     }
 
     /// Evaluates one rule on one series.
@@ -154,15 +193,14 @@ impl Evaluation<'_> {
         transitions: &mut Vec<Transition>,
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let shape = split.windows[plan.window].shape;
-        let reading = Reading { series: &split.series[index], window: plan.window, shape, now: self.now };
+        let reading = Reading { series: &split.series[index], look: split.look(index, plan.window), now: self.now };
         let key = index as u32;
 
         // Inputs in slot order; a handful at most, so a fixed buffer keeps the hot path free of
         // allocation.
         let mut values = [None; INPUTS];
         let mut n = u64::MAX;
-        let mut histories = state.histories(index, plan).iter();
+        let mut centres = state.centres(index, plan).iter();
         for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
             *value = match input {
                 Input::Metric(metric) => {
@@ -171,11 +209,11 @@ impl Evaluation<'_> {
                     found
                 }
                 Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
-                    let sum = reading.series.windows[plan.window].field(name)?;
+                    let sum = reading.look.field(name)?;
                     n = n.min(sum.n);
                     (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
                 }),
-                Input::Baseline(_) => histories.next().and_then(History::centre),
+                Input::Baseline(_) => centres.next().copied().flatten().map(f64::from),
             };
         }
         let n = if n == u64::MAX { 0 } else { n };
@@ -190,7 +228,7 @@ impl Evaluation<'_> {
         if let Some((to, alert)) = changed {
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert });
         }
-        if plan.baselines > 0 {
+        if self.window_ends(rule_index) {
             self.remember(rule, &reading, state, index, active);
         }
     }
@@ -198,21 +236,16 @@ impl Evaluation<'_> {
     /// Keeps the value of a window that just ended, for the rule's baseline.
     fn remember(&self, rule: &Rule, reading: &Reading<'_>, state: &mut RuleState, index: usize, active: bool) {
         let baselines = || rule.program.inputs.iter().filter_map(Input::baseline);
-        let first = index * baselines().count();
-        if state.numbers.len() <= index {
-            state.numbers.resize(index + 1, 0);
-            state.histories.resize_with(first + baselines().count(), History::default);
+        let (count, first) = (baselines().count(), index * baselines().count());
+        if state.histories.len() < first + count {
+            state.histories.resize_with(first + count, History::default);
+            state.centres.resize(first + count, None);
         }
-        let window = rule.window.0.max(1);
-        let number = self.now.0.div_euclid(window);
-        let known = std::mem::replace(&mut state.numbers[index], number);
-        // A series that wakes in the middle of a window has no whole one behind it.
-        if number == known || self.now.0.rem_euclid(window) >= self.step.0 {
-            return;
-        }
-        for (history, metric) in state.histories[first..].iter_mut().zip(baselines()) {
+        let kept = state.histories[first..].iter_mut().zip(&mut state.centres[first..]);
+        for ((history, centre), metric) in kept.zip(baselines()) {
             if let (Some(value), _) = reading.metric(metric, rule.min_samples) {
                 history.push(value, active);
+                *centre = history.centre();
             }
         }
     }
@@ -222,10 +255,10 @@ impl Evaluation<'_> {
 pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
 
 /// Reads the metrics of one window of one series.
+#[derive(Clone, Copy)]
 struct Reading<'a> {
     series: &'a Series,
-    window: usize,
-    shape: Shape,
+    look: Look<'a>,
     now: Timestamp,
 }
 
@@ -238,7 +271,7 @@ impl Reading<'_> {
 
     /// How many samples a metric rests on.
     fn samples(&self, metric: Metric) -> u64 {
-        let c = self.series.windows[self.window].counts();
+        let c = self.look.counts();
         match metric {
             Metric::Executions | Metric::Throughput => c.n,
             Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
@@ -257,9 +290,8 @@ impl Reading<'_> {
     }
 
     fn value(&self, metric: Metric) -> Option<f64> {
-        let window = &self.series.windows[self.window];
-        let c = window.counts();
-        let hours = self.shape.covered().0 as f64 / 3_600_000.0;
+        let c = self.look.counts();
+        let hours = self.look.shape.covered().0 as f64 / 3_600_000.0;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let dollars = c.cost as f64 / 1e9;
         let when = |n: u64, value: f64| (n > 0).then_some(value);
@@ -282,7 +314,7 @@ impl Reading<'_> {
             Metric::Silence => Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)),
             Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
                 // A quantile beyond the cut-off is known to be at least the value given.
-                metric.quantile().and_then(|q| window.quantile(q)).map(|e| e.value)
+                metric.quantile().and_then(|q| self.look.quantile(q)).map(|e| e.value)
             }
         }
     }

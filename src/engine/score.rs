@@ -89,6 +89,12 @@ impl Engine {
         agents
     }
 
+    /// The newest verdicts on an agent in thousandths of a point, oldest first.
+    fn verdicts(&self, agent: Name) -> impl Iterator<Item = &i64> {
+        let series = self.state.splits[Plan::AGENTS].find(agent);
+        series.and_then(|series| self.state.verdicts.get(series)).into_iter().flatten()
+    }
+
     fn work(&self) -> (BTreeMap<Name, Work>, Fleet) {
         let split = &self.state.splits[Plan::CELLS];
         let mut work: BTreeMap<Name, Work> = BTreeMap::new();
@@ -96,8 +102,8 @@ impl Engine {
         for (index, series) in split.series.iter().enumerate() {
             let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
             let own = work.entry(label(Dimension::Agent)).or_default();
-            let window = &series.windows[0];
-            let counts = *window.counts();
+            let window = split.look(index, 0);
+            let counts = window.counts();
             own.first = Some(own.first.map_or(series.first_seen, |t| t.min(series.first_seen)));
             own.last = Some(own.last.map_or(series.last_seen, |t| t.max(series.last_seen)));
             *own.models.entry(label(Dimension::Model)).or_default() += counts.n;
@@ -164,7 +170,7 @@ impl Engine {
             cost: (counts.priced > 0).then(|| counts.cost as f64 / 1e9),
             cost_unknown: counts.n - counts.priced,
             quality: counts.mean_quality(),
-            quality_scores: self.state.verdicts.get(&name).into_iter().flatten().map(|q| *q as f64 / 1e3).collect(),
+            quality_scores: self.verdicts(name).map(|q| *q as f64 / 1e3).collect(),
             total_tokens: (counts.counted > 0).then(|| counts.input + counts.output),
             mean_ms: counts.mean_ms(),
             total_duration_ms: counts.duration_us as f64 / 1e3,
@@ -207,8 +213,8 @@ impl Engine {
         let split = &self.state.splits[Plan::AGENTS];
         let mut body = Body::default();
         if let Some(index) = split.find(agent).filter(|i| age(now, split.series[*i].last_seen) <= RECENT) {
-            body.counts = *split.series[index].windows[0].counts();
-            split.series[index].windows[0].durations_up_to(&mut body.durations, EXACT);
+            body.counts = split.look(index, 0).counts();
+            split.look(index, 0).durations_up_to(&mut body.durations, EXACT);
         }
         body
     }

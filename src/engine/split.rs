@@ -9,8 +9,8 @@ use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
 use super::names::{Name, Names};
-use super::pane::{Counts, Features, Sample};
-use super::window::{Keep, Shape, Window};
+use super::pane::{Counts, Features, Keep, Sample};
+use super::window::{Look, Ring, Shape, Tier, Window, WindowSet, Windows};
 use crate::model::{Dimension, Subject, Timestamp};
 use crate::rule::{BY_LIMIT, Matcher};
 
@@ -57,7 +57,7 @@ pub struct WindowSpec {
     pub features: Features,
 }
 
-/// One subject's state in a split.
+/// One subject's state in a split, its windows apart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// When it was first seen, by the end of an execution.
@@ -66,8 +66,6 @@ pub struct Series {
     pub last_seen: Timestamp,
     /// Executions ever.
     pub total: u64,
-    /// One per window of the split.
-    pub windows: Vec<Window>,
     /// Whether it got an execution since rules last looked at it.
     pub touched: bool,
 }
@@ -121,11 +119,20 @@ pub struct Split {
     pub spec: SplitSpec,
     /// Windows kept per subject.
     pub windows: Vec<WindowSpec>,
+    /// Which of them share a ring.
+    #[serde(skip)]
+    tiers: Vec<Tier>,
     keys: Vec<Key>,
     #[serde(skip)]
     index: Index,
     /// The subjects' states, in order of first appearance.
     pub series: Vec<Series>,
+    /// The windows of all series, those of one side by side.
+    looks: Vec<Window>,
+    /// When each of them loses its first slice; [`NEVER`] for an empty one.
+    expiries: Vec<Timestamp>,
+    /// The rings of all series, those of one side by side.
+    rings: Vec<Ring>,
     /// Per subject: the next instant at which a rule could see something else; [`NEVER`] when
     /// idle. Apart from the series, because every evaluation looks at all of them.
     pub wakes: Vec<Timestamp>,
@@ -147,9 +154,13 @@ impl Split {
             matches: vec![Vec::new(); spec.filter.len()],
             index: Index::new(spec.by.len(), &[]),
             spec,
+            tiers: Tier::of(&windows),
             windows,
             keys: Vec::new(),
             series: Vec::new(),
+            looks: Vec::new(),
+            expiries: Vec::new(),
+            rings: Vec::new(),
             wakes: Vec::new(),
             overflow: 0,
             wake: NEVER,
@@ -158,21 +169,34 @@ impl Split {
     }
 
     /// Makes the tables that a snapshot leaves out, and gives every series the windows of
-    /// `wanted`: those of a length that the split had go on, even when they are to keep more from
-    /// now on; others begin empty.
+    /// `wanted`: they go on with what the old ones kept of the time they look at.
     pub fn restore(&mut self, wanted: Vec<WindowSpec>) {
         self.index = Index::new(self.spec.by.len(), &self.keys);
         self.matches = vec![Vec::new(); self.spec.filter.len()];
-        if wanted != self.windows {
-            let from: Vec<Option<usize>> =
-                wanted.iter().map(|w| self.windows.iter().position(|o| o.shape == w.shape)).collect();
-            self.touch();
-            for series in &mut self.series {
-                let mut old: Vec<Option<Window>> = std::mem::take(&mut series.windows).into_iter().map(Some).collect();
-                series.windows = from.iter().map(|i| i.and_then(|i| old[i].take()).unwrap_or_default()).collect();
-            }
-            self.windows = wanted;
+        let old = Tier::of(&self.windows);
+        self.tiers = Tier::of(&wanted);
+        if wanted == self.windows {
+            return;
         }
+        self.touch();
+        // Of the old rings that a new one can be made of, the one that reaches back furthest.
+        let from: Vec<Option<usize>> = self
+            .tiers
+            .iter()
+            .map(|tier| (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| old[*i].span()))
+            .collect();
+        let rings = std::mem::take(&mut self.rings);
+        self.looks = vec![Window::default(); wanted.len() * self.series.len()];
+        self.expiries = vec![NEVER; self.looks.len()];
+        for index in 0..self.series.len() {
+            let all = index * wanted.len()..(index + 1) * wanted.len();
+            let of = &mut Windows { windows: &mut self.looks[all.clone()], expiries: &mut self.expiries[all] };
+            for (tier, from) in self.tiers.iter().zip(&from) {
+                let ring = from.map(|i| (&old[i], &rings[index * old.len() + i]));
+                self.rings.push(Ring::refit(ring, tier, of));
+            }
+        }
+        self.windows = wanted;
     }
 
     /// Lets the rules look at every series again.
@@ -227,13 +251,10 @@ impl Split {
         self.keys.push(key);
         self.index.insert(key, index);
         self.wake = Timestamp::MIN;
-        self.series.push(Series {
-            first_seen: at,
-            last_seen: at,
-            total: 0,
-            windows: vec![Window::default(); self.windows.len()],
-            touched: true,
-        });
+        self.series.push(Series { first_seen: at, last_seen: at, total: 0, touched: true });
+        self.looks.resize(self.looks.len() + self.windows.len(), Window::default());
+        self.expiries.resize(self.looks.len(), NEVER);
+        self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
         self.wakes.push(Timestamp::MIN);
         index
     }
@@ -256,18 +277,83 @@ impl Split {
             self.wakes[index] = Timestamp::MIN;
             self.wake = Timestamp::MIN;
         }
+        let all = index * self.windows.len()..(index + 1) * self.windows.len();
+        let of = &mut Windows { windows: &mut self.looks[all.clone()], expiries: &mut self.expiries[all] };
+        let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
         let mut late = 0;
-        for (window, spec) in series.windows.iter_mut().zip(&self.windows) {
-            let kept: Vec<(Name, f64)> = if spec.features.fields.is_empty() {
+        for (ring, tier) in rings.iter_mut().zip(&self.tiers) {
+            let kept: Vec<(Name, f64)> = if tier.fields.is_empty() {
                 Vec::new()
             } else {
-                let wanted = |f: &&(Name, f64, String)| spec.features.fields.contains(&f.2);
-                fields.iter().filter(wanted).map(|f| (f.0, f.1)).collect()
+                fields.iter().filter(|f| tier.fields.contains(&f.2)).map(|f| (f.0, f.1)).collect()
             };
-            let keep = Keep { durations: spec.features.durations, fields: &kept };
-            late += u64::from(!window.insert(spec.shape, now, sample, counts, &keep));
+            let keep = Keep { durations: tier.durations, fields: &kept };
+            late += ring.insert(tier, of, now, sample, counts, &keep);
         }
         late
+    }
+
+    /// Lets the windows of a series lose what `now` has left behind; those that lost something.
+    pub fn expire(&mut self, index: usize, now: Timestamp) -> WindowSet {
+        let all = index * self.windows.len()..(index + 1) * self.windows.len();
+        let expiries = &mut self.expiries[all.clone()];
+        let mut changed = WindowSet::default();
+        for (window, expiry) in expiries.iter().enumerate() {
+            if *expiry <= now {
+                changed.add(window);
+            }
+        }
+        if changed != WindowSet::default() {
+            let of = &mut Windows { windows: &mut self.looks[all], expiries };
+            let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
+            rings.iter_mut().zip(&self.tiers).for_each(|(ring, tier)| ring.expire(tier, of, now));
+        }
+        changed
+    }
+
+    /// Reads what an insert into a series, and an evaluation at `now`, will need; the value means nothing.
+    #[inline]
+    pub fn glance(&self, index: usize, now: Timestamp) -> u64 {
+        let all = index * self.windows.len()..(index + 1) * self.windows.len();
+        let rings = &self.rings[index * self.tiers.len()..][..self.tiers.len()];
+        let (looks, expiries) = (&self.looks[all.clone()], &self.expiries[all]);
+        let mut sum = self.series[index].total;
+        for (ring, tier) in rings.iter().zip(&self.tiers) {
+            sum ^= ring.glance();
+            for &window in &tier.windows {
+                sum ^= looks[window].glance();
+                if expiries[window] <= now {
+                    sum ^= ring.glance_at(&looks[window]);
+                }
+            }
+        }
+        sum
+    }
+
+    /// When a window of a series loses its first slice; [`NEVER`] for an empty one.
+    pub fn expiry(&self, index: usize, window: usize) -> Timestamp {
+        self.expiries[index * self.windows.len() + window]
+    }
+
+    /// Puts the durations of a window in order of size, see [`Window::sort`].
+    pub fn sort(&mut self, index: usize, window: usize) {
+        let tier = self.tier(window);
+        self.looks[index * self.windows.len() + window].sort(&self.rings[index * self.tiers.len() + tier]);
+    }
+
+    /// One window of a series.
+    pub fn look(&self, index: usize, window: usize) -> Look<'_> {
+        let tier = self.tier(window);
+        Look {
+            window: &self.looks[index * self.windows.len() + window],
+            ring: &self.rings[index * self.tiers.len() + tier],
+            slice: self.tiers[tier].slice,
+            shape: self.windows[window].shape,
+        }
+    }
+
+    fn tier(&self, window: usize) -> usize {
+        self.tiers.iter().position(|t| t.windows.contains(&window)).expect("every window is in a tier")
     }
 
     /// The series with this one label, of a split by one label.

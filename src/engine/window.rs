@@ -1,7 +1,13 @@
-//! A sliding window of one series: a ring of panes with running sums.
+//! Sliding windows of one series over one ring of slices of time.
 //!
-//! A window of span `s` has panes of length `p`; at an instant `t` it holds the panes that begin
-//! at or after `t - s`. Panes without executions are not stored, so a quiet subject costs nothing.
+//! A window of span `s` with panes of length `p` holds, at an instant `t`, the panes that begin at
+//! or after `t - s`. Windows whose panes are whole multiples of one slice share a ring of such
+//! slices ([`Tier`]): an execution is kept once, and each window is its sums and the place in the
+//! ring where it begins. Slices without executions are not stored, so a quiet subject costs nothing.
+//!
+//! A record of a large fleet meets cold memory, and what decides the time it takes is how many
+//! places must be fetched before the next can be named. So the newest slice and all sums of a
+//! series lie side by side, and only a slice's end touches the ring.
 
 use std::collections::VecDeque;
 
@@ -9,209 +15,424 @@ use serde::{Deserialize, Serialize};
 
 use super::field::FieldSum;
 use super::names::Name;
-use super::pane::{Counts, Pane, Sample};
+use super::pane::{Counts, Keep, Sample, Slice, Tally};
+use super::split::{NEVER, WindowSpec};
 use crate::model::{Span, Timestamp};
 use crate::stats::{Durations, Estimate, Sliding};
 
 /// Panes in a window, at most.
 const PANES: i64 = 30;
+/// Slices in a ring, at most, unless one window alone has more.
+const SLICES: i64 = 240;
 /// Durations of a window that are kept in order of size, at most.
 const SORTED: usize = 2_048;
 
-/// Length of a window and its slices.
+/// Length of a window and its panes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Shape {
     /// How far back the window looks.
     pub span: Span,
-    /// Length of one slice.
+    /// Length of one pane.
     pub pane: Span,
 }
 
 impl Shape {
-    /// At most 30 slices, each a whole number of evaluation steps.
+    /// At most 30 panes, each a whole number of evaluation steps.
     pub fn new(span: Span, step: Span) -> Shape {
         let step = step.0.max(1);
         let pane = (span.0 + PANES * step - 1) / (PANES * step) * step;
         Shape { span, pane: Span(pane.max(step)) }
     }
 
-    fn slot(self, at: Timestamp) -> i64 {
-        at.0.div_euclid(self.pane.0)
-    }
-
-    /// The time that a window's slices cover: its span, less what is no whole slice.
+    /// The time that a window's panes cover: its span, less what is no whole pane.
     pub fn covered(self) -> Span {
         Span((self.span.0 / self.pane.0 * self.pane.0).max(self.pane.0))
     }
 
-    /// The first instant at which a window does not hold a slice any more.
-    fn expiry(self, slot: i64) -> Timestamp {
-        Timestamp(slot.saturating_mul(self.pane.0).saturating_add(self.span.0).saturating_add(1))
+    /// Start of the oldest pane that a window at `now` still holds.
+    fn start(self, now: Timestamp) -> Timestamp {
+        let start = now.0.saturating_sub(self.span.0);
+        let pane = start.div_euclid(self.pane.0) + i64::from(start.rem_euclid(self.pane.0) != 0);
+        Timestamp(pane.saturating_mul(self.pane.0))
     }
 
-    /// The oldest slice that a window at `now` still holds.
-    fn oldest(self, now: Timestamp) -> i64 {
-        let start = now.0.saturating_sub(self.span.0);
-        start.div_euclid(self.pane.0) + i64::from(start.rem_euclid(self.pane.0) != 0)
+    /// The first instant at which a window does not hold what happened at `at` any more.
+    fn expiry(self, at: Timestamp) -> Timestamp {
+        let pane = at.0.div_euclid(self.pane.0).saturating_mul(self.pane.0);
+        Timestamp(pane.saturating_add(self.span.0).saturating_add(1))
     }
 }
 
-/// A sliding window.
-///
-/// A record of a large fleet meets cold memory, and what decides the time it takes is how many
-/// places must be fetched before the next can be named. So the newest pane lies in the window
-/// itself, the windows of a series lie side by side, and only a pane's end touches the ring.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The windows that share a ring, the same for all series of a split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tier {
+    /// Length of a slice; every window's pane is a whole multiple of it.
+    pub slice: Span,
+    /// The windows' places in the split.
+    pub windows: Vec<usize>,
+    shapes: Vec<Shape>,
+    /// The shortest of their spans, rounded down to what any of them surely holds.
+    surely: Span,
+    /// Whether any of them keeps durations.
+    pub durations: bool,
+    /// Fields that any of them keeps, sorted.
+    pub fields: Vec<String>,
+}
+
+impl Tier {
+    /// Puts windows together that may share a ring: from the finest pane on, each joins the
+    /// first ring that its pane fits and that stays short with it.
+    pub fn of(windows: &[WindowSpec]) -> Vec<Tier> {
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|i| (windows[*i].shape.pane, *i));
+        let mut tiers: Vec<Tier> = Vec::new();
+        for window in order {
+            let WindowSpec { shape, features } = &windows[window];
+            let fits = |t: &&mut Tier| shape.pane.0 % t.slice.0 == 0 && shape.span.0 / t.slice.0 <= SLICES;
+            let tier = match tiers.iter_mut().find(fits) {
+                Some(tier) => tier,
+                None => {
+                    tiers.push(Tier {
+                        slice: shape.pane,
+                        windows: Vec::new(),
+                        shapes: Vec::new(),
+                        surely: Span(i64::MAX),
+                        durations: false,
+                        fields: Vec::new(),
+                    });
+                    tiers.last_mut().expect("pushed above")
+                }
+            };
+            tier.windows.push(window);
+            tier.shapes.push(*shape);
+            tier.surely = tier.surely.min(Span((shape.span.0 - shape.pane.0).max(0)));
+            tier.durations |= features.durations;
+            tier.fields.extend(features.fields.iter().cloned());
+            tier.fields.sort();
+            tier.fields.dedup();
+        }
+        tiers
+    }
+
+    fn slot(&self, at: Timestamp) -> i64 {
+        at.0.div_euclid(self.slice.0)
+    }
+
+    fn time(&self, slot: i64) -> Timestamp {
+        Timestamp(slot.saturating_mul(self.slice.0))
+    }
+
+    /// Whether its slices can be made of those of `old`.
+    pub fn fits(&self, old: &Tier) -> bool {
+        self.slice.0 % old.slice.0 == 0
+    }
+
+    /// How far back the ring reaches.
+    pub fn span(&self) -> Span {
+        self.shapes.iter().map(|s| s.span).max().unwrap_or_default()
+    }
+}
+
+/// The slices of one series.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ring {
+    /// The newest slice.
+    newest: Option<Slice>,
+    /// The slices before it, oldest first.
+    older: VecDeque<Slice>,
+    /// Slices dropped so far: the number of the first one of `older`.
+    dropped: u64,
+}
+
+/// One window of one series: its sums, and where in the ring it begins.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Window {
-    /// Slot of the oldest pane; [`EMPTY`] without one.
-    oldest: i64,
-    /// The newest pane; without executions only in an empty window.
-    newest: Pane,
-    sum: Counts,
-    /// The panes before the newest, oldest first.
-    older: VecDeque<Pane>,
-    /// The durations of all panes in order of size; made when a rule asks for a percentile, and
-    /// only while they are few. The panes alone decide what a percentile is.
+    sum: Tally,
+    /// Number of the first slice it holds.
+    first: u64,
+    /// The durations of all slices in order of size; made when a rule asks for a percentile, and
+    /// only while they are few. The slices alone decide what a percentile is.
     #[serde(skip)]
     sorted: Option<Box<Sliding>>,
 }
 
-/// The oldest slot of a window without panes.
-const EMPTY: i64 = i64::MAX;
-
-impl Default for Window {
-    fn default() -> Window {
-        let (newest, sum) = (Pane::default(), Counts::default());
-        Window { oldest: EMPTY, newest, sum, older: VecDeque::new(), sorted: None }
-    }
-}
-
 impl PartialEq for Window {
     fn eq(&self, other: &Window) -> bool {
-        (&self.older, &self.newest, &self.sum) == (&other.older, &other.newest, &other.sum)
+        (&self.sum, self.first) == (&other.sum, other.first)
     }
 }
 
-/// What the window keeps of a sample beside the sums.
-pub struct Keep<'a> {
-    /// Whether durations are kept.
-    pub durations: bool,
-    /// Values of the kept fields that the record carries.
-    pub fields: &'a [(Name, f64)],
+/// The windows of one series, and when each loses its first slice: apart, because every look at
+/// the series asks for the times and few ask for the sums. [`NEVER`] when a window is empty.
+#[derive(Debug)]
+pub struct Windows<'a> {
+    /// In the order of the split.
+    pub windows: &'a mut [Window],
+    /// One for each.
+    pub expiries: &'a mut [Timestamp],
 }
 
-impl Window {
-    /// Adds a sample, `counts` being its own; `false` when it is older than the window at `now`.
-    pub fn insert(&mut self, shape: Shape, now: Timestamp, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> bool {
-        let slot = shape.slot(sample.at);
-        if slot < shape.oldest(now) {
-            return false;
+impl Ring {
+    fn slice(&self, number: u64) -> Option<&Slice> {
+        let at = number.checked_sub(self.dropped)? as usize;
+        match self.older.get(at) {
+            Some(slice) => Some(slice),
+            None => self.newest.as_ref().filter(|_| at == self.older.len()),
         }
-        if self.oldest == EMPTY {
-            self.oldest = slot;
-            self.newest.slot = slot;
+    }
+
+    fn slices(&self, first: u64) -> impl Iterator<Item = &Slice> {
+        let skip = first.saturating_sub(self.dropped) as usize;
+        let newest = self.newest.as_ref().filter(|_| skip <= self.older.len());
+        self.older.range(skip.min(self.older.len())..).chain(newest)
+    }
+
+    /// Reads what an insert will write; the value means nothing.
+    #[inline]
+    pub fn glance(&self) -> u64 {
+        self.dropped ^ self.newest.as_ref().map_or(0, Slice::glance)
+    }
+
+    /// Reads the slice that a window will lose next; the value means nothing.
+    #[inline]
+    pub fn glance_at(&self, window: &Window) -> u64 {
+        self.slice(window.first).map_or(0, Slice::glance)
+    }
+
+    /// Puts a slice behind the newest.
+    #[inline]
+    fn push(&mut self, slice: Slice) {
+        if let Some(before) = self.newest.replace(slice) {
+            self.older.push_back(before);
         }
-        if slot > self.newest.slot {
-            self.older.push_back(std::mem::replace(&mut self.newest, Pane { slot, ..Pane::default() }));
+    }
+
+    /// Adds a sample, `counts` being its own, to the ring and to `windows`, all windows of the
+    /// series; the number of windows it came too late for.
+    pub fn insert(
+        &mut self,
+        tier: &Tier,
+        of: &mut Windows<'_>,
+        now: Timestamp,
+        sample: &Sample,
+        counts: &Counts,
+        keep: &Keep<'_>,
+    ) -> u64 {
+        let slot = tier.slot(sample.at);
+        let newest = self.newest.as_ref().map_or(i64::MIN, |s| s.slot);
+        if slot < newest || now.since(tier.time(slot)) >= tier.surely {
+            return self.insert_late(tier, of, now, sample, counts, keep);
         }
-        let pane = if slot == self.newest.slot {
-            &mut self.newest
-        } else {
-            let at = self.older.partition_point(|p| p.slot < slot);
-            if self.older.get(at).is_none_or(|p| p.slot != slot) {
-                self.older.insert(at, Pane { slot, ..Pane::default() });
-                self.oldest = self.oldest.min(slot);
+        match &mut self.newest {
+            Some(slice) if slot == newest => slice.insert(sample, counts, keep),
+            _ => self.push(Slice::of(slot, sample, counts, keep)),
+        }
+        let exact = self.newest.as_ref().is_none_or(Slice::is_exact);
+        for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
+            if of.expiries[window] == NEVER {
+                of.expiries[window] = shape.expiry(sample.at);
             }
-            &mut self.older[at]
-        };
-        pane.counts = pane.counts.plus(counts);
-        self.sum = self.sum.plus(counts);
-        if keep.durations
-            && let Some(ms) = sample.duration_ms
-        {
-            pane.durations.insert(ms, sample.censored);
-            if let Some(sorted) = &mut self.sorted {
-                sorted.insert(ms as f32, sample.censored);
-                if sorted.len() > SORTED || !pane.durations.is_exact() {
-                    self.sorted = None;
+            of.windows[window].add(sample, counts, exact && keep.durations);
+        }
+        0
+    }
+
+    /// A sample before the newest slice, or old enough for some window to have left it behind.
+    #[cold]
+    fn insert_late(
+        &mut self,
+        tier: &Tier,
+        of: &mut Windows<'_>,
+        now: Timestamp,
+        sample: &Sample,
+        counts: &Counts,
+        keep: &Keep<'_>,
+    ) -> u64 {
+        self.expire(tier, of, now);
+        let slot = tier.slot(sample.at);
+        let takes = |shape: &Shape| tier.time(slot) >= shape.start(now);
+        if !tier.shapes.iter().any(takes) {
+            return tier.shapes.len() as u64;
+        }
+        let at = self.older.partition_point(|s| s.slot < slot);
+        let number = self.dropped + at as u64;
+        let known = self.slice(number).is_some_and(|s| s.slot == slot);
+        let place = self.older.get_mut(at).or(self.newest.as_mut());
+        match place {
+            Some(slice) if slice.slot == slot => slice.insert(sample, counts, keep),
+            Some(slice) if slice.slot > slot => self.older.insert(at, Slice::of(slot, sample, counts, keep)),
+            _ => self.push(Slice::of(slot, sample, counts, keep)),
+        }
+        let exact = self.slice(number).is_none_or(Slice::is_exact);
+        let mut late = 0;
+        for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
+            if takes(shape) {
+                of.expiries[window] = of.expiries[window].min(shape.expiry(sample.at));
+                of.windows[window].add(sample, counts, exact && keep.durations);
+            } else {
+                late += 1;
+                // It begins after the new slice, whose place moves all behind it by one.
+                of.windows[window].first += u64::from(!known);
+            }
+        }
+        late
+    }
+
+    /// Lets every window of the tier lose what `now` has left behind, and drops what none holds
+    /// any more. Which windows lost something is for the caller to see by their expiry before.
+    pub fn expire(&mut self, tier: &Tier, of: &mut Windows<'_>, now: Timestamp) {
+        let mut needed = u64::MAX;
+        for (&index, shape) in tier.windows.iter().zip(&tier.shapes) {
+            let (window, expiry) = (&mut of.windows[index], &mut of.expiries[index]);
+            if *expiry <= now {
+                let start = shape.start(now);
+                while let Some(slice) = self.slice(window.first).filter(|s| tier.time(s.slot) < start) {
+                    window.lose(slice);
+                    window.first += 1;
+                }
+                *expiry = self.slice(window.first).map_or(NEVER, |s| shape.expiry(tier.time(s.slot)));
+            }
+            needed = needed.min(window.first);
+        }
+        while self.dropped < needed && self.older.pop_front().is_some() {
+            self.dropped += 1;
+        }
+        if self.dropped < needed && self.newest.take().is_some() {
+            self.dropped += 1;
+        }
+    }
+
+    /// The executions of another ring in the slices of `tier`, which [fits](Tier::fits) it, with the
+    /// windows' sums over all of them. `None` is a ring that never was.
+    pub fn refit(old: Option<(&Tier, &Ring)>, tier: &Tier, of: &mut Windows<'_>) -> Ring {
+        let mut ring = Ring::default();
+        let slices = old.into_iter().flat_map(|(from, old)| old.slices(0).map(|slice| (from.time(slice.slot), slice)));
+        for (at, slice) in slices {
+            let slot = tier.slot(at);
+            match &mut ring.newest {
+                Some(newest) if newest.slot == slot => newest.merge(slice),
+                _ => {
+                    let mut slice = slice.clone();
+                    slice.slot = slot;
+                    ring.push(slice);
                 }
             }
         }
-        for (name, value) in keep.fields {
-            match pane.fields.iter_mut().find(|f| f.0 == *name) {
-                Some(field) => field.1.insert(sample.at, *value),
-                None => pane.fields.push((*name, FieldSum::of(sample.at, *value))),
-            }
+        let mut sum = Tally::default();
+        ring.slices(0).for_each(|slice| sum.add(&slice.counts()));
+        for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
+            of.windows[window] = Window { sum, first: 0, sorted: None };
+            of.expiries[window] = ring.slice(0).map_or(NEVER, |s| shape.expiry(tier.time(s.slot)));
         }
-        true
+        ring
+    }
+}
+
+impl Window {
+    /// Reads both ends; the value means nothing.
+    #[inline]
+    pub fn glance(&self) -> u64 {
+        self.sum.glance() ^ self.first
     }
 
-    /// Drops the slices that `now` has left behind; whether any was dropped.
-    pub fn expire(&mut self, shape: Shape, now: Timestamp) -> bool {
-        let oldest = shape.oldest(now);
-        if self.oldest >= oldest {
-            return false;
+    #[inline]
+    fn add(&mut self, sample: &Sample, counts: &Counts, exact: bool) {
+        self.sum.add(counts);
+        let (Some(sorted), Some(ms)) = (&mut self.sorted, sample.duration_ms) else { return };
+        sorted.insert((ms as f32).min(f32::MAX), sample.censored);
+        if sorted.len() > SORTED || !exact {
+            self.sorted = None;
         }
-        if self.newest.slot < oldest {
-            *self = Window::default();
-            return true;
-        }
-        while self.older.front().is_some_and(|p| p.slot < oldest) {
-            if let Some(pane) = self.older.pop_front() {
-                self.sum = self.sum.minus(&pane.counts);
-                self.forget(&pane.durations);
-            }
-        }
-        self.oldest = self.older.front().unwrap_or(&self.newest).slot;
-        true
     }
 
-    fn panes(&self) -> impl Iterator<Item = &Pane> {
-        self.older.iter().chain((self.oldest != EMPTY).then_some(&self.newest))
-    }
-
-    /// The first instant at which [`Window::expire`] will drop a slice.
-    pub fn next_expiry(&self, shape: Shape) -> Option<Timestamp> {
-        (self.oldest != EMPTY).then(|| shape.expiry(self.oldest))
-    }
-
-    /// Sums over the window.
-    pub fn counts(&self) -> &Counts {
-        &self.sum
-    }
-
-    /// The sums of every slice that has any, with its number, oldest first.
-    pub fn slices(&self) -> impl Iterator<Item = (i64, &Counts)> {
-        self.panes().map(|pane| (pane.slot, &pane.counts))
-    }
-
-    fn forget(&mut self, durations: &Durations) {
-        let Some(sorted) = &mut self.sorted else { return };
-        for (digest, censored) in [(&durations.observed, false), (&durations.censored, true)] {
-            for value in digest.samples().unwrap_or_default() {
-                sorted.remove(*value, censored);
-            }
+    fn lose(&mut self, slice: &Slice) {
+        self.sum.take(&slice.counts());
+        if let Some(sorted) = &mut self.sorted {
+            slice.for_each_duration(|value, censored| sorted.remove(value, censored));
         }
     }
 
     /// Puts the durations in order of size, if they are few and not in order yet.
-    pub fn sort(&mut self) {
-        let exact = |p: &Pane| p.durations.is_exact();
-        if self.sorted.is_some() || self.sum.durations as usize > SORTED || !self.panes().all(exact) {
+    pub fn sort(&mut self, ring: &Ring) {
+        if self.sorted.is_some()
+            || self.sum.counts().durations as usize > SORTED
+            || !ring.slices(self.first).all(Slice::is_exact)
+        {
             return;
         }
         let mut sorted = Box::new(Sliding::default());
-        for pane in self.panes() {
-            for (digest, censored) in [(&pane.durations.observed, false), (&pane.durations.censored, true)] {
-                digest.samples().unwrap_or_default().iter().for_each(|value| sorted.insert(*value, censored));
-            }
+        for slice in ring.slices(self.first) {
+            slice.for_each_duration(|value, censored| sorted.insert(value, censored));
         }
         self.sorted = Some(sorted);
+    }
+}
+
+/// Some of a split's windows, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WindowSet(u128);
+
+impl WindowSet {
+    /// Windows of one split, at most: rules name spans and few of them; beyond, every place is the last.
+    const LAST: usize = 127;
+
+    /// Adds a window; beyond the bound all share a place, which costs an evaluation and no more.
+    pub fn add(&mut self, window: usize) {
+        self.0 |= 1 << window.min(WindowSet::LAST);
+    }
+
+    /// Whether it was added.
+    pub fn has(self, window: usize) -> bool {
+        self.0 & (1 << window.min(WindowSet::LAST)) != 0
+    }
+}
+
+/// A window to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// Its sums and place.
+    pub window: &'a Window,
+    /// The slices it looks at.
+    pub ring: &'a Ring,
+    /// Length of those slices.
+    pub slice: Span,
+    /// Its length and panes.
+    pub shape: Shape,
+}
+
+impl<'a> Look<'a> {
+    /// Sums over the window.
+    #[inline]
+    pub fn counts(&self) -> Counts {
+        self.window.sum.counts()
+    }
+
+    /// When the window will be empty if nothing more happens.
+    pub fn end(&self) -> Timestamp {
+        let newest = self.ring.newest.as_ref();
+        newest.map_or(NEVER, |s| self.shape.expiry(Timestamp(s.slot.saturating_mul(self.slice.0))))
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &'a Slice> {
+        self.ring.slices(self.window.first)
+    }
+
+    /// The sums of every pane that has any, with its number, oldest first.
+    pub fn panes(&self) -> Vec<(i64, Counts)> {
+        let mut panes: Vec<(i64, Counts)> = Vec::new();
+        for slice in self.slices() {
+            let pane = slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
+            match panes.last_mut().filter(|last| last.0 == pane) {
+                Some(last) => last.1 = last.1.plus(&slice.counts()),
+                None => panes.push((pane, slice.counts())),
+            }
+        }
+        panes
     }
 
     /// The `q` quantile of the durations: exact while they are few, else within 1 %.
     pub fn quantile(&self, q: f64) -> Option<Estimate> {
-        if let Some(sorted) = &self.sorted {
+        if let Some(sorted) = &self.window.sorted {
             return sorted.quantile(q);
         }
         let mut all = Durations::default();
@@ -219,23 +440,14 @@ impl Window {
         all.quantile(q)
     }
 
-    /// All durations of the window, merged into `into`.
-    pub fn durations_into(&self, into: &mut Durations) {
-        for pane in self.panes() {
-            into.merge(&pane.durations);
-        }
-    }
-
     /// All durations of the window, merged into `into`, up to `exact` of them exactly.
     pub fn durations_up_to(&self, into: &mut Durations, exact: usize) {
-        for pane in self.panes() {
-            into.merge_up_to(&pane.durations, exact);
-        }
+        self.slices().for_each(|slice| slice.durations_into(into, exact));
     }
 
     /// The values of a kept field.
     pub fn field(&self, name: Name) -> Option<FieldSum> {
-        let sums = self.panes().flat_map(|p| &p.fields).filter(|f| f.0 == name).map(|f| f.1);
+        let sums = self.slices().flat_map(Slice::fields).filter(|f| f.0 == name).map(|f| f.1);
         sums.reduce(|mut all, slice| {
             all.merge(&slice);
             all
@@ -246,6 +458,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::pane::Features;
     use crate::model::Outcome;
 
     fn sample(at: i64, ms: f64) -> Sample {
@@ -260,8 +473,49 @@ mod tests {
         }
     }
 
-    fn add(window: &mut Window, shape: Shape, now: Timestamp, sample: &Sample) -> bool {
-        window.insert(shape, now, sample, &Counts::of(sample), &Keep { durations: true, fields: &[] })
+    /// One series with windows of these lengths in seconds, evaluated every 15 s.
+    struct Bed {
+        tiers: Vec<Tier>,
+        rings: Vec<Ring>,
+        windows: Vec<Window>,
+        expiries: Vec<Timestamp>,
+        shapes: Vec<Shape>,
+    }
+
+    impl Bed {
+        fn new(spans: &[i64]) -> Bed {
+            let features = Features { durations: true, fields: Vec::new() };
+            let shapes: Vec<Shape> = spans.iter().map(|s| Shape::new(Span::seconds(*s), Span::seconds(15))).collect();
+            let specs: Vec<WindowSpec> =
+                shapes.iter().map(|shape| WindowSpec { shape: *shape, features: features.clone() }).collect();
+            let tiers = Tier::of(&specs);
+            Bed {
+                rings: vec![Ring::default(); tiers.len()],
+                windows: vec![Window::default(); spans.len()],
+                expiries: vec![NEVER; spans.len()],
+                tiers,
+                shapes,
+            }
+        }
+
+        fn add(&mut self, now: Timestamp, sample: &Sample) -> u64 {
+            let keep = Keep { durations: true, fields: &[] };
+            let mut of = Windows { windows: &mut self.windows, expiries: &mut self.expiries };
+            let all = self.tiers.iter().zip(&mut self.rings);
+            all.map(|(tier, ring)| ring.insert(tier, &mut of, now, sample, &Counts::of(sample), &keep)).sum()
+        }
+
+        fn expire(&mut self, now: Timestamp) {
+            for (tier, ring) in self.tiers.iter().zip(&mut self.rings) {
+                ring.expire(tier, &mut Windows { windows: &mut self.windows, expiries: &mut self.expiries }, now);
+            }
+        }
+
+        fn look(&self, window: usize) -> Look<'_> {
+            let at = self.tiers.iter().position(|t| t.windows.contains(&window)).expect("every window has a tier");
+            let (ring, slice) = (&self.rings[at], self.tiers[at].slice);
+            Look { window: &self.windows[window], ring, slice, shape: self.shapes[window] }
+        }
     }
 
     #[test]
@@ -273,55 +527,87 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_exactly_its_span_at_whole_steps() {
-        let shape = Shape::new(Span::seconds(300), Span::seconds(15));
-        let mut window = Window::default();
-        for second in 0..1_000 {
-            assert!(add(&mut window, shape, Timestamp(second * 1_000), &sample(second * 1_000, 5.0)));
-        }
-        window.expire(shape, Timestamp(990_000));
-        // 690 s to 999 s: the span of 300 s up to 990 s, and the ten that came after.
-        assert_eq!(window.counts().n, 310);
-        assert_eq!(window.counts().cost, 310 * 7);
-        let mut all = Durations::default();
-        window.durations_into(&mut all);
-        assert_eq!(all.len(), 310);
-        let expiry = window.next_expiry(shape).expect("not empty");
-        assert!(!window.expire(shape, Timestamp(expiry.0 - 1)));
-        assert!(window.expire(shape, expiry));
-        window.expire(shape, Timestamp(10_000_000));
-        assert_eq!(*window.counts(), Counts::default());
+    fn windows_of_like_length_share_a_ring_and_others_do_not() {
+        let tiers = |spans: &[i64]| Bed::new(spans).tiers.iter().map(|t| t.windows.clone()).collect::<Vec<_>>();
+        assert_eq!(tiers(&[3_600, 600, 1_800, 86_400]), [vec![1, 2, 0], vec![3]]);
+        assert_eq!(tiers(&[600, 1_350]), [vec![0], vec![1]], "45 s are no multiple of 30 s");
     }
 
+    /// Every window holds exactly what falls into its panes, whatever comes late and whichever
+    /// windows share a ring.
     #[test]
-    fn percentiles_do_not_depend_on_when_they_were_asked_for() {
-        let shape = Shape::new(Span::seconds(300), Span::seconds(15));
-        let (mut asked, mut fresh) = (Window::default(), Window::default());
-        for second in 0..3_000 {
-            // Few a second, then many, then few: the order is made, dropped and made again.
+    fn windows_agree_with_the_samples_themselves() {
+        let spans = [300, 1_800, 3_600];
+        let mut bed = Bed::new(&spans);
+        let mut kept: Vec<(Timestamp, f64)> = Vec::new();
+        let mut refused = 0;
+        for second in 8_000..28_000i64 {
             let now = Timestamp(second * 1_000);
-            for i in 0..if (1_000..1_500).contains(&second) { 8 } else { 1 } {
-                let sample = sample(now.0, (second * 7_919 % 1_000 + i) as f64);
-                add(&mut asked, shape, now, &sample);
-                add(&mut fresh, shape, now, &sample);
+            let bits = (second as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            // Bursts and gaps; one in five is late by up to twice the longest window.
+            if bits.is_multiple_of(7) && !(17_000..20_000).contains(&second) {
+                let age = if bits.is_multiple_of(5) { (bits % 7_200) as i64 * 1_000 } else { 0 };
+                let sample = sample(now.0 - age, (bits % 977) as f64);
+                refused += bed.add(now, &sample);
+                kept.push((sample.at, (bits % 977) as f64));
             }
-            asked.expire(shape, now);
-            fresh.expire(shape, now);
-            asked.sort();
-            assert_eq!(asked.quantile(0.95), fresh.quantile(0.95), "at {second}");
+            if second % 45 != 0 {
+                continue;
+            }
+            bed.expire(now);
+            for (index, shape) in bed.shapes.iter().enumerate() {
+                let inside = |at: Timestamp| at >= shape.start(now);
+                let mut expected = Durations::default();
+                kept.iter().filter(|(at, _)| inside(*at)).for_each(|(_, ms)| expected.insert_up_to(*ms, false, SORTED));
+                assert_eq!(bed.look(index).counts().n, expected.len(), "{second} s, window {index}");
+                assert_eq!(bed.look(index).quantile(0.9), expected.quantile(0.9), "{second} s, window {index}");
+                if second % 90 == 0 {
+                    let ring = bed.tiers.iter().position(|t| t.windows.contains(&index)).expect("a tier");
+                    bed.windows[index].sort(&bed.rings[ring]);
+                }
+                let sum: u64 = bed.look(index).panes().iter().map(|(_, counts)| counts.n).sum();
+                assert_eq!(sum, expected.len());
+            }
         }
+        assert!(refused > 100, "{refused}");
+        assert!(bed.rings.iter().all(|ring| ring.older.len() <= SLICES as usize));
+        bed.expire(Timestamp(100_000_000));
+        for index in 0..spans.len() {
+            assert_eq!(bed.look(index).counts(), Counts::default());
+            assert_eq!(bed.expiries[index], NEVER);
+        }
+        assert!(bed.rings.iter().all(|ring| ring.slices(0).count() == 0));
     }
 
     #[test]
-    fn late_samples_find_their_pane_and_too_late_ones_are_refused() {
-        let shape = Shape::new(Span::seconds(300), Span::seconds(15));
-        let mut window = Window::default();
-        let now = Timestamp(600_000);
-        assert!(add(&mut window, shape, now, &sample(600_000, 1.0)));
-        assert!(add(&mut window, shape, now, &sample(400_000, 1.0)));
-        assert!(!add(&mut window, shape, now, &sample(200_000, 1.0)));
-        assert_eq!(window.counts().n, 2);
-        window.expire(shape, Timestamp(750_000));
-        assert_eq!(window.counts().n, 1);
+    fn a_window_says_when_it_loses_something() {
+        let mut bed = Bed::new(&[300]);
+        bed.add(Timestamp(20_000), &sample(20_000, 1.0));
+        let expiry = bed.expiries[0];
+        assert_eq!(expiry, Timestamp(15_000 + 300_000 + 1));
+        bed.expire(Timestamp(expiry.0 - 1));
+        assert_eq!(bed.look(0).counts().n, 1);
+        bed.expire(expiry);
+        assert_eq!(bed.look(0).counts().n, 0);
+    }
+
+    #[test]
+    fn another_set_of_windows_goes_on_with_the_ring() {
+        let mut bed = Bed::new(&[600, 1_800]);
+        for second in 0..1_800 {
+            bed.add(Timestamp(second * 1_000), &sample(second * 1_000, 1.0));
+        }
+        let mut next = Bed::new(&[1_800, 3_600]);
+        let ring = Ring::refit(
+            Some((&bed.tiers[0], &bed.rings[0])),
+            &next.tiers[0],
+            &mut Windows { windows: &mut next.windows, expiries: &mut next.expiries },
+        );
+        next.rings[0] = ring;
+        assert_eq!(next.look(0).counts(), bed.look(1).counts());
+        assert_eq!(next.look(1).counts().n, 1_800);
+        let mut finer = Bed::new(&[300]);
+        finer.add(Timestamp(0), &sample(0, 1.0));
+        assert!(!finer.tiers[0].fits(&next.tiers[0]), "30 s cannot be made into 15 s");
     }
 }

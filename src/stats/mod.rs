@@ -5,6 +5,7 @@
 //! except for [`moments`], not on their order.
 
 pub mod digest;
+pub mod handful;
 pub mod moments;
 pub mod normal;
 pub mod proportion;
@@ -13,6 +14,7 @@ pub mod sliding;
 pub mod survival;
 
 pub use digest::Digest;
+pub use handful::Handful;
 pub use moments::Moments;
 pub use proportion::Interval;
 pub use sliding::Sliding;

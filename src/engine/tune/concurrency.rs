@@ -49,7 +49,7 @@ impl Load {
     /// Little's law: the mean number at once is the time spent in runs by the time that passed.
     /// Runs are counted where they ended, so those that last longer than a slice are spread over
     /// as many slices before it as they last.
-    pub fn new<'a>(span: Span, slice: Span, slices: impl Iterator<Item = (i64, &'a Counts)>) -> Load {
+    pub fn new(span: Span, slice: Span, slices: impl IntoIterator<Item = (i64, Counts)>) -> Load {
         let mut load = Load { span, ..Load::default() };
         let mut at_once: BTreeMap<i64, (f64, bool)> = BTreeMap::new();
         let (length, most) = (slice.as_millis_f64().max(1.0), span.0 / slice.0.max(1));
@@ -169,7 +169,7 @@ mod tests {
 
     /// A day with these hours, the rest of it idle.
     fn wanted(hours: &[Counts], current: Option<f64>, since_change: Option<Span>) -> Wanted {
-        let slices = hours.iter().enumerate().map(|(number, counts)| (number as i64, counts));
+        let slices = hours.iter().enumerate().map(|(number, counts)| (number as i64, *counts));
         let load = Load::new(Span::days(1), Span::hours(1), slices);
         let durations = Durations::default();
         let evidence = Evidence { durations: &durations, scores: Moments::default(), load, quality_fallen: false };
@@ -227,7 +227,7 @@ mod tests {
             (vec![runs(2, 2); 5], 4.0),
             (vec![runs(1, 1_000)], 1.0),
         ] {
-            let slices = slices.iter().enumerate().map(|(number, counts)| (number as i64, counts));
+            let slices = slices.iter().enumerate().map(|(number, counts)| (number as i64, *counts));
             assert_eq!(Load::new(Span::days(1), Span::hours(1), slices).free, expected);
         }
     }

@@ -11,7 +11,7 @@ use crate::engine::plan::{Plan, RECENT};
 use crate::engine::tune::concurrency::Load;
 use crate::engine::{State, age};
 use crate::model::{Dimension, Timestamp};
-use crate::stats::{Durations, Moments};
+use crate::stats::{Digest, Durations, Moments};
 
 /// Executions of other agents on a model from which its typical duration is taken.
 const POOL: u64 = 30;
@@ -43,14 +43,15 @@ impl Seen {
         let split = &state.splits[Plan::CELLS];
         for (index, series) in split.series.iter().enumerate() {
             let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
-            let (agent, model, window) = (label(Dimension::Agent), label(Dimension::Model), &series.windows[0]);
-            window.durations_into(models.entry(model).or_default().entry(agent).or_default());
+            let (agent, model, window) = (label(Dimension::Agent), label(Dimension::Model), split.look(index, 0));
+            let durations = models.entry(model).or_default().entry(agent).or_default();
+            window.durations_up_to(durations, Digest::EXACT);
             if !agents.contains(&agent) {
                 continue;
             }
             let seen = all.entry(agent).or_default();
             let counts = seen.types.entry(label(Dimension::TaskType)).or_default();
-            *counts = counts.plus(window.counts());
+            *counts = counts.plus(&window.counts());
             *seen.models.entry(model).or_default() += window.counts().n;
             if let Some(baseline) = state.baselines.get(index) {
                 seen.baseline = seen.baseline.plus(&baseline.counts());
@@ -84,8 +85,8 @@ impl Seen {
             let agent = split.label(index, Dimension::Agent).unwrap_or(Name::NONE);
             let Some(seen) = all.get_mut(&agent).filter(|_| age(now, series.last_seen) <= RECENT) else { continue };
             let span = seen.first.map_or(RECENT, |first| age(now, first).min(RECENT));
-            seen.load = Load::new(span, slice, series.windows[0].slices());
-            seen.quality_fallen = fallen(series.windows[0].counts(), &seen.baseline);
+            seen.load = Load::new(span, slice, split.look(index, 0).panes());
+            seen.quality_fallen = fallen(&split.look(index, 0).counts(), &seen.baseline);
         }
     }
 
