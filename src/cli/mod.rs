@@ -10,6 +10,7 @@ pub mod completions;
 pub mod explain;
 pub mod init;
 pub mod junit;
+pub mod notify;
 pub mod output;
 pub mod profiles;
 pub mod ranking;
@@ -130,6 +131,7 @@ enum Verb {
     Replay(replay::Args),
     Test(test::Args),
     Tune(tune::Args),
+    Notify(notify::Args),
     Profiles(profiles::Args),
     Completions(completions::Args),
 }
@@ -146,6 +148,7 @@ impl Verb {
             Verb::Run(args) => run::run(args, out),
             Verb::Check(args) => check::run(args, out),
             Verb::Profiles(args) => profiles::run(args, out),
+            Verb::Notify(args) => notify::run(args, out),
             Verb::Tune(args) => tune::run(args, out),
             Verb::Completions(args) => completions::run(args, out),
         }

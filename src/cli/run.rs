@@ -8,7 +8,7 @@ use super::{Exit, Failure, Output, ranking};
 use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
 use crate::engine::view::View;
 use crate::model::{Severity, Unit};
-use crate::settings::{Channel, Mode, ParameterKind, Settings};
+use crate::settings::{Mode, ParameterKind, Settings};
 use crate::shell::daemon::{self, Options, RunError, Seen};
 use crate::shell::log;
 use crate::shell::source::pattern;
@@ -88,11 +88,7 @@ fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::
         writeln!(out, "  reads   {} ({}){note}", source.path.display(), source.name)?;
     }
     for receiver in &settings.receivers {
-        let how = match &receiver.channel {
-            Channel::Webhook { .. } => "webhook",
-            Channel::Email { .. } => "email",
-            Channel::Alertmanager { .. } => "Alertmanager",
-        };
+        let how = receiver.channel.kind();
         writeln!(out, "  tells   {} by {how}, from {} up", receiver.name, receiver.min_severity.as_str())?;
     }
     for target in &settings.tune.targets {

@@ -40,6 +40,21 @@ pub struct Resend {
     pub resolved_for: Span,
 }
 
+impl Channel {
+    /// The word for it in messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Channel::Webhook { .. } => "webhook",
+            Channel::Alertmanager { .. } => "Alertmanager",
+            Channel::Slack { .. } => "Slack",
+            Channel::PagerDuty { .. } => "PagerDuty",
+            Channel::Ntfy { .. } => "ntfy",
+            Channel::Template { .. } => "templated webhook",
+            Channel::Email { .. } => "email",
+        }
+    }
+}
+
 impl Receiver {
     /// Of an Alertmanager: how it is kept informed. It is told the state of every alert, again and
     /// again, and groups, mutes and routes by itself; everybody else is sent messages.
@@ -73,6 +88,50 @@ pub enum Channel {
         resend: Resend,
         /// How long it may believe that an alert fires without being told again.
         ahead: Span,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// An incoming webhook of Slack, or of what takes the same.
+    Slack {
+        /// The address, a secret itself.
+        url: Secret,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// Events API of PagerDuty, version 2.
+    PagerDuty {
+        /// The address.
+        url: String,
+        /// The integration's key.
+        routing_key: Secret,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// A topic of an ntfy server.
+    Ntfy {
+        /// The address of the server.
+        url: String,
+        /// The topic.
+        topic: String,
+        /// Tags of every message, after the one of its severity.
+        tags: Vec<String>,
+        /// Access token.
+        token: Option<Secret>,
+        /// How long one attempt may take.
+        timeout: Span,
+    },
+    /// HTTP POST with a body of one's own.
+    Template {
+        /// The address.
+        url: String,
+        /// The body, with fields in it.
+        body: String,
+        /// Its media type; fields are escaped for it.
+        content_type: String,
+        /// Key of the Standard-Webhooks signature.
+        secret: Option<Secret>,
+        /// Bearer token of the request.
+        token: Option<Secret>,
         /// How long one attempt may take.
         timeout: Span,
     },

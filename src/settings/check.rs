@@ -213,9 +213,14 @@ receivers:
       resend: 10s
       resolved_for: 5m
       timeout: 2s
+  - {name: chat, slack: {url: {env: SLACK}, timeout: 3s}}
+  - {name: pager, pagerduty: {url: "https://events.eu.pagerduty.com/v2/enqueue", routing_key: {env: KEY}, timeout: 3s}}
+  - {name: phone, ntfy: {url: "http://ntfy", topic: ops, tags: robot, token: {env: NTFY}, timeout: 3s}}
+  - name: own
+    template: {url: "http://x", body: "{{ title }}", content_type: text/plain, secret: {env: S}, token: {env: T}, timeout: 3s}
 routes:
   - matchers: [severity>=high, "agent=prod-*"]
-    receivers: [ops, mail]
+    receivers: [ops, mail, chat, pager, phone, own]
     continue: true
     group_by: [alertname]
     group_wait: 10s
@@ -347,7 +352,34 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         };
         let mails = [mail("a@ops.example"), mail("b@ops.example")];
         assert_eq!(settings.receivers[..3], [vec![hook], mails.to_vec()].concat());
-        assert_eq!(settings.receivers[3..], [peer("am1:9093"), peer("am2:9093")]);
+        assert_eq!(settings.receivers[3..5], [peer("am1:9093"), peer("am2:9093")]);
+        let env = |name: &str| Secret::Env(name.to_owned());
+        let timeout = Span::seconds(3);
+        let channels: Vec<Channel> = settings.receivers[5..].iter().map(|r| r.channel.clone()).collect();
+        let expected = [
+            Channel::Slack { url: env("SLACK"), timeout },
+            Channel::PagerDuty {
+                url: "https://events.eu.pagerduty.com/v2/enqueue".to_owned(),
+                routing_key: env("KEY"),
+                timeout,
+            },
+            Channel::Ntfy {
+                url: "http://ntfy".to_owned(),
+                topic: "ops".to_owned(),
+                tags: vec!["robot".to_owned()],
+                token: Some(env("NTFY")),
+                timeout,
+            },
+            Channel::Template {
+                url: "http://x".to_owned(),
+                body: "{{ title }}".to_owned(),
+                content_type: "text/plain".to_owned(),
+                secret: Some(env("S")),
+                token: Some(env("T")),
+                timeout,
+            },
+        ];
+        assert_eq!(channels, expected);
         assert_eq!(settings.state_dir, PathBuf::from("/var/lib/evenkeel"));
         assert_eq!(settings.rules, [PathBuf::from("/base/rules"), PathBuf::from("/base/more.yaml")]);
         assert_eq!(settings.listen.map(|a| a.to_string()), key("0.0.0.0:80"));
@@ -412,7 +444,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         let text = |spelled: bool| {
             let lines = |name, indent| if spelled { lines(name, indent) } else { format!("{indent}# nothing\n") };
             format!(
-                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
+                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}- name: s\n  slack:\n    url: {{env: A}}\n{}- name: p\n  pagerduty:\n    routing_key: {{env: A}}\n{}- name: y\n  ntfy:\n    topic: a\n{}- name: t\n  template:\n    url: http://t\n    body: 1\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
                 lines("config", ""),
                 lines("source", "  "),
                 lines("fields", "    "),
@@ -425,6 +457,10 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
                 lines("webhook", "    "),
                 lines("email", "    "),
                 lines("alertmanager", "    "),
+                lines("slack", "    "),
+                lines("pagerduty", "    "),
+                lines("ntfy", "    "),
+                lines("template", "    "),
                 lines("scores", "  "),
                 lines("tune", "  "),
                 lines("target", "    "),
@@ -486,7 +522,7 @@ limits: {series: 1}
             "10:29 the password would reach mail.example in clear (write `tls: starttls` or `tls: implicit`; none is for servers on this machine)",
             "10:65 `from` is `nobody`, not a mail address (write one such as ops@example.org)",
             "10:83 `to` names a@b twice (delete one of them)",
-            "11:6 a receiver needs a way to reach it (write one of `webhook:`, `email:`, `alertmanager:`)",
+            "11:6 a receiver needs a way to reach it (write one of `webhook:`, `email:`, `alertmanager:`, `slack:`, `pagerduty:`, `ntfy:`, `template:`)",
             "15:13 the extension of `/base/agents.conf` tells no syntax (add `format: json`, `yaml` or `toml`)",
             "17:38 `path` has no `{agent}`, so every agent would write the same value (write `{agent}` where the agent's name stands)",
             "18:32 the unit of the timeout `{agent}.timeout` is not known (add `unit:` with one of ms, s, min, h)",

@@ -9,6 +9,7 @@ use super::raw::Section;
 use super::{Channel, Receiver, Resend, SmtpTls};
 use crate::model::{Severity, Span};
 use crate::wire::fields::Spanned;
+use crate::wire::template;
 
 /// The receivers without faults; the faults of the others are said.
 /// `interval` is the one of evaluation: what an Alertmanager is told holds for some of them.
@@ -18,7 +19,7 @@ pub(super) fn check(sections: Vec<Section<'_>>, interval: Span) -> Vec<Receiver>
 }
 
 /// The ways to reach a receiver.
-const WAYS: [&str; 3] = ["webhook", "email", "alertmanager"];
+const WAYS: [&str; 7] = ["webhook", "email", "alertmanager", "slack", "pagerduty", "ntfy", "template"];
 
 /// One receiver, or one per address.
 fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, interval: Span) -> Vec<Receiver> {
@@ -58,6 +59,10 @@ fn channels(way: &str, section: Section<'_>, interval: Span) -> Vec<(String, Cha
     match way {
         "webhook" => alone(webhook(section)),
         "email" => email(section),
+        "slack" => alone(slack(section)),
+        "pagerduty" => alone(pagerduty(section)),
+        "ntfy" => alone(ntfy(section)),
+        "template" => alone(template(section)),
         _ => alertmanager(section, interval),
     }
 }
@@ -68,6 +73,64 @@ fn webhook(section: Section<'_>) -> Option<Channel> {
     let timeout = section.span("timeout").unwrap_or(Span::seconds(10));
     section.finish();
     Some(Channel::Webhook { url: url?, secret, token, timeout })
+}
+
+fn timeout(section: &Section<'_>) -> Span {
+    section.span("timeout").unwrap_or(Span::seconds(10))
+}
+
+fn slack(section: Section<'_>) -> Option<Channel> {
+    let url = section.require("url", section.secret("url"));
+    let timeout = timeout(&section);
+    section.finish();
+    Some(Channel::Slack { url: url?, timeout })
+}
+
+fn pagerduty(section: Section<'_>) -> Option<Channel> {
+    let routing_key = section.require("routing_key", section.secret("routing_key"));
+    let url = match section.text("url") {
+        Some(url) => address(&section, "url", url),
+        None => Some("https://events.pagerduty.com/v2/enqueue".to_owned()),
+    };
+    let timeout = timeout(&section);
+    section.finish();
+    Some(Channel::PagerDuty { url: url?, routing_key: routing_key?, timeout })
+}
+
+fn ntfy(section: Section<'_>) -> Option<Channel> {
+    let url = match section.text("url") {
+        Some(url) => address(&section, "url", url),
+        None => Some("https://ntfy.sh".to_owned()),
+    };
+    let topic = section.require("topic", section.text("topic")).and_then(|topic| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let whole = (1..=64).contains(&topic.value.len()) && topic.value.chars().all(plain);
+        if !whole {
+            let message = format!("`topic` is {:?}", topic.value);
+            section.reader.error(topic.bytes, message, "write 1 to 64 letters, digits, `-` and `_`");
+        }
+        whole.then_some(topic.value)
+    });
+    let tags = section.texts("tags").unwrap_or_default().into_iter().map(|tag| tag.value).collect();
+    let token = section.secret("token");
+    let timeout = timeout(&section);
+    section.finish();
+    Some(Channel::Ntfy { url: url?, topic: topic?, tags, token, timeout })
+}
+
+fn template(section: Section<'_>) -> Option<Channel> {
+    let url = section.require("url", section.text("url")).and_then(|url| address(&section, "url", url));
+    let content_type = section.text("content_type").map_or("application/json".to_owned(), |text| text.value);
+    let body = section.require("body", section.text("body")).map(|body| {
+        for (_, message, help) in template::check(&body.value, &content_type) {
+            section.reader.error(body.bytes.clone(), message, help);
+        }
+        body.value
+    });
+    let (secret, token) = (section.secret("secret"), section.secret("token"));
+    let timeout = timeout(&section);
+    section.finish();
+    Some(Channel::Template { url: url?, body: body?, content_type, secret, token, timeout })
 }
 
 /// An http or https address with a host and without credentials.

@@ -14,6 +14,10 @@ pub(super) const RECEIVER: Section = Section {
         example("webhook", One("webhook"), "", "HTTP POST with the body of Alertmanager's webhook, version 4."),
         example("email", One("email"), "", "Mail through an SMTP server."),
         example("alertmanager", One("alertmanager"), "", "Alertmanagers that group, mute and route by themselves."),
+        example("slack", One("slack"), "", "An incoming webhook of Slack, Mattermost or another that takes the same."),
+        example("pagerduty", One("pagerduty"), "", "Incidents of PagerDuty."),
+        example("ntfy", One("ntfy"), "", "A topic of ntfy."),
+        example("template", One("template"), "", "HTTP POST with a body of your own."),
     ],
 };
 
@@ -69,6 +73,59 @@ pub(super) const ALERTMANAGER: Section = Section {
         example("token", Secret, "{file: /etc/evenkeel/am-token}", "Bearer token of the requests."),
         field("resend", Span("1s", "1h"), "1m", "How often an alert that fires is said again."),
         field("resolved_for", Span("1m", "1d"), "15m", "How long the end of an alert is said again."),
+        field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
+    ],
+};
+
+pub(super) const SLACK: Section = Section {
+    name: "slack",
+    what: "slack",
+    about: "An incoming webhook of Slack, Mattermost or another that takes the same.",
+    fields: &[
+        required("url", Secret, "{env: SLACK_URL}", "Where the address is read from: who has it can post."),
+        field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
+    ],
+};
+
+pub(super) const PAGERDUTY: Section = Section {
+    name: "pagerduty",
+    what: "pagerduty",
+    about: "Events API of PagerDuty, version 2: a group of alerts is an incident.",
+    fields: &[
+        required("routing_key", Secret, "{file: /etc/evenkeel/pagerduty}", "Integration key of the service."),
+        field("url", Text, "https://events.pagerduty.com/v2/enqueue", "The address; Europe has another."),
+        field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
+    ],
+};
+
+pub(super) const NTFY: Section = Section {
+    name: "ntfy",
+    what: "ntfy",
+    about: "A topic of ntfy; priority follows the severity.",
+    fields: &[
+        field("url", Text, "https://ntfy.sh", "The server."),
+        required("topic", Text, "evenkeel-ops", "The topic; without a token anybody who guesses it can read it."),
+        example("tags", Texts, "[robot]", "Tags of every message."),
+        example("token", Secret, "{env: NTFY_TOKEN}", "Access token."),
+        field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
+    ],
+};
+
+pub(super) const TEMPLATE: Section = Section {
+    name: "template",
+    what: "template",
+    about: "HTTP POST with a body of your own, fields filled in; docs/receivers.md lists them.",
+    fields: &[
+        required("url", Text, "https://chat.example/post", "The address: http or https."),
+        required(
+            "body",
+            Text,
+            "'{\"text\": \"{{ title }}\"}'",
+            "The body; in JSON, fields are escaped as text in strings.",
+        ),
+        field("content_type", Text, "application/json", "Media type of the body; it decides how fields are escaped."),
+        example("secret", Secret, "{env: HOOK_SECRET}", "Key of the signature headers (Standard Webhooks)."),
+        example("token", Secret, "{file: /etc/evenkeel/hook-token}", "Bearer token of the request."),
         field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
     ],
 };

@@ -16,10 +16,11 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, Message};
 
 use super::secret::{self, SecretText};
-use super::{chain, fault, notice, refuse, retry, within};
+use super::{chain, fault, refuse, retry, within};
 use crate::engine::event::{Attempt, Delivery};
 use crate::model::Span;
 use crate::settings::{Secret, SmtpTls};
+use crate::wire::notice;
 use crate::wire::signature::token;
 
 /// How long the server may take for its goodbye after it has taken the message.
@@ -159,10 +160,7 @@ fn compose(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Re
     let (from, to) = (mailbox("from", account.from)?, mailbox("to", account.to)?);
     let addresses: (Address, Address) = (from.email.clone(), to.email.clone());
     let domain = from.email.domain().to_owned();
-    let mut letter = notice::letter(delivery.notification.lead(), external_url);
-    if !delivery.notification.summary.is_empty() {
-        letter.headline.clone_from(&delivery.notification.summary);
-    }
+    let letter = notice::letter(&delivery.notification, external_url);
     let thread = format!("<alert-{}@{domain}>", token(&delivery.notification.group));
     let envelope = Envelope::new(Some(addresses.0), vec![addresses.1]).map_err(|error| error.to_string())?;
     Message::builder()

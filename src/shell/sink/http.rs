@@ -54,6 +54,11 @@ impl Post {
         Ok(self)
     }
 
+    /// Keeps a secret out of every reason.
+    pub fn hide(&mut self, secret: SecretText) {
+        self.secrets.push(secret);
+    }
+
     /// Reads a secret that is kept out of every reason.
     pub async fn secret(&mut self, secret: &Secret) -> Result<SecretText, String> {
         let text = secret::read(secret).await.map_err(|error| format!("{}: {error}", self.place()))?;

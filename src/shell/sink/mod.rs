@@ -8,7 +8,6 @@
 
 mod email;
 mod http;
-mod notice;
 mod secret;
 mod webhook;
 
@@ -20,6 +19,7 @@ use crate::engine::event::{Attempt, Delivery, Receipt};
 use crate::model::{Span, Timestamp};
 use crate::settings::{Channel, Receiver};
 use crate::wire::mail::one_line;
+use crate::wire::{notice, ntfy, pagerduty, slack, template};
 use http::Post;
 pub use secret::{SecretError, SecretText, read};
 
@@ -85,6 +85,29 @@ impl Sinks {
     async fn post(&self, channel: &Channel, delivery: &Delivery) -> Result<Post, String> {
         let external_url = &self.external_url;
         match channel {
+            Channel::Slack { url, timeout } => {
+                let address = secret::read(url).await.map_err(|error| error.to_string())?;
+                let mut post = json(address.expose(), *timeout, &slack::body(&delivery.notification, external_url))?;
+                post.hide(address);
+                Ok(post)
+            }
+            Channel::PagerDuty { url, routing_key, timeout } => {
+                let key = secret::read(routing_key).await.map_err(|error| error.to_string())?;
+                let body = pagerduty::body(&delivery.notification, key.expose(), external_url);
+                let mut post = json(url, *timeout, &body)?;
+                post.hide(key);
+                Ok(post)
+            }
+            Channel::Ntfy { url, topic, tags, token, timeout } => {
+                let body = ntfy::body(&delivery.notification, topic, tags, external_url);
+                json(url, *timeout, &body)?.bearer(token.as_ref()).await
+            }
+            Channel::Template { url, body, content_type, secret, token, timeout } => {
+                let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
+                let (message, name) = (&delivery.notification, &delivery.receiver);
+                let body = template::fill(body, content_type, message, name, external_url);
+                webhook::signed(Post::new(url, *timeout, content_type, body.into_bytes())?, &hook, delivery).await
+            }
             Channel::Email { .. } => Err("mail is not sent by HTTP".to_owned()),
             Channel::Webhook { url, secret, token, timeout } => {
                 let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
@@ -94,12 +117,15 @@ impl Sinks {
                 let until = Timestamp(http::seconds() * 1_000) + *ahead;
                 let alerts: Vec<_> =
                     delivery.notification.alerts.iter().map(|e| notice::postable(e, until, external_url)).collect();
-                let body = serde_json::to_vec(&alerts).expect("a body is strings");
-                let url = format!("{url}/api/v2/alerts");
-                Post::new(&url, *timeout, "application/json", body)?.bearer(token.as_ref()).await
+                json(&format!("{url}/api/v2/alerts"), *timeout, &alerts)?.bearer(token.as_ref()).await
             }
         }
     }
+}
+
+fn json(url: &str, timeout: Span, body: &impl serde::Serialize) -> Result<Post, String> {
+    let body = serde_json::to_vec(body).expect("a body is strings and numbers");
+    Post::new(url, timeout, "application/json", body)
 }
 
 /// How an attempt went, and what the receiver replied to a message that it took.

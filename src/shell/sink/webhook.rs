@@ -3,12 +3,12 @@
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::http::{Post, seconds};
-use super::{notice, secret::SecretText};
+use super::secret::SecretText;
 use crate::engine::event::Delivery;
 use crate::model::Span;
 use crate::settings::Secret;
 use crate::wire::alertmanager::Webhook;
-use crate::wire::signature;
+use crate::wire::{notice, signature};
 
 /// A webhook receiver.
 pub struct Hook<'a> {

@@ -3,7 +3,7 @@
 //! Every message says value, threshold, samples and window, the resolved one too: a reader must
 //! be able to judge an alert without opening anything else.
 
-use crate::engine::event::{AlertEvent, AlertState};
+use crate::engine::event::{AlertEvent, AlertState, Notification};
 use crate::model::{Severity, Timestamp};
 use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, one_line};
@@ -61,6 +61,55 @@ pub fn subject_line(event: &AlertEvent) -> String {
     one_line(&text, SUBJECT_LIMIT)
 }
 
+/// The subject of a message: that of its alert, or what is true of all of them.
+pub fn title(notification: &Notification) -> String {
+    let lead = notification.lead();
+    if !notification.summary.is_empty() {
+        let state = notification.state().as_str().to_uppercase();
+        return one_line(&format!("[{state}] {}: {}", lead.rule, notification.summary), SUBJECT_LIMIT);
+    }
+    let total = notification.alerts.len() as u64 + notification.truncated;
+    if total == 1 {
+        return subject_line(lead);
+    }
+    let firing = notification.alerts.iter().filter(|a| !is_resolved(a)).count() as u64;
+    let state = match notification.state() {
+        AlertState::Resolved => format!("[RESOLVED:{total}]"),
+        _ if firing == notification.alerts.len() as u64 => format!("[FIRING:{total}]"),
+        _ => format!("[FIRING:{firing} of {total}]"),
+    };
+    let alike = notification.alerts.iter().all(|a| a.rule == lead.rule);
+    let what = if alike { lead.rule.clone() } else { format!("{} and others", lead.rule) };
+    let labels = notification.group_labels.iter().filter(|(name, _)| *name != "alertname");
+    let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+    let of = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(" ")) };
+    one_line(&format!("{state} {what}{of}: {}, {}", lead.subject, evidence(lead)), SUBJECT_LIMIT)
+}
+
+/// One alert of a group on one line: `firing agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)`.
+pub fn line(event: &AlertEvent) -> String {
+    let samples = format!("(n = {}, window {})", event.n, event.window);
+    format!("{} {}: {} {samples}", event.state.as_str(), event.subject, evidence(event))
+}
+
+/// What is said when only `shown` alerts are listed and there are more.
+pub fn more(notification: &Notification, shown: usize) -> Option<String> {
+    let more = notification.alerts.len().saturating_sub(shown) as u64 + notification.truncated;
+    (more > 0).then(|| format!("and {more} more"))
+}
+
+/// The gravest severity of what a message is about: of those that fire, while any does.
+pub fn severity(notification: &Notification) -> Severity {
+    let state = notification.state();
+    let counts = |a: &&AlertEvent| is_resolved(a) == (state == AlertState::Resolved);
+    notification.alerts.iter().filter(counts).map(|a| a.severity).max().unwrap_or(Severity::Info)
+}
+
+/// The colour of a message: green when all is over, else that of its severity.
+pub fn colour(notification: &Notification) -> &'static str {
+    if notification.state() == AlertState::Resolved { "#2e7d32" } else { shade(severity(notification)) }
+}
+
 /// The alert of a webhook body.
 pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
     let labels = event.identity();
@@ -78,8 +127,45 @@ pub fn postable(event: &AlertEvent, until: Timestamp, external_url: &str) -> Pos
     Postable::new(labels, annotations, starts_at(event), ends_at, generator_url)
 }
 
-/// The letter about an alert.
-pub fn letter(event: &AlertEvent, external_url: &str) -> Letter {
+/// Alerts of a group that a letter lists.
+const LISTED: usize = 100;
+
+/// The letter about a message.
+pub fn letter(notification: &Notification, external_url: &str) -> Letter {
+    if notification.alerts.len() == 1 && notification.truncated == 0 && notification.summary.is_empty() {
+        return alone(notification, external_url);
+    }
+    let names = notification.group_labels.iter();
+    let mut rows: Vec<(String, String)> = names.map(|(name, value)| (name.clone(), value.clone())).collect();
+    for alert in notification.alerts.iter().take(LISTED) {
+        let summary = alert.annotations.get("summary").map(|s| format!("\n{s}")).unwrap_or_default();
+        let since = starts_at(alert).to_rfc3339();
+        rows.push((alert.subject.to_string(), format!("{}: {}, since {since}{summary}", alert.rule, line(alert))));
+    }
+    if let Some(more) = more(notification, LISTED) {
+        rows.push(("more".to_owned(), more));
+    }
+    let firing = notification.alerts.iter().filter(|a| !is_resolved(a)).count();
+    let resolved = notification.alerts.len() - firing;
+    Letter {
+        subject: title(notification),
+        headline: match notification.summary.as_str() {
+            "" => format!("{firing} firing, {resolved} resolved"),
+            summary => summary.to_owned(),
+        },
+        colour: colour(notification),
+        rows,
+        footer: footer(external_url),
+    }
+}
+
+fn footer(external_url: &str) -> String {
+    if external_url.is_empty() { "evenkeel".to_owned() } else { format!("evenkeel {external_url}") }
+}
+
+/// The letter about one alert.
+fn alone(notification: &Notification, external_url: &str) -> Letter {
+    let event = notification.lead();
     let shown = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| event.unit.show(v));
     let mut rows = vec![
         ("rule", event.rule.clone()),
@@ -110,13 +196,13 @@ pub fn letter(event: &AlertEvent, external_url: &str) -> Letter {
             Some(summary) => summary.clone(),
             None => format!("{} on {}: {}", event.rule, event.subject, evidence(event)),
         },
-        colour: if is_resolved(event) { "#2e7d32" } else { colour(event.severity) },
+        colour: colour(notification),
         rows,
-        footer: if external_url.is_empty() { "evenkeel".to_owned() } else { format!("evenkeel {external_url}") },
+        footer: footer(external_url),
     }
 }
 
-fn colour(severity: Severity) -> &'static str {
+fn shade(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "#1565c0",
         Severity::Warning => "#f9a825",
@@ -126,11 +212,25 @@ fn colour(severity: Severity) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::{Span, Subject, Unit};
 
-    fn event(condition: &str, state: AlertState) -> AlertEvent {
+    /// A message about these.
+    pub fn group(alerts: Vec<AlertEvent>) -> Notification {
+        let group_labels = [("team".to_owned(), "core".to_owned())].into();
+        Notification {
+            at: alerts[0].at,
+            group: "group-1".to_owned(),
+            group_labels,
+            alerts,
+            truncated: 0,
+            summary: String::new(),
+        }
+    }
+
+    /// An alert of this state.
+    pub fn event(condition: &str, state: AlertState) -> AlertEvent {
         AlertEvent {
             at: Timestamp(1_763_116_305_123),
             id: "a-1".to_owned(),
@@ -191,8 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_said_whole() {
+        let other = AlertEvent {
+            subject: Subject::from_iter([("agent", "scout")]),
+            ..event("error_rate > 10%", AlertState::Resolved)
+        };
+        let mut both = group(vec![event("error_rate > 10%", AlertState::Firing), other]);
+        assert_eq!(title(&both), "[FIRING:1 of 2] errors (team=core): agent=reviewer, error_rate 23% > 10%");
+        both.truncated = 5;
+        let letter = letter(&both, "");
+        assert_eq!(letter.headline, "1 firing, 1 resolved");
+        let text = letter.text();
+        assert!(text.contains("agent=scout") && text.contains("and 5 more") && text.contains("Many errors"), "{text}");
+        both.alerts.iter_mut().for_each(|a| a.state = AlertState::Resolved);
+        assert!(title(&both).starts_with("[RESOLVED:7] errors"), "{}", title(&both));
+    }
+
+    #[test]
     fn the_letter_says_value_threshold_samples_and_window() {
-        let letter = letter(&event("error_rate > 10%", AlertState::Resolved), "");
+        let letter = letter(&group(vec![event("error_rate > 10%", AlertState::Resolved)]), "");
         for (name, value) in
             [("value", "23%"), ("threshold", "10%"), ("n", "120"), ("window", "5m"), ("lasted", "1m"), ("team", "core")]
         {
