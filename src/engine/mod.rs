@@ -286,13 +286,14 @@ impl Engine {
 
     fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut transitions = Vec::new();
-        for (split, here) in self.state.splits.iter_mut().zip(&self.here) {
-            if split.wake > now {
+        let step = self.policy.settings.evaluation_interval;
+        for ((split, plan), here) in self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here) {
+            if split.wake.min(plan.window_end(split, now - step)) > now {
                 continue;
             }
             let evaluation = Evaluation {
                 now,
-                step: self.policy.settings.evaluation_interval,
+                step,
                 rules: &self.policy.rules,
                 plans: &self.plan.rules,
                 here,

@@ -12,6 +12,7 @@ pub mod proportion;
 pub mod robust;
 pub mod sliding;
 pub mod survival;
+mod tallies;
 
 pub use digest::Digest;
 pub use handful::Handful;
