@@ -135,3 +135,25 @@ fn curves_and_differences_come_from_one_recording() {
     let reviewer = lost.iter().find(|change| change["subject"] == "agent=code-reviewer").expect("it fired before");
     assert_eq!((reviewer["old"].as_u64(), reviewer["new"].as_u64()), (Some(1), Some(0)));
 }
+
+#[test]
+fn why_reads_what_the_engine_decided_on() {
+    let folder = folder();
+    let text = evenkeel(folder.path(), &["replay", "executions.jsonl", "--rules", "default.yaml", "--json"]);
+    let lines = String::from_utf8(text).expect("UTF-8");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    for rule in ["high_error_rate", "api_latency_p95_high", "cost_spike"] {
+        let fired = lines.iter().rfind(|l| l["rule"] == rule && l["state"] == "firing").expect("it fired");
+        let (at, agent) =
+            (fired["at"].as_str().expect("a time"), fired["subject"]["agent"].as_str().expect("an agent"));
+        let subject = format!("agent={agent}");
+        let arguments = ["why", rule, &subject, "executions.jsonl", "--rules", "default.yaml", "--at", at, "--json"];
+        let why: serde_json::Value = serde_json::from_slice(&evenkeel(folder.path(), &arguments)).expect("JSON");
+        assert_eq!((&why["holds"], &why["at"]), (&serde_json::json!(true), &fired["at"]), "{why:#}");
+        for name in ["id", "value", "threshold", "n", "active_since", "fired_at"] {
+            assert_eq!(why["alert"][name], fired[name], "{name}: {why:#}");
+        }
+        assert_eq!(why["inputs"][0]["value"], fired["value"], "{why:#}");
+        assert_eq!(why["nodes"][0]["shown"], "true");
+    }
+}

@@ -20,6 +20,7 @@ pub mod report;
 pub mod run;
 pub mod test;
 mod tune;
+pub mod why;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -130,6 +131,7 @@ enum Verb {
     Explain(explain::Args),
     Replay(replay::Args),
     Test(test::Args),
+    Why(why::Args),
     Tune(tune::Args),
     Notify(notify::Args),
     Profiles(profiles::Args),
@@ -144,6 +146,7 @@ impl Verb {
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
             Verb::Test(args) => test::run(args, out),
+            Verb::Why(args) => why::run(args, out),
             Verb::Init(args) => init::run(args, out),
             Verb::Run(args) => run::run(args, out),
             Verb::Check(args) => check::run(args, out),

@@ -68,6 +68,16 @@ pub fn policy(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failur
 pub fn read(
     policy: Policy,
     args: &RecordingArgs,
+    on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) -> Result<(Engine, Reading), Failure> {
+    read_until(policy, args, None, on_effects)
+}
+
+/// [`read`], but only what happened before `until`, which is where the clock ends.
+pub fn read_until(
+    policy: Policy,
+    args: &RecordingArgs,
+    until: Option<Timestamp>,
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) -> Result<(Engine, Reading), Failure> {
     let files = files(&policy, args)?;
@@ -84,7 +94,7 @@ pub fn read(
             .with_line_limit(policy.settings.limits.line_bytes);
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let input = open(file)?;
-        let result = document::read_all(&reader, input, &stem, |batch| {
+        let result = document::read_all(&reader, input, &stem, |mut batch| {
             bar.inc(batch.bytes.len() as u64);
             reading.bytes += batch.bytes.len() as u64;
             reading.records += batch.chunk.records.len() as u64;
@@ -95,12 +105,17 @@ pub fn read(
                     reading.reasons.push(format!("{}:{line}: {}", file.display(), rejected.reason));
                 }
             }
-            replay::feed_awake(&mut engine, &batch.chunk.records, Timestamp::MIN..=latest, &mut on_effects);
+            let mut records = std::mem::take(&mut batch.chunk.records);
+            records.retain(|record| until.is_none_or(|end| record.at.is_none_or(|at| at < end)));
+            replay::feed_awake(&mut engine, &records, Timestamp::MIN..=latest, &mut on_effects);
         });
         result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
     }
     bar.finish_and_clear();
-    replay::finish(&mut engine, &mut on_effects);
+    match until {
+        Some(end) => replay::wake(&mut engine, end, &mut on_effects),
+        None => replay::finish(&mut engine, &mut on_effects),
+    }
     Ok((engine, reading))
 }
 

@@ -13,6 +13,7 @@ mod batch;
 pub mod dispatch;
 pub mod event;
 mod field;
+pub mod inspect;
 mod intake;
 mod mirror;
 mod names;

@@ -193,30 +193,10 @@ impl Evaluation<'_> {
         transitions: &mut Vec<Transition>,
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let reading = Reading { series: &split.series[index], look: split.look(index, plan.window), now: self.now };
+        let reading = self.reading(plan.window, split, index);
         let key = index as u32;
-
-        // Inputs in slot order; a handful at most, so a fixed buffer keeps the hot path free of
-        // allocation.
-        let mut values = [None; INPUTS];
-        let mut n = u64::MAX;
-        let mut centres = state.centres(index, plan).iter();
-        for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
-            *value = match input {
-                Input::Metric(metric) => {
-                    let (found, count) = reading.metric(*metric, rule.min_samples);
-                    n = n.min(count);
-                    found
-                }
-                Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
-                    let sum = reading.look.field(name)?;
-                    n = n.min(sum.n);
-                    (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
-                }),
-                Input::Baseline(_) => centres.next().copied().flatten().map(f64::from),
-            };
-        }
-        let n = if n == u64::MAX { 0 } else { n };
+        let (values, counts) = self.inputs(rule_index, split, index, state);
+        let n = counts.iter().flatten().copied().min().unwrap_or(0);
         let verdict = rule.program.eval(&values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
@@ -231,6 +211,35 @@ impl Evaluation<'_> {
         if self.window_ends(rule_index) {
             self.remember(rule, &reading, state, index, active);
         }
+    }
+
+    fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
+        Reading { series: &split.series[index], look: split.look(index, window), now: self.now }
+    }
+
+    /// The inputs of a rule on one series in slot order, and the samples behind each; a handful at
+    /// most, so fixed buffers keep the hot path free of allocation.
+    pub fn inputs(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Inputs {
+        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
+        let reading = self.reading(plan.window, split, index);
+        let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
+        let mut centres = state.centres(index, plan).iter();
+        for ((value, n), input) in values.iter_mut().zip(&mut counts).zip(&rule.program.inputs) {
+            *value = match input {
+                Input::Metric(metric) => {
+                    let (found, count) = reading.metric(*metric, rule.min_samples);
+                    *n = Some(count);
+                    found
+                }
+                Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
+                    let sum = reading.look.field(name)?;
+                    *n = Some(sum.n);
+                    (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
+                }),
+                Input::Baseline(_) => centres.next().copied().flatten().map(f64::from),
+            };
+        }
+        (values, counts)
     }
 
     /// Keeps the value of a window that just ended, for the rule's baseline.
@@ -253,6 +262,9 @@ impl Evaluation<'_> {
 
 /// Inputs of a rule, at most; the rule loader refuses more.
 pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
+
+/// The values of a rule's inputs, and how many samples are behind each that has any.
+pub type Inputs = ([Option<f64>; INPUTS], [Option<u64>; INPUTS]);
 
 /// Reads the metrics of one window of one series.
 #[derive(Clone, Copy)]

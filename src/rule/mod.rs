@@ -12,7 +12,7 @@ mod lex;
 pub mod load;
 pub mod matcher;
 mod names;
-mod program;
+pub mod program;
 mod range;
 pub mod reference;
 pub mod shipped;
@@ -85,7 +85,26 @@ pub enum Input {
     Baseline(Metric),
 }
 
+impl std::fmt::Display for Input {
+    /// The name that a condition has for it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Input::Metric(metric) => f.write_str(metric.name()),
+            Input::Baseline(metric) => write!(f, "baseline of {}", metric.name()),
+            Input::Field { name, aggregate } => write!(f, "{name} ({aggregate:?})"),
+        }
+    }
+}
+
 impl Input {
+    /// The unit of its values.
+    pub fn unit(&self) -> Unit {
+        match self {
+            Input::Metric(metric) | Input::Baseline(metric) => metric.unit(),
+            Input::Field { .. } => Unit::Any,
+        }
+    }
+
     /// The metric of a baseline.
     pub fn baseline(&self) -> Option<Metric> {
         if let Input::Baseline(metric) = self { Some(*metric) } else { None }

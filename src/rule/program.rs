@@ -1,6 +1,7 @@
 //! Evaluates a [`Program`]: one walk over a small tree, no allocation, no way to fail.
 
 use super::{Arithmetic, Comparison, Node, Program, Verdict};
+use crate::model::Unit;
 
 impl Program {
     /// The verdict over the values of [`Program::inputs`], in their order; `None` is no data, and
@@ -13,6 +14,75 @@ impl Program {
     /// When `inputs` is shorter than [`Program::inputs`].
     pub fn eval(&self, inputs: &[Option<f64>]) -> Option<Verdict> {
         truth(&self.root, inputs)
+    }
+}
+
+/// One node of a condition with its value, for people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Traced {
+    /// How deep it lies below the root.
+    pub depth: usize,
+    /// The node: an operator, a name or a number.
+    pub node: String,
+    /// Its value; of a comparison and what joins them 1 for true, 0 for false; null without data.
+    pub value: Option<f64>,
+    /// The value as people write it.
+    pub shown: String,
+}
+
+impl Program {
+    /// Every node with its value, each found by the evaluation itself, parents before children.
+    pub fn trace(&self, inputs: &[Option<f64>]) -> Vec<Traced> {
+        let mut lines = Vec::new();
+        self.trace_node(&self.root, inputs, Unit::Any, 0, &mut lines);
+        lines
+    }
+
+    fn trace_node(&self, node: &Node, inputs: &[Option<f64>], unit: Unit, depth: usize, lines: &mut Vec<Traced>) {
+        let mut below = unit;
+        let (name, children): (String, Vec<&Node>) = match node {
+            Node::Const(_) => ("number".into(), vec![]),
+            Node::Slot(slot) => (self.inputs[*slot].to_string(), vec![]),
+            Node::Arithmetic(op, left, right) => {
+                // Which side of a product has the unit is not known here.
+                if matches!(op, Arithmetic::Multiply | Arithmetic::Divide) {
+                    below = Unit::Any;
+                }
+                let sign = match op {
+                    Arithmetic::Add => "+",
+                    Arithmetic::Subtract => "-",
+                    Arithmetic::Multiply => "*",
+                    Arithmetic::Divide => "/",
+                };
+                (sign.into(), vec![left, right])
+            }
+            Node::Negate(inner) => ("-".into(), vec![inner]),
+            Node::Compare { op, left, right, unit } => {
+                below = *unit;
+                (op.sign().into(), vec![left, right])
+            }
+            Node::And(left, right) => ("and".into(), vec![left, right]),
+            Node::Or(left, right) => ("or".into(), vec![left, right]),
+            Node::Not(inner) => ("not".into(), vec![inner]),
+        };
+        let logical = matches!(node, Node::Compare { .. } | Node::And(..) | Node::Or(..) | Node::Not(_));
+        let value = match logical {
+            true => truth(node, inputs).map(|verdict| f64::from(u8::from(verdict.holds))),
+            false => number(node, inputs),
+        };
+        let own = match node {
+            Node::Slot(slot) => self.inputs[*slot].unit(),
+            _ => unit,
+        };
+        let shown = match value {
+            None => "no data".into(),
+            Some(value) if logical => if value == 1.0 { "true" } else { "false" }.into(),
+            Some(value) => own.show(value),
+        };
+        lines.push(Traced { depth, node: name, value, shown });
+        for child in children {
+            self.trace_node(child, inputs, below, depth + 1, lines);
+        }
     }
 }
 
@@ -101,7 +171,8 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Unit;
+    use crate::model::{Metric, Unit};
+    use crate::rule::Input;
 
     fn compare(slot: usize, op: Comparison, threshold: f64) -> Box<Node> {
         let (left, right) = (Box::new(Node::Slot(slot)), Box::new(Node::Const(threshold)));
@@ -138,6 +209,23 @@ mod tests {
             let verdict = program.eval(&[first, second]).map(|v| (v.holds, v.threshold));
             assert_eq!(verdict, expected, "{root:?} {first:?} {second:?}");
         }
+    }
+
+    #[test]
+    fn the_trace_says_what_the_evaluation_says() {
+        let program = |root| Program { inputs: vec![Input::Metric(Metric::Cost), Input::Baseline(Metric::Cost)], root };
+        let (a, b) = (|| compare(0, Comparison::Greater, 1.0), || compare(1, Comparison::Less, 2.0));
+        for root in [*a(), Node::And(a(), b()), Node::Or(a(), b()), Node::Not(a())] {
+            let program = program(root);
+            for inputs in [[Some(9.0), Some(1.0)], [Some(0.5), Some(7.0)], [None, Some(1.0)], [Some(9.0), None]] {
+                let trace = program.trace(&inputs);
+                let holds = program.eval(&inputs).map(|verdict| f64::from(u8::from(verdict.holds)));
+                assert_eq!((trace[0].depth, trace[0].value), (0, holds), "{trace:?}");
+            }
+        }
+        let trace = program(*a()).trace(&[Some(9.0), None]);
+        let lines: Vec<String> = trace.iter().map(|t| format!("{} {} {}", t.depth, t.node, t.shown)).collect();
+        assert_eq!(lines, ["0 > true", "1 cost $9.00", "1 number 1"]);
     }
 
     #[test]
