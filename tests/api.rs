@@ -74,6 +74,7 @@ fn alert(state: AlertState) -> AlertEvent {
         fired_at: None,
         labels: Default::default(),
         annotations: Default::default(),
+        muted: None,
     }
 }
 

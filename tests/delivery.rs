@@ -35,6 +35,7 @@ fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
         fired_at: Some(Timestamp(1_763_116_245_123)),
         labels: [("team".to_owned(), "core".to_owned())].into(),
         annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
+        muted: None,
     };
     Delivery {
         id: DeliveryId(id.to_owned()),

@@ -35,6 +35,7 @@ fn rule(name: &str, metric: Metric, op: Comparison, threshold: f64, window: Span
         severity: Severity::Critical,
         labels: Default::default(),
         annotations: Default::default(),
+        terms: Default::default(),
         place: "test".into(),
     }
 }

@@ -137,6 +137,7 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
         window: Span::minutes(1),
         active_since: now,
         fired_at: Some(now),
+        muted: None,
         labels: [("test".to_owned(), "true".to_owned())].into(),
         annotations: [("summary".to_owned(), summary.to_owned())].into(),
     };

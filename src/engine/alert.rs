@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::event::{AlertEvent, AlertState};
-use crate::model::{Subject, Timestamp, Unit};
-use crate::rule::{Rule, Verdict, annotation};
+use super::event::{AlertEvent, AlertState, Muted};
+use crate::model::{Span, Subject, Timestamp, Unit};
+use crate::rule::{Level, NoData, Rule, Verdict, annotation};
 
 /// An alert that is pending or firing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,16 @@ pub struct Alert {
     pub cleared: Option<Timestamp>,
     /// The newest evidence.
     pub evidence: Evidence,
+    /// Index of the level it is at; 0 for a rule without levels.
+    pub level: u8,
+    /// The gravest level that it reached.
+    worst: u8,
+    /// By level: since when it has held; empty for a rule without levels.
+    holding: Vec<Option<Timestamp>>,
+    /// Since when its level has not held while a milder one does.
+    lapsed: Option<Timestamp>,
+    /// When it may be told; `None`: at once.
+    opens: Option<Timestamp>,
 }
 
 /// The numbers of one evaluation.
@@ -49,62 +59,192 @@ impl Evidence {
     }
 }
 
-/// Takes one evaluation in; the state the alert changed to, if it changed.
+/// What one evaluation found for each level of a rule on one subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Finding<'a> {
+    /// By level, mildest first; one for a rule without levels.
+    pub verdicts: &'a [Option<Verdict>],
+    /// The levels; empty for a rule without.
+    pub levels: &'a [Level],
+    /// Whether the condition of recovery, if there is one, lets the alert end.
+    pub recovers: bool,
+    /// Samples in the window.
+    pub n: u64,
+}
+
+impl Finding<'_> {
+    fn holds(&self, level: usize) -> bool {
+        self.verdicts[level].is_some_and(|v| v.holds)
+    }
+
+    fn hold(&self, level: usize, rule: &Rule) -> Span {
+        self.levels.get(level).map_or(rule.hold, |level| level.hold)
+    }
+
+    /// The verdict to be shown of an alert at `level`: its own while it holds, else the gravest that
+    /// does, else its own.
+    fn shown(&self, level: usize) -> Option<Verdict> {
+        let gravest = || self.verdicts.iter().rev().flatten().find(|v| v.holds).copied();
+        let own = self.verdicts.get(level).copied().flatten();
+        own.filter(|v| v.holds).or_else(gravest).or(own)
+    }
+}
+
+/// Takes one evaluation in; the state the alert changed to, if it changed. An alert that fires changes
+/// to firing again when it becomes graver, and when the hours begin at which it may be told.
 ///
 /// `slot` holds the alert while it is pending or firing and is emptied when it ends; the ended
 /// alert comes back with the transition.
 pub fn step(
     slot: &mut Option<Alert>,
     now: Timestamp,
-    verdict: Option<Verdict>,
-    n: u64,
+    found: Finding<'_>,
     rule: &Rule,
     subject: impl FnOnce() -> Subject,
 ) -> Option<(AlertState, Alert)> {
-    let holds = verdict.is_some_and(|v| v.holds);
-    let evidence = Evidence::new(verdict, n);
-    match slot {
-        None if !holds => None,
-        None => {
-            let id = identity(&rule.name, &subject(), now);
-            let fires = rule.hold.0 <= 0;
-            let fired = fires.then_some(now);
-            let alert = Alert { id, since: now, fired, cleared: None, evidence };
-            *slot = Some(alert.clone());
-            Some((if fires { AlertState::Firing } else { AlertState::Pending }, alert))
+    let lost = found.verdicts.iter().all(Option::is_none);
+    let policy = if lost { rule.terms.no_data } else { NoData::Ok };
+    if policy == NoData::Keep {
+        return None;
+    }
+    let any = policy == NoData::Alert || found.verdicts.iter().flatten().any(|v| v.holds);
+    let Some(alert) = slot else {
+        if !any {
+            return None;
         }
-        Some(alert) if holds => {
+        let id = identity(&rule.name, &subject(), now);
+        let holding = vec![None; found.levels.len()];
+        let evidence = Evidence::new(found.shown(0), found.n);
+        let alert = slot.insert(Alert {
+            id,
+            since: now,
+            fired: None,
+            cleared: None,
+            evidence,
+            level: 0,
+            worst: 0,
+            holding,
+            lapsed: None,
+            opens: None,
+        });
+        alert.mark(now, &found, lost);
+        if let Some(level) = alert.ripe(now, &found, rule) {
+            alert.fire(now, level, &found, rule);
+        }
+        return Some((alert.state(), alert.clone()));
+    };
+    if any {
+        alert.cleared = None;
+        alert.mark(now, &found, lost);
+        let ripe = alert.ripe(now, &found, rule);
+        let changed = match ripe {
+            Some(level) if alert.fired.is_none() || level > alert.level as usize => {
+                alert.fire(now, level, &found, rule);
+                true
+            }
+            _ => {
+                alert.fall(now, ripe, lost, rule);
+                alert.open(now, rule)
+            }
+        };
+        let level = alert.level as usize;
+        let before = std::mem::replace(&mut alert.evidence, Evidence::new(found.shown(level), found.n));
+        if lost {
+            alert.evidence = Evidence { value: None, n: found.n, ..before };
+        }
+        return changed.then(|| (AlertState::Firing, alert.clone()));
+    }
+    alert.holding.fill(None);
+    if alert.fired.is_some() {
+        if !lost && !found.recovers {
             alert.cleared = None;
-            alert.evidence = evidence;
-            if alert.fired.is_some() || now.since(alert.since) < rule.hold {
-                return None;
+        } else if now.since(*alert.cleared.get_or_insert(now)) >= rule.keep_firing_for {
+            return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, lost)));
+        }
+        return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
+    }
+    slot.take().map(|alert| (AlertState::Inactive, alert.ended(&found, lost)))
+}
+
+impl Alert {
+    fn state(&self) -> AlertState {
+        if self.fired.is_some() { AlertState::Firing } else { AlertState::Pending }
+    }
+
+    /// Notes since when each level has held.
+    fn mark(&mut self, now: Timestamp, found: &Finding<'_>, lost: bool) {
+        for (level, since) in self.holding.iter_mut().enumerate() {
+            // Without data the mildest level counts as holding, and a graver one is not taken back.
+            match found.holds(level) || (lost && level == 0) {
+                true => drop(since.get_or_insert(now)),
+                false if lost && level <= self.level as usize => {}
+                false => *since = None,
             }
-            alert.fired = Some(now);
-            Some((AlertState::Firing, alert.clone()))
         }
-        Some(alert) if alert.fired.is_some() && now.since(alert.cleared.unwrap_or(now)) < rule.keep_firing_for => {
-            alert.cleared.get_or_insert(now);
-            None
+    }
+
+    /// The gravest level that has held for long enough.
+    fn ripe(&self, now: Timestamp, found: &Finding<'_>, rule: &Rule) -> Option<usize> {
+        if self.holding.is_empty() {
+            return (now.since(self.since) >= found.hold(0, rule)).then_some(0);
         }
-        Some(_) => {
-            let mut alert = slot.take()?;
-            let was_firing = alert.fired.is_some();
+        let long = |level: &usize| self.holding[*level].is_some_and(|t| now.since(t) >= found.hold(*level, rule));
+        (0..self.holding.len()).rev().find(long)
+    }
+
+    fn fire(&mut self, now: Timestamp, level: usize, found: &Finding<'_>, rule: &Rule) {
+        self.fired.get_or_insert(now);
+        self.level = level as u8;
+        self.worst = self.worst.max(self.level);
+        self.lapsed = None;
+        self.evidence = Evidence::new(found.shown(level), found.n);
+        self.opens = rule.terms.active_hours.as_ref().filter(|h| !h.contain(now)).and_then(|h| h.opens_after(now));
+    }
+
+    /// Takes the level back that has not held for `keep_firing_for`; nobody is told.
+    fn fall(&mut self, now: Timestamp, ripe: Option<usize>, lost: bool, rule: &Rule) {
+        if self.holding.is_empty() || self.fired.is_none() || lost || self.holding[self.level as usize].is_some() {
+            self.lapsed = None;
+        } else if now.since(*self.lapsed.get_or_insert(now)) >= rule.keep_firing_for {
+            let mildest = self.holding.iter().position(Option::is_some);
+            self.level = ripe.or(mildest).map_or(self.level, |level| (level as u8).min(self.level));
+            self.lapsed = None;
+        }
+    }
+
+    /// Whether the hours began in which it may be told.
+    fn open(&mut self, now: Timestamp, rule: &Rule) -> bool {
+        let began = self.opens.is_some() && rule.terms.active_hours.as_ref().is_none_or(|hours| hours.contain(now));
+        if began {
+            self.opens = None;
+        }
+        began
+    }
+
+    /// The alert as it ends.
+    fn ended(mut self, found: &Finding<'_>, lost: bool) -> Alert {
+        // Whoever heard of its gravest level hears that this is over.
+        self.level = self.worst;
+        let shown = found.verdicts.get(self.level as usize).copied().flatten();
+        let before = std::mem::replace(&mut self.evidence, Evidence::new(shown, found.n));
+        if lost {
             // Without data there is no value, but the threshold is still what it was.
-            let before = std::mem::replace(&mut alert.evidence, evidence);
-            if verdict.is_none() {
-                alert.evidence = Evidence { value: None, n, ..before };
-            }
-            Some((if was_firing { AlertState::Resolved } else { AlertState::Inactive }, alert))
+            self.evidence = Evidence { value: None, n: found.n, ..before };
         }
+        self
     }
 }
 
-/// The instant at which time alone moves the alert on, if it does.
-pub fn due(alert: &Alert, rule: &Rule) -> Option<Timestamp> {
-    match alert.fired {
-        None => Some(alert.since + rule.hold),
-        Some(_) => alert.cleared.map(|t| t + rule.keep_firing_for),
-    }
+/// The instant at which time alone moves the alert on, if it does. `levels` are those of its subject.
+pub fn due(alert: &Alert, rule: &Rule, levels: &[Level]) -> Option<Timestamp> {
+    let keep = |since: Option<Timestamp>| since.map(|t| t + rule.keep_firing_for);
+    let rises = alert.holding.iter().zip(levels).enumerate().filter_map(|(at, (since, level))| {
+        let rises = alert.fired.is_none() || at > alert.level as usize;
+        since.filter(|_| rises).map(|t| t + level.hold)
+    });
+    let first = (alert.fired.is_none() && alert.holding.is_empty())
+        .then(|| alert.since + levels.first().map_or(rule.hold, |level| level.hold));
+    first.into_iter().chain(rises).chain(keep(alert.cleared)).chain(keep(alert.lapsed)).chain(alert.opens).min()
 }
 
 /// A stable name for one episode of one rule on one subject.
@@ -128,15 +268,29 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// The transition as it is reported and sent, annotations filled in.
-pub fn event(state: AlertState, alert: &Alert, rule: &Rule, subject: &Subject, now: Timestamp) -> AlertEvent {
+/// `levels` are those of its subject, empty for a rule without.
+pub fn event(
+    state: AlertState,
+    alert: &Alert,
+    rule: &Rule,
+    levels: &[Level],
+    subject: &Subject,
+    now: Timestamp,
+) -> AlertEvent {
+    let level = levels.get(alert.level as usize);
+    let muted = match alert.opens {
+        _ if rule.terms.shadow => Some(Muted::Shadow),
+        Some(until) => Some(Muted::Hours { until }),
+        None => None,
+    };
     let mut event = AlertEvent {
         at: now,
         id: alert.id.clone(),
         rule: rule.name.clone(),
         subject: subject.clone(),
         state,
-        severity: rule.severity,
-        condition: rule.condition.clone(),
+        severity: level.map_or(rule.severity, |level| level.severity),
+        condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
         value: alert.evidence.value,
         threshold: alert.evidence.threshold,
         unit: alert.evidence.unit,
@@ -146,6 +300,7 @@ pub fn event(state: AlertState, alert: &Alert, rule: &Rule, subject: &Subject, n
         fired_at: alert.fired,
         labels: rule.labels.clone(),
         annotations: Default::default(),
+        muted,
     };
     let filled = rule
         .annotations
@@ -203,8 +358,13 @@ mod tests {
             severity: Severity::Warning,
             labels: Default::default(),
             annotations: Default::default(),
+            terms: Default::default(),
             place: String::new(),
         }
+    }
+
+    fn plain(verdicts: &[Option<Verdict>]) -> Finding<'_> {
+        Finding { verdicts, levels: &[], recovers: true, n: 7 }
     }
 
     /// Evaluates once per 10 s: `x` holds, `.` does not, `?` is no data; returns the transitions.
@@ -219,7 +379,7 @@ mod tests {
                 _ => None,
             };
             let now = Timestamp(i as i64 * 10_000);
-            if let Some((state, _)) = step(&mut slot, now, verdict, 7, rule, Subject::default) {
+            if let Some((state, _)) = step(&mut slot, now, plain(&[verdict]), rule, Subject::default) {
                 transitions.push((i as i64 * 10, state));
             }
         }
@@ -249,11 +409,62 @@ mod tests {
         let mut slot = None;
         let mut ids = Vec::new();
         for (t, holds) in [(0, true), (1, false), (2, true), (3, false)] {
-            let found = step(&mut slot, Timestamp(t), verdict(holds), 7, &rule, Subject::default);
+            let found = step(&mut slot, Timestamp(t), plain(&[verdict(holds)]), &rule, Subject::default);
             ids.push(found.expect("a transition each time").1.id);
         }
         assert_eq!(ids[0], ids[1]);
         assert_eq!(ids[2], ids[3]);
         assert_ne!(ids[0], ids[2]);
+    }
+
+    /// Evaluates once per 10 s a rule with levels at 10 and 25: what each transition was and at which
+    /// level, `?` is no data; the second number is the level of the view at the end.
+    fn levels(rule: &Rule, values: &str) -> Vec<(i64, AlertState, u8)> {
+        let level = |severity| Level { severity, condition: String::new(), root: Node::Const(1.0), hold: Span::ZERO };
+        let levels = [level(Severity::Warning), level(Severity::Critical)];
+        let mut slot = None;
+        let mut transitions = Vec::new();
+        for (i, word) in values.split(' ').enumerate() {
+            let value = word.parse::<f64>().ok();
+            let verdict =
+                |threshold| value.map(|value| Verdict { holds: value > threshold, value, threshold, unit: Unit::Any });
+            let verdicts = [verdict(10.0), verdict(25.0)];
+            let recovers = value.is_some_and(|value| value < 5.0);
+            let found = Finding { verdicts: &verdicts, levels: &levels, recovers, n: 1 };
+            if let Some((state, alert)) = step(&mut slot, Timestamp(i as i64 * 10_000), found, rule, Subject::default) {
+                transitions.push((i as i64 * 10, state, alert.level));
+            }
+        }
+        transitions
+    }
+
+    #[test]
+    fn a_rise_is_a_transition_a_fall_is_none_and_the_end_is_at_the_worst() {
+        use AlertState::{Firing, Resolved};
+        for (keep, values, expected) in [
+            (0, "12 30 12 1", vec![(0, Firing, 0), (10, Firing, 1), (30, Resolved, 1)]),
+            (0, "30 12 30 1", vec![(0, Firing, 1), (20, Firing, 1), (30, Resolved, 1)]),
+            (20, "30 12 30 12 12 12 30", vec![(0, Firing, 1), (60, Firing, 1)]),
+            // 7 neither breaches nor recovers.
+            (0, "12 7 7 12 7 4", vec![(0, Firing, 0), (50, Resolved, 0)]),
+            (0, "12 7 ?", vec![(0, Firing, 0), (20, Resolved, 0)]),
+        ] {
+            assert_eq!(levels(&rule(0, keep), values), expected, "keep {keep}: {values}");
+        }
+    }
+
+    #[test]
+    fn missing_data_is_what_the_rule_says() {
+        use AlertState::{Firing, Resolved};
+        for (no_data, values, expected) in [
+            (NoData::Ok, "12 ? 1", vec![(0, Firing, 0), (10, Resolved, 0)]),
+            (NoData::Keep, "30 ? ? 1", vec![(0, Firing, 1), (30, Resolved, 1)]),
+            (NoData::Alert, "1 ? ? 1", vec![(10, Firing, 0), (30, Resolved, 0)]),
+            (NoData::Alert, "30 ? 12 1", vec![(0, Firing, 1), (30, Resolved, 1)]),
+        ] {
+            let mut rule = rule(0, 0);
+            rule.terms.no_data = no_data;
+            assert_eq!(levels(&rule, values), expected, "{no_data:?}: {values}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::alert::{self, Alert};
 use super::dispatch::{Dispatch, Scene, Sources};
-use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Report};
+use super::evaluate;
+use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
 use super::view::{AlertMessages, ReceiverView};
@@ -19,23 +20,27 @@ impl Engine {
         let rule = &self.policy.rules[index];
         let split = &self.state.splits[self.plan.rules[index].split];
         let subject = split.subject(series, &self.state.names);
-        let event = alert::event(state, &alert, rule, &subject, now);
+        let levels = evaluate::levels(rule, split, series, &self.state.names);
+        let event = alert::event(state, &alert, rule, levels, &subject, now);
+        // Becoming graver, or its hours having begun, is no new alert.
+        let began = alert.fired == Some(now);
+        let shadow = rule.terms.shadow;
         let agent = split.label(series, Dimension::Agent);
         effects.push(Effect::Report(Report::Alert(event.clone())));
         match state {
             AlertState::Firing => {
-                self.state.counters.fired += 1;
-                if let Some(agent) = agent {
+                self.state.counters.fired += u64::from(began);
+                if let Some(agent) = agent.filter(|_| began && !shadow) {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
-                if !self.state.backfill {
+                if !self.state.backfill && event.muted.is_none() {
                     self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
                     self.state.dispatch.fire(now, &self.policy.settings, &event);
                 }
             }
             AlertState::Resolved => {
                 self.state.counters.resolved += 1;
-                if let Some(agent) = agent {
+                if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
                 self.state.mirror.end(&event);
@@ -62,8 +67,10 @@ impl Engine {
     pub(super) fn scene(&self, wanted: Option<BTreeSet<String>>) -> Scene {
         let inhibitions = &self.policy.settings.routing.inhibitions;
         let wanted = wanted.filter(|_| inhibitions.is_empty());
-        let firing =
+        let mut firing =
             self.events(|alert| alert.fired.is_some() && wanted.as_ref().is_none_or(|ids| ids.contains(&alert.id)));
+        // A rule on trial inhibits nothing.
+        firing.retain(|event| event.muted != Some(Muted::Shadow));
         let subjects = self.policy.rules.iter().zip(&self.plan.rules).map(|(rule, plan)| {
             let noun = match rule.by[..] {
                 [dimension] => format!("{}s", dimension.as_str().replace('_', " ")),
@@ -116,7 +123,8 @@ impl Engine {
     /// Counts firing alerts per agent anew.
     pub(super) fn count_active(&mut self) {
         self.state.active.clear();
-        for (rule, plan) in self.state.rules.iter().zip(&self.plan.rules) {
+        let rules = self.state.rules.iter().zip(&self.plan.rules).zip(&self.policy.rules);
+        for ((rule, plan), _) in rules.filter(|(_, rule)| !rule.terms.shadow) {
             for (series, _) in rule.alerts.iter().filter(|(_, a)| a.fired.is_some()) {
                 if let Some(agent) = self.state.splits[plan.split].label(*series as usize, Dimension::Agent) {
                     *self.state.active.entry(agent).or_default() += 1;
@@ -155,7 +163,8 @@ impl Engine {
             for (series, alert) in state.alerts.iter().filter(|(_, alert)| pass(alert)) {
                 let subject = split.subject(*series as usize, &self.state.names);
                 let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
-                events.push(alert::event(to, alert, rule, &subject, now));
+                let levels = evaluate::levels(rule, split, *series as usize, &self.state.names);
+                events.push(alert::event(to, alert, rule, levels, &subject, now));
             }
         }
         events
@@ -163,7 +172,7 @@ impl Engine {
 
     /// Tells receivers of alerts that began to fire while history was read and still do.
     pub(super) fn tell_untold(&mut self, now: Timestamp) {
-        for event in self.firing() {
+        for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
             if !self.state.mirror.knows(&event.id) {
                 self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
             }
@@ -188,6 +197,7 @@ impl Engine {
         let one = |event: &AlertEvent| {
             let told = self.state.dispatch.told(now, settings, &scene, receivers, event);
             let why = match event.state {
+                AlertState::Firing if event.muted.is_some() => muting(event),
                 AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
                 AlertState::Firing if told.is_empty() => Dispatch::untold(settings, event),
                 AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
@@ -196,5 +206,14 @@ impl Engine {
             AlertMessages { alert: event.id.clone(), receivers: told, why }
         };
         alerts.iter().map(one).collect()
+    }
+}
+
+/// Why the rule has nobody told, in words.
+fn muting(event: &AlertEvent) -> String {
+    match event.muted {
+        Some(Muted::Shadow) => "a shadow rule tells nobody".to_owned(),
+        Some(Muted::Hours { until }) => format!("outside of the rule's active hours until {}", until.to_rfc3339()),
+        None => String::new(),
     }
 }

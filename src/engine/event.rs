@@ -297,6 +297,22 @@ pub struct AlertEvent {
     pub labels: BTreeMap<String, String>,
     /// The rule's annotations, filled in.
     pub annotations: BTreeMap<String, String>,
+    /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
+    /// beginning, whatever stands here.
+    pub muted: Option<Muted>,
+}
+
+/// Why a rule has nobody told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Muted {
+    /// The rule is on trial.
+    Shadow,
+    /// It became firing, or graver, outside of its hours.
+    Hours {
+        /// When they begin.
+        until: Timestamp,
+    },
 }
 
 impl AlertEvent {

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::Engine;
+use super::evaluate;
 use super::event::AlertEvent;
 use super::rules::Evaluation;
 use crate::model::{Span, Subject, Timestamp};
@@ -83,16 +84,21 @@ impl Engine {
                 shown: value.map_or_else(|| "no data".to_owned(), |v| input.unit().show(v)),
                 n,
             });
-            let verdict = rule.program.eval(&values);
+            // Of several levels, the gravest that holds, else the mildest.
+            let levels = evaluate::levels(rule, split, series, &self.state.names);
+            let holding = levels.iter().rev().find(|level| level.root.eval(&values).is_some_and(|v| v.holds));
+            let level = holding.or(levels.first());
+            let root = level.map_or(&rule.program.root, |level| &level.root);
+            let verdict = root.eval(&values);
             Inspection {
                 at: now,
                 rule: rule.name.clone(),
-                condition: rule.condition.clone(),
+                condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
                 window: rule.window,
-                hold: rule.hold,
+                hold: level.map_or(rule.hold, |level| level.hold),
                 min_samples: rule.min_samples,
                 inputs: inputs.collect(),
-                nodes: rule.program.trace(&values),
+                nodes: rule.program.trace(root, &values),
                 holds: verdict.map(|v| v.holds),
                 margin: verdict.filter(|v| v.threshold != 0.0).map(|v| {
                     let distance = (v.value - v.threshold).abs() / v.threshold.abs();

@@ -11,6 +11,7 @@ mod alerting;
 mod baseline;
 mod batch;
 pub mod dispatch;
+mod evaluate;
 pub mod event;
 mod field;
 pub mod inspect;
@@ -163,7 +164,8 @@ impl Engine {
         self.policy = policy;
         let gone = self.adopt();
         self.end_gone(now, before, &gone, &mut effects);
-        let firing = if self.state.backfill { Vec::new() } else { self.firing() };
+        let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
+        firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
         self.say(now, &mut effects);

@@ -197,7 +197,11 @@ impl Plan {
         RulePlan {
             split,
             window,
-            time: Time::of(&rule.program),
+            time: match Time::of(&rule.program) {
+                // Several conditions have several thresholds.
+                Time::Threshold(_) if !rule.terms.plain() => Time::Runs,
+                time => time,
+            },
             baselines,
             percentiles: durations,
             counted: Plan::counted(rule),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{self, Alert};
 use super::baseline::History;
+use super::evaluate;
 use super::event::AlertState;
 use super::names::Names;
 use super::plan::{RulePlan, Time};
@@ -33,9 +34,27 @@ pub struct RuleState {
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
     centres: Vec<Option<f32>>,
+    /// By series, when the rule has overrides: which case it is, see [`Terms::case`], plus one; 0 is
+    /// not known yet.
+    #[serde(skip)]
+    cases: Vec<u8>,
 }
 
 impl RuleState {
+    /// Which case of the rule's terms a series is.
+    pub fn case(&mut self, rule: &Rule, split: &Split, series: usize, names: &Names) -> usize {
+        if rule.terms.overrides.is_empty() {
+            return 0;
+        }
+        if self.cases.len() <= series {
+            self.cases.resize(series + 1, 0);
+        }
+        if self.cases[series] == 0 {
+            self.cases[series] = evaluate::case(rule, split, series, names) as u8 + 1;
+        }
+        usize::from(self.cases[series]) - 1
+    }
+
     /// A rule's state before anything happened.
     pub fn new(rule: &Rule) -> RuleState {
         RuleState { identity: identity(rule), ..RuleState::default() }
@@ -50,8 +69,19 @@ impl RuleState {
 /// A rule keeps its state over a reload when this text is the same.
 pub fn identity(rule: &Rule) -> String {
     format!(
-        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}",
-        rule.name, rule.condition, rule.window, rule.by, rule.filter, rule.hold, rule.min_samples
+        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}\n{}",
+        rule.name,
+        rule.condition,
+        rule.window,
+        rule.by,
+        rule.filter,
+        rule.hold,
+        rule.min_samples,
+        if rule.terms.plain() {
+            String::new()
+        } else {
+            format!("{:?}{:?}{:?}{:?}", rule.terms.levels, rule.terms.recover, rule.terms.no_data, rule.terms.overrides)
+        }
     )
 }
 
@@ -173,7 +203,11 @@ impl Evaluation<'_> {
             return NEVER;
         }
         let alert = state.alerts.get(&(index as u32));
-        let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule])).unwrap_or(NEVER);
+        let due = alert
+            .and_then(|alert| {
+                alert::due(alert, &self.rules[rule], evaluate::levels(&self.rules[rule], split, index, self.names))
+            })
+            .unwrap_or(NEVER);
         due.min(match time {
             Time::Still => NEVER,
             // Silence only grows: it crosses its threshold once, and only a record ends it.
@@ -197,10 +231,11 @@ impl Evaluation<'_> {
         let key = index as u32;
         let (values, counts) = self.inputs(rule_index, split, index, state);
         let n = counts.iter().flatten().copied().min().unwrap_or(0);
-        let verdict = rule.program.eval(&values[..rule.program.inputs.len().min(INPUTS)]);
+        let case = state.case(rule, split, index, self.names);
+        let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
-        let changed = alert::step(&mut slot, self.now, verdict, n, rule, || split.subject(index, self.names));
+        let changed = alert::step(&mut slot, self.now, judged.finding(n), rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
             state.alerts.insert(key, alert);

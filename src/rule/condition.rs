@@ -33,8 +33,9 @@ struct Part {
     bytes: Bytes<usize>,
 }
 
-/// Checks a condition: its program, unless there are errors, and everything worth saying about it.
-pub(super) fn check(text: &str) -> (Option<Program>, Vec<Fault>) {
+/// Checks a condition: how it is evaluated, unless there are errors, and everything worth saying about
+/// it. What it reads is added to `inputs`, the slots that all conditions of a rule share.
+pub(super) fn check(text: &str, inputs: &mut Vec<Input>) -> (Option<Node>, Vec<Fault>) {
     if text.len() > syntax::CONDITION_LIMIT {
         let message = format!("the condition has {} bytes, the limit is {}", text.len(), syntax::CONDITION_LIMIT);
         return (None, vec![Fault::error(0..text.len(), message, "split it into several rules")]);
@@ -48,18 +49,24 @@ pub(super) fn check(text: &str) -> (Option<Program>, Vec<Fault>) {
         Err(fault) => return (None, vec![fault]),
     };
     let operands = tokens.iter().filter(|token| syntax::is_operand(&token.kind));
-    let mut check =
-        Check { text, operands, inputs: Vec::new(), leaves: Vec::new(), near: Vec::new(), faults: Vec::new() };
+    let mut check = Check {
+        text,
+        operands,
+        inputs: std::mem::take(inputs),
+        leaves: Vec::new(),
+        near: Vec::new(),
+        faults: Vec::new(),
+    };
     let root = check.part(&tree).and_then(|part| check.truth(part));
-    let Check { inputs, leaves, mut faults, .. } = check;
-    let program = root.map(|root| Program { inputs, root });
-    if let Some(program) = &program
-        && let Err(message) = trial::agrees(program, &tree, &leaves)
-    {
+    let Check { inputs: read, leaves, mut faults, .. } = check;
+    *inputs = read;
+    let Some(root) = root else { return (None, faults) };
+    let program = Program { inputs: inputs.clone(), root };
+    if let Err(message) = trial::agrees(&program, &tree, &leaves) {
         faults.push(Fault::error(0..text.len(), message, "put parentheses around its parts"));
         return (None, faults);
     }
-    (program, faults)
+    (Some(program.root), faults)
 }
 
 struct Check<'a, I> {

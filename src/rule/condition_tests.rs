@@ -1,6 +1,12 @@
 //! Tests of the condition language: what conditions mean, and what is said about wrong ones.
 
 use super::*;
+
+fn check(text: &str) -> (Option<Program>, Vec<Fault>) {
+    let mut inputs = Vec::new();
+    let (root, faults) = super::check(text, &mut inputs);
+    (root.map(|root| Program { inputs, root }), faults)
+}
 use crate::diagnostic::Level;
 use crate::rule::{Aggregate, Verdict};
 use proptest::prelude::*;

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::lex::Fault;
-use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
+use super::terms::Level;
+use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::agent::{NAME_LIMIT, is_name};
-use crate::model::{Dimension, Label, Severity, Span, Unit};
+use crate::model::{Dimension, Label, Span, Unit};
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
 use crate::wire::yaml::{self, Node, Value};
 
@@ -20,6 +21,8 @@ pub const WINDOW: Span = Span::minutes(5);
 pub const WINDOW_LIMIT: Span = Span::days(30);
 /// The longest `for` and `keep_firing_for`.
 pub const HOLD_LIMIT: Span = Span::days(7);
+/// A share of fewer runs than this jumps by half or more with one failure.
+const FEW: u32 = 3;
 /// `min_samples` of a rule that reads a share: below it, one run in a handful is a burst.
 pub const RATIO_MIN_SAMPLES: u32 = 5;
 /// The longest label value or annotation, in bytes.
@@ -61,8 +64,8 @@ pub fn load_with(files: &[SourceFile], evaluation_interval: Span, own: &[Label])
     (rules, diagnostics)
 }
 
-struct RuleReader<'a> {
-    faults: &'a Faults<'a>,
+pub(super) struct RuleReader<'a> {
+    pub(super) faults: &'a Faults<'a>,
     evaluation_interval: Span,
     /// Labels of the settings.
     own: &'a [Label],
@@ -73,27 +76,38 @@ impl RuleReader<'_> {
         let before = self.faults.errors();
         let fields = Fields::open(node, "a rule", self.faults);
         let name = self.name(&fields, names);
-        let (condition, program) = self.condition(&fields).unzip();
-        let window = self.window(&fields, program.as_ref());
+        let mut inputs = Vec::new();
+        let mut levels = self.levels(&fields, &mut inputs, None);
+        let window = self.window(&fields, &inputs);
         let by = self.by(&fields);
         let filter = self.filter(&fields, &by);
-        let hold = self.hold(&fields, "for");
         let keep_firing_for = self.hold(&fields, "keep_firing_for");
-        let least = program.as_ref().map_or(1, default_min_samples);
-        let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| n.value as u32);
-        let words = Severity::ALL.map(Severity::as_str);
-        let severity = fields.word("severity", &words, Severity::from_word).map_or(Severity::Warning, |s| s.value);
+        let terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
+        let least = default_min_samples(&inputs);
+        let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
+            if (n.value as u32) < FEW.min(least) && !inputs.contains(&Input::Metric(crate::model::Metric::Executions)) {
+                let message = format!(
+                    "a share of as few as {} runs is a burst by chance: one failure is {}",
+                    n.value,
+                    Unit::Ratio.show(1.0 / n.value as f64)
+                );
+                let help = format!("write at least {least}, or `executions >= {least} and ...`");
+                self.faults.warning(n.bytes.clone(), message, help);
+            }
+            n.value as u32
+        });
         let labels = self.labels(&fields, &by);
         let annotations = self.annotations(&fields, &by, &labels);
         let place = format!("{}:{}", self.faults.file.path, self.faults.file.line_column(node.bytes.start).0);
         fields.finish();
-        if self.faults.errors() > before {
+        if self.faults.errors() > before || levels.is_empty() {
             return None;
         }
+        let (Level { severity, condition, root, hold }, _) = levels.swap_remove(0);
         Some(Rule {
             name: name?,
-            condition: condition?,
-            program: program?,
+            condition,
+            program: Program { inputs, root },
             window,
             by,
             filter,
@@ -103,6 +117,7 @@ impl RuleReader<'_> {
             severity,
             labels,
             annotations,
+            terms,
             place,
         })
     }
@@ -125,26 +140,16 @@ impl RuleReader<'_> {
         Some(name.value)
     }
 
-    fn condition(&self, fields: &Fields<'_>) -> Option<(String, Program)> {
-        let text = fields.require("condition", "error_rate > 10%", fields.text("condition"))?;
-        let node = fields.node("condition")?;
-        let (program, found) = condition::check(&text.value);
-        for fault in found {
-            self.report(node, fault);
-        }
-        Some((text.value, program?))
-    }
-
-    fn report(&self, node: &Node, fault: Fault) {
+    pub(super) fn report(&self, node: &Node, fault: Fault) {
         let bytes = node.bytes_of(self.faults.file, fault.bytes);
         self.faults.add(fault.level, bytes, fault.message, fault.help);
     }
 
-    fn window(&self, fields: &Fields<'_>, program: Option<&Program>) -> Span {
+    fn window(&self, fields: &Fields<'_>, inputs: &[Input]) -> Span {
         let Some(Spanned { value: window, bytes }) = fields.span("window") else { return WINDOW };
         let step = self.evaluation_interval;
-        let reads_window =
-            program.is_none_or(|p| p.inputs.iter().any(|i| *i != Input::Metric(crate::model::Metric::Silence)));
+        let silence = Input::Metric(crate::model::Metric::Silence);
+        let reads_window = inputs.is_empty() || inputs.iter().any(|input| *input != silence);
         if window > WINDOW_LIMIT {
             let message = format!("a window of {window} is longer than the limit of {WINDOW_LIMIT}");
             self.faults.error(bytes, message, "compare shorter windows with `baseline` to see slow change");
@@ -159,7 +164,7 @@ impl RuleReader<'_> {
         window
     }
 
-    fn hold(&self, fields: &Fields<'_>, name: &'static str) -> Span {
+    pub(super) fn hold(&self, fields: &Fields<'_>, name: &'static str) -> Span {
         let Some(Spanned { value, bytes }) = fields.span(name) else { return Span::ZERO };
         if value > HOLD_LIMIT {
             let message = format!("`{name}` of {value} is longer than the limit of {HOLD_LIMIT}");
@@ -210,7 +215,7 @@ impl RuleReader<'_> {
     }
 
     /// Patterns of one label that are wanted make one matcher, the `!` ones another.
-    fn filter(&self, fields: &Fields<'_>, by: &[Dimension]) -> Vec<Matcher> {
+    pub(super) fn filter(&self, fields: &Fields<'_>, by: &[Dimension]) -> Vec<Matcher> {
         let mut filter = Vec::new();
         for (key, node) in fields.table("where") {
             let Some(dimension) = self.dimension(&key.text, &key.bytes, &[]) else { continue };
@@ -288,9 +293,9 @@ impl RuleReader<'_> {
 }
 
 /// Shares need a handful of samples, everything else one.
-fn default_min_samples(program: &Program) -> u32 {
+fn default_min_samples(inputs: &[Input]) -> u32 {
     let share = |input: &Input| matches!(input, Input::Metric(metric) if metric.unit() == Unit::Ratio);
-    if program.inputs.iter().any(share) { RATIO_MIN_SAMPLES } else { 1 }
+    if inputs.iter().any(share) { RATIO_MIN_SAMPLES } else { 1 }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::diagnostic::has_errors;
+use crate::model::Severity;
 use proptest::prelude::*;
 
 fn one(fields: &str) -> Rule {

@@ -8,6 +8,8 @@
 mod aggregate;
 pub mod annotation;
 mod condition;
+mod hours;
+mod levels;
 mod lex;
 pub mod load;
 pub mod matcher;
@@ -18,12 +20,15 @@ pub mod reference;
 pub mod shipped;
 pub mod story;
 mod syntax;
+mod terms;
 pub mod threshold;
 mod trial;
 
 use std::collections::BTreeMap;
 
 pub use aggregate::Aggregate;
+pub use hours::ActiveHours;
+pub use terms::{LEVEL_LIMIT, Level, NoData, OVERRIDE_LIMIT, Override, Recover, Terms};
 
 use crate::model::{Dimension, Metric, Severity, Span, Unit};
 
@@ -54,8 +59,26 @@ pub struct Rule {
     pub labels: BTreeMap<String, String>,
     /// Texts for people, such as `summary`; may hold template fields, see [`annotation`].
     pub annotations: BTreeMap<String, String>,
+    /// Levels, recovery, missing data, overrides, shadow and hours.
+    pub terms: Terms,
     /// The file and line where it stands, for messages.
     pub place: String,
+}
+
+impl Rule {
+    /// Every condition on which it fires: its own or those of its levels, then those of overrides.
+    pub fn roots(&self) -> impl Iterator<Item = &Node> {
+        let own = self.terms.levels.is_empty().then_some(&self.program.root);
+        let levels = self.terms.levels.iter().chain(self.terms.overrides.iter().flat_map(|o| &o.levels));
+        own.into_iter().chain(levels.map(|level| &level.root))
+    }
+
+    /// The same, to be changed.
+    pub fn roots_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        let own = self.terms.levels.is_empty().then_some(&mut self.program.root);
+        let levels = self.terms.levels.iter_mut().chain(self.terms.overrides.iter_mut().flat_map(|o| &mut o.levels));
+        own.into_iter().chain(levels.map(|level| &mut level.root))
+    }
 }
 
 /// A condition on one label of the executions that count: `agent: reviewer`, `model: "claude-*"`.

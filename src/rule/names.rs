@@ -10,6 +10,20 @@ pub const FIELD_PREFIX: &str = "field.";
 /// The prefix that names the metric whose baseline is meant.
 pub const BASELINE_PREFIX: &str = "baseline.";
 
+/// Words that will mean something: a rule that names one must not wait for a record field of that name.
+const NOT_YET: [(&str, &str); 4] = [
+    (
+        "anomaly",
+        "compare with the baseline: `p95_latency > baseline * 2`; a record field of that name is `field.anomaly`",
+    ),
+    ("forecast", "compare with the baseline over a long window; a record field of that name is `field.forecast`"),
+    (
+        "peers",
+        "compare with the subject's own baseline, or write the threshold; a record field of that name is `field.peers`",
+    ),
+    ("score", "compare `quality` or `success_rate`; a record field of that name is `field.score`"),
+];
+
 /// What a name stands for.
 pub(super) struct Meaning {
     pub input: Input,
@@ -52,6 +66,9 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
         && !field.is_empty()
     {
         return Ok(record_field(field, None));
+    }
+    if let Some((_, help)) = NOT_YET.iter().find(|(word, _)| *word == name) {
+        return Err((format!("`{name}` cannot be read by rules yet"), (*help).to_owned()));
     }
     if let Some(near) = did_you_mean(name, words().chain(["baseline"])) {
         let help = format!("did you mean `{near}`? A record field of that name is `{FIELD_PREFIX}{name}`");

@@ -31,10 +31,11 @@ pub struct Traced {
 }
 
 impl Program {
-    /// Every node with its value, each found by the evaluation itself, parents before children.
-    pub fn trace(&self, inputs: &[Option<f64>]) -> Vec<Traced> {
+    /// Every node of `root`, a condition on the program's slots, with its value, each found by the evaluation
+    /// itself, parents before children.
+    pub fn trace(&self, root: &Node, inputs: &[Option<f64>]) -> Vec<Traced> {
         let mut lines = Vec::new();
-        self.trace_node(&self.root, inputs, Unit::Any, 0, &mut lines);
+        self.trace_node(root, inputs, Unit::Any, 0, &mut lines);
         lines
     }
 
@@ -83,6 +84,13 @@ impl Program {
         for child in children {
             self.trace_node(child, inputs, below, depth + 1, lines);
         }
+    }
+}
+
+impl Node {
+    /// The verdict of a condition on the slots of a program, as [`Program::eval`] gives it.
+    pub fn eval(&self, inputs: &[Option<f64>]) -> Option<Verdict> {
+        truth(self, inputs)
     }
 }
 
@@ -218,12 +226,13 @@ mod tests {
         for root in [*a(), Node::And(a(), b()), Node::Or(a(), b()), Node::Not(a())] {
             let program = program(root);
             for inputs in [[Some(9.0), Some(1.0)], [Some(0.5), Some(7.0)], [None, Some(1.0)], [Some(9.0), None]] {
-                let trace = program.trace(&inputs);
+                let trace = program.trace(&program.root, &inputs);
                 let holds = program.eval(&inputs).map(|verdict| f64::from(u8::from(verdict.holds)));
                 assert_eq!((trace[0].depth, trace[0].value), (0, holds), "{trace:?}");
             }
         }
-        let trace = program(*a()).trace(&[Some(9.0), None]);
+        let program = program(*a());
+        let trace = program.trace(&program.root, &[Some(9.0), None]);
         let lines: Vec<String> = trace.iter().map(|t| format!("{} {} {}", t.depth, t.node, t.shown)).collect();
         assert_eq!(lines, ["0 > true", "1 cost $9.00", "1 number 1"]);
     }

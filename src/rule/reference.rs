@@ -16,7 +16,7 @@ const GENERATED: &str =
     "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
 
 /// A field of a rule: name, default, meaning, example.
-pub const FIELDS: [(&str, &str, &str, &str); 11] = [
+pub const FIELDS: [(&str, &str, &str, &str); 17] = [
     ("name", "required", "unique over all loaded files", "high_error_rate"),
     ("condition", "required", "what must hold, see [Conditions](#conditions)", "error_rate > 10%"),
     ("window", "5m", "how far back the metrics look, at least two evaluation intervals", "5 minutes"),
@@ -26,6 +26,32 @@ pub const FIELDS: [(&str, &str, &str, &str); 11] = [
     ("keep_firing_for", "0s", "how long the alert goes on after the condition stopped holding", "10m"),
     ("min_samples", "5 if a ratio is read, else 1", "with fewer samples in the window there is no data", "20"),
     ("severity", "warning", "`critical`, `high`, `warning` (or `medium`), `info` (or `low`)", "critical"),
+    (
+        "levels",
+        "none",
+        "several severities in one rule, see [Levels](#levels)",
+        "{warning: error_rate > 10%, critical: error_rate > 25%}",
+    ),
+    ("recover", "the condition stopped holding", "what must hold before a firing alert may end", "error_rate < 5%"),
+    (
+        "no_data",
+        "ok",
+        "what missing data means: `ok` ends the alert, `alert` is as bad as the condition, `keep` changes nothing",
+        "keep",
+    ),
+    (
+        "overrides",
+        "none",
+        "other thresholds for some subjects, see [Overrides](#overrides)",
+        "[{where: {agent: \"batch-*\"}, condition: error_rate > 40%}]",
+    ),
+    ("shadow", "false", "evaluate and record, tell nobody", "true"),
+    (
+        "active_hours",
+        "always",
+        "when the alert is told, see [Active hours](#active-hours)",
+        "{zone: Europe/Berlin, days: mon-fri, times: \"08:00-18:00\"}",
+    ),
     ("labels", "none", "labels added to the alert", "{team: core}"),
     (
         "annotations",
@@ -91,7 +117,7 @@ pub fn rules() -> String {
     let mut page = String::from(GENERATED);
     page += "# Alert rules\n\nA rule file is YAML: a list below `alerts:` (or `rules:`). `evenkeel check` reads it and \
              reports every fault in one run; the daemon takes a set of files whole or not at all.\n\n```yaml\nalerts:\n";
-    for (i, (name, _, _, example)) in FIELDS.iter().enumerate() {
+    for (i, (name, _, _, example)) in FIELDS.iter().filter(|(name, ..)| !alone(name)).enumerate() {
         let lead = if i == 0 { "  - " } else { "    " };
         let _ = writeln!(page, "{lead}{name}: {example}");
     }
@@ -134,7 +160,7 @@ pub fn rules() -> String {
          ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
          its patterns does, `!` in front excludes (in quotes, because YAML gives `!` a meaning of its own), an \
          empty pattern matches executions without the label. Every label must match.\n\n```yaml\n{SELECTION}```\n\n\
-         ## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
+         {TERMS}\n\n## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
         names::FIELD_PREFIX
     );
     for (name, meaning) in annotation::FIELDS {
@@ -158,6 +184,76 @@ pub fn rules() -> String {
     page += "\n```\n";
     page
 }
+
+/// Fields that exclude another one of the first example.
+fn alone(name: &str) -> bool {
+    matches!(name, "levels" | "shadow")
+}
+
+/// The sections on levels, recovery, overrides and hours.
+const TERMS: &str = r#"## Levels
+
+One rule may have a condition for each of several severities:
+
+```yaml
+alerts:
+  - name: errors
+    levels:
+      warning: error_rate > 10%
+      critical: {condition: error_rate > 25%, for: 1m}
+    recover: error_rate < 5%
+    for: 5m
+    keep_firing_for: 10m
+```
+
+There is one alert per subject; its severity is that of the gravest level that has held for its `for` (the rule's when the level
+has none). A rise while it fires is a message of its own under the same alert id. A fall changes value and severity and
+is told to nobody; the level falls only after it has not held for `keep_firing_for`. The resolved message names the gravest level that
+the alert reached.
+
+`recover` is hysteresis: the alert goes on until `recover` holds, and for `keep_firing_for` after that; between the two it keeps
+its level. It must not overlap with the condition.
+
+`no_data: alert` counts missing data (fewer than `min_samples` in the window) as holding at the mildest level, after `for` as ever; a
+firing alert keeps its level. With `keep` a pending alert stays pending and a firing one fires. `ok` ends both, whatever `recover` says.
+
+## Overrides
+
+```yaml
+alerts:
+  - name: slow
+    condition: p95_latency > 30s
+    severity: high
+    overrides:
+      - where: {agent: "batch-*"}
+        condition: p95_latency > 10m
+      - where: {agent: reviewer}
+        levels: {warning: p95_latency > 1m, high: p95_latency > 2m}
+        recover: p95_latency < 45s
+```
+
+The first override whose `where` matches the subject replaces condition, severity, `for` and (if it has one) `recover`. Its `where` may
+name labels of `by`. What an override does not say is the rule's.
+
+## Active hours
+
+```yaml
+alerts:
+  - name: slow_by_day
+    condition: p95_latency > 30s
+    active_hours:
+      zone: Europe/Berlin
+      days: [mon-thu, sat]
+      times: ["08:00-12:00", "13:00-17:30"]
+  - name: slow_on_trial
+    condition: p95_latency > 20s
+    shadow: true
+```
+
+Outside of its hours a rule is evaluated and recorded; an alert that still fires when they begin is told then. `zone` is `UTC` when absent,
+`days` every day, `times` the whole day. `22:00-06:00` belongs to the day on which it begins. An alert that was told ends with a
+message at any hour. A shadow rule is evaluated and recorded and tells nobody; it inhibits nothing and its alerts do not keep
+baselines from learning."#;
 
 /// The example of the section on `where`.
 const SELECTION: &str = r#"alerts:
@@ -234,7 +330,7 @@ mod tests {
     fn every_yaml_example_loads() {
         let page = rules();
         let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
-        assert_eq!(blocks.len(), 2);
+        assert_eq!(blocks.len(), 5);
         for block in blocks {
             assert_eq!(faults(block), [] as [&str; 0], "{block}");
         }

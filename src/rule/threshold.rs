@@ -8,7 +8,7 @@ use super::{Arithmetic, Node, Rule};
 /// How many comparisons of the condition have a threshold that a factor moves.
 pub fn thresholds(rule: &Rule) -> usize {
     let mut n = 0;
-    visit(&rule.program.root, &mut |_| n += 1);
+    rule.roots().for_each(|root| visit(root, &mut |_| n += 1));
     n
 }
 
@@ -16,21 +16,21 @@ pub fn thresholds(rule: &Rule) -> usize {
 pub fn scaled(rule: &Rule, which: Option<usize>, factor: f64) -> Rule {
     let mut rule = rule.clone();
     let mut n = 0;
-    visit_mut(&mut rule.program.root, &mut |right| {
+    let mut change = |right: &mut Node| {
         if which.is_none_or(|which| which == n) {
             *right = times(right.clone(), factor);
         }
         n += 1;
-    });
+    };
+    rule.roots_mut().for_each(|root| visit_mut(root, &mut change));
     rule
 }
 
 /// The threshold of the `which`th comparison, when it is a plain number.
 pub fn constant(rule: &Rule, which: usize) -> Option<f64> {
     let mut found = Vec::new();
-    visit(&rule.program.root, &mut |right| {
-        found.push(if let Node::Const(value) = right { Some(*value) } else { None })
-    });
+    let mut note = |right: &Node| found.push(if let Node::Const(value) = right { Some(*value) } else { None });
+    rule.roots().for_each(|root| visit(root, &mut note));
     found.get(which).copied().flatten()
 }
 

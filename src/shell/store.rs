@@ -352,6 +352,7 @@ mod tests {
             fired_at: None,
             labels: Default::default(),
             annotations: Default::default(),
+            muted: None,
         })
     }
 

@@ -248,6 +248,7 @@ pub(super) mod tests {
             fired_at: Some(Timestamp(1_763_116_245_123)),
             labels: [("team", "core"), ("alertname", "disguise")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
+            muted: None,
         }
     }
 

@@ -296,7 +296,7 @@ impl Dispatch {
                 );
                 event.annotations.insert("flapping".to_owned(), text);
             }
-            let new = member.told < Some(event.severity);
+            let new = member.told < Some(event.severity) && event.muted.is_none();
             if new { news.push((*key, event)) } else { known.push((*key, event)) }
         }
         // A flood that ebbs is over when all of it is.
