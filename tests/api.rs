@@ -16,7 +16,7 @@ use evenkeel::shell::sink;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 const NOW: Timestamp = Timestamp(1_763_116_305_123);
@@ -136,7 +136,8 @@ impl Api {
         let access = Access::new(address, secret.as_ref()).expect("served");
         let (pictures, receiver) = watch::channel(Arc::new(picture(&[])));
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, access, receiver, async move { drop(ended.await) }));
+        let task =
+            tokio::spawn(serve(listener, access, receiver, mpsc::channel(1).0, async move { drop(ended.await) }));
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         Api { address, pictures, end, task, client }
     }
@@ -232,10 +233,7 @@ async fn strangers_and_other_methods_are_turned_away() {
         ("GET /healthz HTTP/1.1\r\nHost: localhost:1\r\n\r\n".to_owned(), "HTTP/1.1 200 OK"),
         ("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), "HTTP/1.1 421 Misdirected Request"),
         ("GET /healthz HTTP/1.0\r\n\r\n".to_owned(), "HTTP/1.0 400 Bad Request"),
-        (
-            format!("POST /healthz HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"),
-            "HTTP/1.1 405 Method Not Allowed",
-        ),
+        (format!("POST /healthz HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"), "HTTP/1.1 403 Forbidden"),
         (format!("GET /etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n"), "HTTP/1.1 404 Not Found"),
         (format!("HEAD /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"), "HTTP/1.1 200 OK"),
         ("nonsense\r\n\r\n".to_owned(), "HTTP/1.1 400 Bad Request"),

@@ -5,6 +5,7 @@
 //! JSON; what keeps it from looking goes to standard error and becomes an exit code here, in one place.
 
 pub mod agents;
+pub mod alerts;
 pub mod check;
 pub mod completions;
 pub mod explain;
@@ -15,9 +16,11 @@ pub mod output;
 pub mod profiles;
 pub mod ranking;
 pub mod recording;
+pub mod remote;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod silence;
 pub mod test;
 mod tune;
 pub mod why;
@@ -128,6 +131,8 @@ enum Verb {
     Run(run::Args),
     Report(report::Args),
     Agents(agents::Args),
+    Alerts(alerts::Args),
+    Silence(silence::Args),
     Explain(explain::Args),
     Replay(replay::Args),
     Test(test::Args),
@@ -143,6 +148,8 @@ impl Verb {
         match self {
             Verb::Report(args) => report::run(args, out),
             Verb::Agents(args) => agents::run(args, out),
+            Verb::Alerts(args) => alerts::run(args, out),
+            Verb::Silence(args) => silence::run(args, out),
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
             Verb::Test(args) => test::run(args, out),

@@ -212,6 +212,11 @@ impl Engine {
         self.active_alerts()
     }
 
+    /// Silences, those that end last first.
+    pub fn silences(&self) -> Vec<event::Silence> {
+        self.state.dispatch.silences.list()
+    }
+
     /// The picture for API, dashboard and CLI.
     pub fn view(&self) -> View {
         let settings = &self.policy.settings;

@@ -26,7 +26,7 @@ use super::signal::{Signal, Signals};
 use super::sink::{self, SecretError, Sinks};
 use super::store::{Store, StoreError};
 use super::targets::{Targets, TargetsError};
-use super::{log, policy_files, start, systemd};
+use super::{asked, log, policy_files, start, systemd};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::engine::event::{AlertState, Effect, Receipt};
@@ -136,6 +136,7 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
             // Above what may always be ready: reading must not look like being stuck.
             _ = alive.tick() => systemd::alive(),
             Some(receipt) = daemon.attempts.join_next() => daemon.receipt(receipt.ok()),
+            wish = Serving::asked(&mut daemon.api) => { let effects = asked::answer(&mut daemon.machine, wish); daemon.hand_out(effects); daemon.changed = true; }
             Some(event) = daemon.targets.next(), if settled => daemon.event(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
             _ = poll.tick() => {

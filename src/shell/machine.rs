@@ -282,7 +282,7 @@ impl Machine {
     }
 
     /// What the engine is told when nothing else says the time. Never less than before.
-    fn now(&mut self) -> Timestamp {
+    pub(super) fn now(&mut self) -> Timestamp {
         if self.catching_up { self.fold.now() } else { self.clock.now().max(self.fold.now()) }
     }
 

@@ -4,6 +4,7 @@
 //! decide, and hands the effects to bounded queues. It decides nothing itself.
 
 pub mod api;
+mod asked;
 pub mod boot;
 pub mod clock;
 pub mod daemon;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::api::{self, Access, Picture};
+use super::api::{self, Access, Asked, Picture};
 use super::daemon::RunError;
 use super::sink;
 use crate::settings::Settings;
+
+/// Changes that wait for the loop; further ones are refused at once.
+const ASKS: usize = 16;
 
 /// A socket that nobody answers yet.
 pub struct Listening {
@@ -44,10 +47,11 @@ impl Listening {
     pub fn serve(self, picture: Picture) -> Serving {
         let (pictures, newest) = watch::channel(Arc::new(picture));
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(api::serve(self.listener, self.access, newest, async {
+        let (asks, asked) = mpsc::channel(ASKS);
+        let task = tokio::spawn(api::serve(self.listener, self.access, newest, asks, async {
             let _ = ended.await;
         }));
-        Serving { address: self.address, pictures, end, task }
+        Serving { address: self.address, pictures, asked, end, task }
     }
 }
 
@@ -56,6 +60,7 @@ impl Listening {
 pub struct Serving {
     address: SocketAddr,
     pictures: watch::Sender<Arc<Picture>>,
+    asked: mpsc::Receiver<Asked>,
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -64,6 +69,18 @@ impl Serving {
     /// The address, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The next thing that somebody asks; never, where nothing is served.
+    pub async fn asked(api: &mut Option<Serving>) -> Asked {
+        let next = match api {
+            Some(serving) => serving.asked.recv().await,
+            None => None,
+        };
+        match next {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
     }
 
     /// Shows another picture from now on.

@@ -31,7 +31,7 @@ use flap::Flaps;
 use flood::Floods;
 pub use mute::Sources;
 pub use route::gets_messages;
-pub use silence::{Acks, Silences};
+pub use silence::{Acks, SILENCES, Silences};
 
 /// Alerts that one message of a group shows, at most.
 const SHOWN: usize = 100;

@@ -41,6 +41,12 @@ pub enum Refusal {
     /// No token, or another one.
     #[error("a bearer token is needed: `Authorization: Bearer <token>`")]
     NoToken,
+    /// Changes need a token.
+    #[error("this API is read-only: changes need `api_token` in the configuration, and show that token")]
+    ReadOnly,
+    /// A web page of another place asks.
+    #[error("a page of `{0}` may not change anything here")]
+    OtherOrigin(String),
 }
 
 impl Refusal {
@@ -50,6 +56,7 @@ impl Refusal {
             Refusal::NoHost => StatusCode::BAD_REQUEST,
             Refusal::OtherHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Refusal::NoToken => StatusCode::UNAUTHORIZED,
+            Refusal::ReadOnly | Refusal::OtherOrigin(_) => StatusCode::FORBIDDEN,
         }
     }
 }
@@ -84,6 +91,26 @@ impl Access {
             Some(expected) if !holds(&expected, bearer(headers)) => Err(Refusal::NoToken),
             _ => Ok(()),
         }
+    }
+}
+
+impl Access {
+    /// Whether a request that passed [`Access::check`] may change something. Never without a token,
+    /// on loopback either: the agents that are watched run there too, and must not silence what is
+    /// said of them.
+    pub fn check_change(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.token.is_none() {
+            return Err(Refusal::ReadOnly);
+        }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        for origin in headers.get_all(header::ORIGIN) {
+            let origin = origin.to_str().unwrap_or("null");
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            if authority.is_none_or(|authority| !authority.eq_ignore_ascii_case(host)) {
+                return Err(Refusal::OtherOrigin(origin.chars().take(100).collect()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -157,6 +184,24 @@ mod tests {
             (&[("host", "localhost"), ("host", "evil.example")][..], Err(Refusal::NoHost)),
         ] {
             assert_eq!(access.check(&headers(pairs)), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn changes_need_a_token_and_no_foreign_page() {
+        let listen = "127.0.0.1:9464".parse().expect("an address");
+        let open = Access::new(listen, None).expect("served");
+        assert_eq!(open.check_change(&headers(&[("host", "localhost")])), Err(Refusal::ReadOnly));
+        let access = Access::new(listen, Some(&token("s3cret"))).expect("served");
+        let other = |origin: &str| Err(Refusal::OtherOrigin(origin.to_owned()));
+        for (pairs, expected) in [
+            (&[("host", "localhost:9464")][..], Ok(())),
+            (&[("host", "localhost:9464"), ("origin", "http://localhost:9464")][..], Ok(())),
+            (&[("host", "localhost:9464"), ("origin", "http://localhost:80")][..], other("http://localhost:80")),
+            (&[("host", "localhost:9464"), ("origin", "https://evil.example")][..], other("https://evil.example")),
+            (&[("host", "localhost:9464"), ("origin", "null")][..], other("null")),
+        ] {
+            assert_eq!(access.check_change(&headers(pairs)), expected, "{pairs:?}");
         }
     }
 

@@ -1,12 +1,12 @@
-//! The HTTP API: read-only, JSON and metrics, from one picture of the daemon.
+//! The HTTP API: JSON and metrics from one picture of the daemon, and the few changes people may make.
 //!
 //! The daemon publishes a [`Picture`]; every request is answered from the newest one, so that the
 //! parts of an answer agree with each other and no request can hold up the engine. A connection
 //! serves one request and has a bounded life: scrapes come seconds apart and gain nothing from
-//! being kept, and a client that stalls costs one slot for half a minute at most. Request bodies
-//! are never read.
+//! being kept, and a client that stalls costs one slot for half a minute at most.
 
 mod access;
+mod change;
 mod exposition;
 mod metrics;
 mod performance;
@@ -16,11 +16,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{FromRef, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,11 +29,13 @@ use hyper_util::service::TowerToHyperService;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::engine::view::View;
+use crate::engine::event::AlertEvent;
+use crate::engine::view::{AlertMessages, View};
 use crate::model::Timestamp;
 pub use access::{Access, AccessError};
+pub use change::{Asked, Ends, LONGEST, Refused, Wish};
 pub use status::{DaemonStatus, SourceStatus};
 
 /// Connections at once; further ones wait in the system's queue.
@@ -77,9 +79,29 @@ impl Picture {
 
 type Pictures = watch::Receiver<Arc<Picture>>;
 
-/// Answers requests until `end`, then lets those in flight finish for a few seconds.
-pub async fn serve(listener: TcpListener, access: Access, pictures: Pictures, end: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(router(access, pictures));
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    pictures: Pictures,
+    asks: mpsc::Sender<Asked>,
+}
+
+impl FromRef<Shared> for Pictures {
+    fn from_ref(shared: &Shared) -> Pictures {
+        shared.pictures.clone()
+    }
+}
+
+/// Answers requests until `end`, then lets those in flight finish for a few seconds. What people want
+/// changed goes to `asks`.
+pub async fn serve(
+    listener: TcpListener,
+    access: Access,
+    pictures: Pictures,
+    asks: mpsc::Sender<Asked>,
+    end: impl Future<Output = ()>,
+) {
+    let service = TowerToHyperService::new(router(access, Shared { pictures, asks }));
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut end = std::pin::pin!(end);
@@ -122,10 +144,19 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// What is served, by path.
-const PATHS: [&str; 6] =
-    ["/healthz", "/metrics", "/api/agent-performance", "/api/v1/agents", "/api/v1/alerts", "/api/v1/recommendations"];
+const PATHS: [&str; 9] = [
+    "/healthz",
+    "/metrics",
+    "/api/agent-performance",
+    "/api/v1/agents",
+    "/api/v1/alerts",
+    "/api/v1/recommendations",
+    "/api/v1/silences",
+    "/api/v1/silences/{id}",
+    "/api/v1/alerts/{id}/ack",
+];
 
-fn router(access: Access, pictures: Pictures) -> Router {
+fn router(access: Access, shared: Shared) -> Router {
     let router = Router::new()
         .route(PATHS[0], get(healthz))
         .route(PATHS[1], get(scrape))
@@ -133,15 +164,25 @@ fn router(access: Access, pictures: Pictures) -> Router {
         .route(PATHS[3], get(agents))
         .route(PATHS[4], get(alerts))
         .route(PATHS[5], get(recommendations))
+        .route(PATHS[6], get(silences).post(change::silence))
+        .route(PATHS[7], delete(change::expire))
+        .route(PATHS[8], post(change::acknowledge))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing here; see `paths`", Some(&PATHS)) })
-        .method_not_allowed_fallback(|| async { problem(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD", None) })
-        .with_state(pictures);
+        .method_not_allowed_fallback(|| async {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "not this method on this path", None)
+        })
+        .with_state(shared);
     router.layer(middleware::from_fn_with_state(Arc::new(access), guard))
 }
 
 /// Lets a request through or says why not; no answer is kept by caches or guessed at by browsers.
 async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    let mut response = match access.check(request.headers()) {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let checked = access.check(request.headers()).and_then(|()| match changes {
+        true => access.check_change(request.headers()),
+        false => Ok(()),
+    });
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             let mut response = problem(refusal.status(), &refusal.to_string(), None);
@@ -199,7 +240,22 @@ async fn agents(State(pictures): State<Pictures>) -> Response {
 
 async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    Json(List { at: view.now, name: "alerts", items: &view.alerts }).into_response()
+    let told = |(n, alert)| ToldAlert { alert, messages: view.messages.get(n) };
+    let items: Vec<ToldAlert<'_>> = view.alerts.iter().enumerate().map(told).collect();
+    Json(List { at: view.now, name: "alerts", items: &items }).into_response()
+}
+
+/// An alert, and who is told of it when.
+#[derive(Serialize)]
+struct ToldAlert<'a> {
+    #[serde(flatten)]
+    alert: &'a AlertEvent,
+    messages: Option<&'a AlertMessages>,
+}
+
+async fn silences(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(List { at: view.now, name: "silences", items: &view.silences }).into_response()
 }
 
 async fn recommendations(State(pictures): State<Pictures>) -> Response {

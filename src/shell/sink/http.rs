@@ -97,6 +97,8 @@ pub fn seconds() -> i64 {
 
 /// The client that all webhooks share, with the certificate authorities of the system.
 pub fn client() -> Client {
+    // Only the first call of the process installs; the later ones find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
         Client::builder()
             .redirect(reqwest::redirect::Policy::none())

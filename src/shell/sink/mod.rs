@@ -21,6 +21,7 @@ use crate::settings::{Channel, Receiver};
 use crate::wire::mail::one_line;
 use crate::wire::{notice, ntfy, pagerduty, slack, template};
 use http::Post;
+pub use http::client;
 pub use secret::{SecretError, SecretText, read};
 
 /// How long to leave a receiver alone whose configuration or credentials are at fault: quick

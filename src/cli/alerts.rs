@@ -1,0 +1,115 @@
+//! `evenkeel alerts`: what is active in the running daemon, and who is told of it when.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::remote::{Call, DaemonArgs, author};
+use super::{Exit, Failure, Output};
+use crate::model::Unit;
+
+const EXAMPLES: &str = "\
+Examples:
+  evenkeel alerts                                    what fires, who knows, what comes next
+  evenkeel alerts --ack 5f0c2d91 --note 'on it'      stop repeats until it ends or gets worse
+  evenkeel alerts --json | jq '.alerts[].messages'
+
+Below each alert stands a line per receiver: the next message and why then, or why not now
+(silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
+receiver failing). Exit codes: 0 nothing fires, 1 something fires, 64 the daemon refuses,
+74 no daemon answers.";
+
+/// Show active alerts and when their next message goes, or why it does not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    daemon: DaemonArgs,
+    /// Take on the alert of this id (its beginning is enough).
+    #[arg(long, value_name = "ID")]
+    ack: Option<String>,
+    /// What to say with --ack.
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "ack")]
+    note: String,
+    /// Who takes it on; $USER by default.
+    #[arg(long, value_name = "NAME", requires = "ack")]
+    author: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
+    let mut answer = args.daemon.call("/api/v1/alerts", Call::Get)?;
+    if let Some(start) = args.ack {
+        let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<&str> =
+            alerts.iter().filter_map(|a| a["id"].as_str()).filter(|id| id.starts_with(&start)).collect();
+        let [id] = ids[..] else {
+            return Err(Failure::Usage(format!(
+                "{} active alerts have an id that begins with `{start}`; write more of it",
+                ids.len()
+            )));
+        };
+        let body = json!({"author": author(args.author)?, "note": args.note});
+        answer = args.daemon.call(&format!("/api/v1/alerts/{id}/ack"), Call::Post(body))?;
+        if out.json {
+            return super::remote::as_json(out, &answer);
+        }
+        writeln!(out, "acknowledged {id}: no repeats until it ends or gets worse")?;
+        return Ok(Exit::Ok);
+    }
+    let none = Vec::new();
+    let alerts = answer["alerts"].as_array().unwrap_or(&none);
+    let fires = alerts.iter().any(|alert| alert["state"] == "firing");
+    if out.json {
+        out.json(&answer)?;
+    } else if alerts.is_empty() {
+        writeln!(out, "no alert is pending or firing")?;
+    } else {
+        for alert in alerts {
+            show(out, alert)?;
+        }
+    }
+    Ok(if fires { Exit::Finding } else { Exit::Ok })
+}
+
+fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
+    let text = |name: &str| alert[name].as_str().unwrap_or_default();
+    let unit: Unit = serde_json::from_value(alert["unit"].clone()).unwrap_or(Unit::Any);
+    let number = |name: &str| alert[name].as_f64().map_or_else(|| "no data".to_owned(), |value| unit.show(value));
+    let subject = match alert["subject"].as_object().filter(|labels| !labels.is_empty()) {
+        Some(labels) => {
+            let pairs = labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
+            pairs.collect::<Vec<_>>().join(" ")
+        }
+        None => "fleet".to_owned(),
+    };
+    let state = match text("state") {
+        "firing" => out.red("firing"),
+        state => out.yellow(state),
+    };
+    let head = out.bold(format!("{} on {subject}", text("rule")));
+    writeln!(out, "{head}  {state}  {}  since {}", text("severity"), text("active_since"))?;
+    let detail = format!(
+        "  {} against {} in {} (n = {})  id {}",
+        number("value"),
+        number("threshold"),
+        text("condition"),
+        alert["n"],
+        text("id")
+    );
+    writeln!(out, "{detail}")?;
+    let messages = &alert["messages"];
+    for receiver in messages["receivers"].as_array().into_iter().flatten() {
+        let told = receiver["last"].as_str().map_or("not told yet".to_owned(), |last| format!("told {last}"));
+        let line = format!(
+            "  {}: {told}; {}",
+            receiver["receiver"].as_str().unwrap_or_default(),
+            receiver["why"].as_str().unwrap_or_default()
+        );
+        writeln!(out, "{line}")?;
+    }
+    if let Some(why) = messages["why"].as_str().filter(|why| !why.is_empty()) {
+        writeln!(out, "  {why}")?;
+    }
+    Ok(())
+}

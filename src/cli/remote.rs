@@ -1,0 +1,100 @@
+//! Asks the running daemon over its API: where it listens and which token it wants say its settings.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Exit, Failure, Output};
+use crate::settings::Settings;
+use crate::shell::policy_files;
+use crate::shell::sink;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The configuration of the daemon that is meant.
+#[derive(Debug, clap::Args)]
+pub struct DaemonArgs {
+    /// The configuration that the daemon runs with.
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = "evenkeel.yaml")]
+    config: PathBuf,
+}
+
+/// What is asked for.
+pub enum Call {
+    /// To be shown something.
+    Get,
+    /// A change with a body.
+    Post(Value),
+    /// The end of something.
+    Delete,
+}
+
+impl DaemonArgs {
+    /// The answer to a request.
+    pub fn call(&self, path: &str, call: Call) -> Result<Value, Failure> {
+        let settings = settings(&self.config)?;
+        let Some(listen) = settings.listen else {
+            return Err(Failure::Usage(format!(
+                "{}: `listen` is off, so the daemon cannot be asked",
+                self.config.display()
+            )));
+        };
+        let host = match listen.ip() {
+            ip if ip.is_unspecified() && ip.is_ipv6() => "[::1]".to_owned(),
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            ip if ip.is_ipv6() => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let url = format!("http://{host}:{}{path}", listen.port());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Machine(format!("cannot start: {error}")))?;
+        runtime.block_on(ask(&settings, &url, call))
+    }
+}
+
+fn settings(config: &Path) -> Result<Settings, Failure> {
+    if !config.exists() {
+        let text = format!("there is no {}; name the daemon's configuration with --config", config.display());
+        return Err(Failure::Usage(text));
+    }
+    Ok(policy_files::load(Some(config), &[]).map_err(Failure::Configuration)?.policy.settings)
+}
+
+async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failure> {
+    let http = sink::client();
+    let request = match call {
+        Call::Get => http.get(url),
+        Call::Post(body) => http.post(url).json(&body),
+        Call::Delete => http.delete(url),
+    };
+    let mut request = request.timeout(PATIENCE);
+    if let Some(secret) = &settings.api_token {
+        let token = sink::read(secret).await.map_err(|error| Failure::Machine(format!("api_token: {error}")))?;
+        request = request.bearer_auth(token.expose());
+    }
+    let unreachable = |error: reqwest::Error| {
+        Failure::Machine(format!("no daemon answers at {url}: {}; is `evenkeel run` up?", error.without_url()))
+    };
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let body: Value = response.json().await.map_err(unreachable)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said = body["error"].as_str().unwrap_or("no reason given");
+    Err(Failure::Usage(format!("the daemon says {status}: {said}")))
+}
+
+/// The person at the keyboard, as far as the environment tells.
+pub fn author(given: Option<String>) -> Result<String, Failure> {
+    let known = given.or_else(|| std::env::var("USER").ok()).filter(|name| !name.trim().is_empty());
+    known.ok_or_else(|| Failure::Usage("say who you are with --author NAME".to_owned()))
+}
+
+/// Shows the answer to programs as it is.
+pub fn as_json(out: &mut Output, answer: &Value) -> Result<Exit, Failure> {
+    out.json(answer)?;
+    Ok(Exit::Ok)
+}

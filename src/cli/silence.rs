@@ -1,0 +1,108 @@
+//! `evenkeel silence`: keeps the running daemon from telling of some alerts for a while.
+
+use std::io::Write as _;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::remote::{Call, DaemonArgs, as_json, author};
+use super::{Exit, Failure, Output};
+use crate::model::Span;
+use crate::wire::matcher::LabelMatcher;
+
+const EXAMPLES: &str = "\
+Examples:
+  evenkeel silence add agent=batch-* severity=warning --for 2h --comment 'planned load'
+  evenkeel silence list
+  evenkeel silence expire 3d0c1f2a9b8e7d6c
+
+All matchers of a silence must hold: label=value, label!=value, severity>=high; `*` stands for
+any characters, `|` parts alternatives. Changes need `api_token` in the configuration.";
+
+/// Silence alerts of the running daemon for a while.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Begin a silence.
+    Add {
+        /// What it covers; all must hold.
+        #[arg(value_name = "MATCHER", required = true)]
+        matchers: Vec<String>,
+        /// How long it lasts.
+        #[arg(long = "for", value_name = "LENGTH", default_value = "1h")]
+        length: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        comment: String,
+        /// Who wants it; $USER by default.
+        #[arg(long, value_name = "NAME")]
+        author: Option<String>,
+    },
+    /// Show silences, those that ended within five days too.
+    List,
+    /// End a silence now.
+    Expire {
+        /// Its id.
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
+    match args.verb {
+        Verb::Add { matchers, length, comment, author: given } => {
+            for matcher in &matchers {
+                LabelMatcher::parse(matcher).map_err(Failure::Usage)?;
+            }
+            let length = Span::parse(&length).map_err(|reason| Failure::Usage(format!("--for: {reason}")))?;
+            let body = json!({"matchers": matchers, "author": author(given)?, "comment": comment, "duration": length});
+            let answer = args.daemon.call("/api/v1/silences", Call::Post(body))?;
+            if out.json {
+                return as_json(out, &answer);
+            }
+            let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+            writeln!(out, "silence {} until {}", text("id"), text("ends_at"))?;
+        }
+        Verb::List => {
+            let answer = args.daemon.call("/api/v1/silences", Call::Get)?;
+            if out.json {
+                return as_json(out, &answer);
+            }
+            let silences = answer["silences"].as_array().cloned().unwrap_or_default();
+            if silences.is_empty() {
+                writeln!(out, "there are no silences")?;
+            }
+            let now = answer["at"].as_str().unwrap_or_default();
+            for silence in silences {
+                let text = |name: &str| silence[name].as_str().unwrap_or_default().to_owned();
+                let matchers = silence["matchers"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
+                let matchers = matchers.collect::<Vec<_>>().join(" ");
+                // RFC 3339 in UTC with the same number of digits sorts as time does.
+                let state = match (text("starts").as_str() > now, text("ends").as_str() <= now) {
+                    (_, true) => out.dim("expired"),
+                    (true, _) => out.yellow("pending"),
+                    _ => out.green("active"),
+                };
+                let (id, ends) = (text("id"), text("ends"));
+                writeln!(out, "{id}  {state}  until {ends}  {matchers}  by {}: {}", text("author"), text("comment"))?;
+            }
+        }
+        Verb::Expire { id } => {
+            let answer = args.daemon.call(&format!("/api/v1/silences/{id}"), Call::Delete)?;
+            if out.json {
+                return as_json(out, &answer);
+            }
+            writeln!(out, "silence {id} ended")?;
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,78 @@
+//! What people ask of the running daemon: made into commands that the journal keeps.
+//!
+//! Owns what only the loop can know: the engine's time, which alerts fire, which silences exist.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::api::{Asked, Ends, LONGEST, Refused, Wish};
+use super::journal::Logged;
+use super::machine::Machine;
+use crate::engine::Engine;
+use crate::engine::dispatch::SILENCES;
+use crate::engine::event::{Acknowledgement, AlertState, Command, Effect, Silence};
+use crate::model::Timestamp;
+
+/// Does what is asked, and answers when it is written down.
+pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
+    let now = machine.now();
+    let (command, body) = match command(&machine.fold.engine, now, asked.wish) {
+        Ok(decided) => decided,
+        Err(refused) => {
+            let _ = asked.answer.send(Err(refused));
+            return Vec::new();
+        }
+    };
+    let effects = machine.event(Logged::Command(command));
+    let result = match machine.journal_fault() {
+        None => Ok(body),
+        Some(fault) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, format!("it is not written down yet: {fault}"))),
+    };
+    let _ = asked.answer.send(result);
+    effects
+}
+
+fn command(engine: &Engine, now: Timestamp, wish: Wish) -> Result<(Command, Value), Refused> {
+    let bad = |text: String| Refused(StatusCode::BAD_REQUEST, text);
+    let missing = |text: String| Refused(StatusCode::NOT_FOUND, text);
+    match wish {
+        Wish::Silence { matchers, author, comment, starts, ends } => {
+            let starts = starts.unwrap_or(now).max(now);
+            let ends = match ends {
+                Ends::At(at) => at,
+                Ends::After(span) => starts + span,
+            };
+            if ends <= starts || ends.since(starts) > LONGEST {
+                return Err(bad(format!(
+                    "it would last from {starts} to {ends}: write an end after its start, {LONGEST} at most"
+                )));
+            }
+            if engine.silences().iter().filter(|s| s.ends > now).count() >= SILENCES {
+                return Err(bad(format!("there are {SILENCES} silences, which is the limit: end one first")));
+            }
+            let mut hash = Sha256::new();
+            let texts: Vec<String> =
+                matchers.iter().map(|m| m.to_string()).chain([author.clone(), comment.clone()]).collect();
+            texts.iter().for_each(|text| hash.update(format!("{}:{text}", text.len())));
+            hash.update(starts.0.to_le_bytes());
+            hash.update(ends.0.to_le_bytes());
+            let id: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            let body = json!({"id": id, "starts_at": starts, "ends_at": ends});
+            Ok((Command::Silence(Silence { id, matchers, author, comment, starts, ends }), body))
+        }
+        Wish::Expire(id) => match engine.silences().iter().find(|silence| silence.id == id) {
+            Some(silence) if silence.ends > now => Ok((Command::ExpireSilence { id: id.clone() }, json!({"id": id}))),
+            Some(silence) => Err(bad(format!("the silence {id} ended at {}", silence.ends))),
+            None => Err(missing(format!("there is no silence {id}; GET /api/v1/silences lists them"))),
+        },
+        Wish::Acknowledge { alert, author, note } => {
+            let fires = engine.alerts().iter().any(|a| a.id == alert && a.state == AlertState::Firing);
+            if !fires {
+                return Err(missing(format!("no alert {alert} fires; GET /api/v1/alerts lists them")));
+            }
+            let body = json!({"id": alert});
+            Ok((Command::Acknowledge(Acknowledgement { alert, author, note, at: now }), body))
+        }
+    }
+}
