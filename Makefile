@@ -1,14 +1,17 @@
-# make test      everything that can be tested here; what cannot is named
-# make lint      format, clippy and documentation, warnings denied
-# make licences  licences, bans and sources of every dependency
-# make bench     what reading and deciding cost on this machine
+# make test         everything that can be tested here; what cannot is named
+# make lint         format, clippy and documentation, warnings denied
+# make licences     licences, bans and sources of every dependency
+# make conformance  three minutes of alerts held against the specification, with a checker kept elsewhere
+# make bench        what reading and deciding cost on this machine
 
 CARGO ?= cargo
 # Tests talk to servers on loopback; a proxy must not come between.
 export NO_PROXY := 127.0.0.1,localhost,$(NO_PROXY)
 export no_proxy := $(NO_PROXY)
 
-.PHONY: test tools lint licences bench clean
+CHECK_SENDER ?= ../shared/tools/peer_prometheus/check_sender.py
+
+.PHONY: test tools lint licences conformance bench clean
 
 test: tools
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -31,6 +34,10 @@ lint:
 licences:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --debug
 	$(CARGO) deny --locked check bans licenses sources
+
+conformance:
+	$(CARGO) build --locked
+	@examples/conformance/run target/debug/evenkeel "$(CHECK_SENDER)"
 
 # Alone first, then as whole processes: records per second of CPU time and peak memory.
 bench:

@@ -9,8 +9,9 @@ use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
 use crate::engine::view::View;
 use crate::model::{Severity, Unit};
 use crate::settings::{Mode, ParameterKind, Settings};
-use crate::shell::daemon::{self, Options, RunError, Seen};
+use crate::shell::daemon::{self, Options, Seen};
 use crate::shell::log;
+use crate::shell::refusal::RunError;
 use crate::shell::source::pattern;
 
 /// The configuration that is looked for when none is named.

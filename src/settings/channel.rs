@@ -31,6 +31,19 @@ pub struct Receiver {
     pub channel: Channel,
 }
 
+/// The sign of life that a watcher elsewhere waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heartbeat {
+    /// What is asked for with GET.
+    pub url: String,
+    /// Bearer token of the request.
+    pub token: Option<Secret>,
+    /// How often.
+    pub interval: Span,
+    /// How long one attempt may take.
+    pub timeout: Span,
+}
+
 /// How an Alertmanager is kept informed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resend {

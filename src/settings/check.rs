@@ -68,6 +68,7 @@ fn check(config: Section<'_>) -> Settings {
         evaluation_interval,
         sources: source::check(config.sections("sources")),
         receivers,
+        heartbeat: config.section("heartbeat").and_then(receiver::heartbeat),
         routing,
         listen: listen(&config, config.node("api_token").is_some(), default.listen),
         api_token,
@@ -238,6 +239,7 @@ damping: {flaps: 8, flood: 30}
 listen: 0.0.0.0:80
 api_token: {file: /etc/token}
 external_url: https://ops.example/keel
+heartbeat: {url: "https://hc.example/ping", token: {env: PING}, interval: 30s, timeout: 5s}
 scores: {window: 7d, min_samples: 5, degraded_below: 70%}
 tune:
   interval: 1m
@@ -444,7 +446,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         let text = |spelled: bool| {
             let lines = |name, indent| if spelled { lines(name, indent) } else { format!("{indent}# nothing\n") };
             format!(
-                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}- name: s\n  slack:\n    url: {{env: A}}\n{}- name: p\n  pagerduty:\n    routing_key: {{env: A}}\n{}- name: y\n  ntfy:\n    topic: a\n{}- name: t\n  template:\n    url: http://t\n    body: 1\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
+                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}- name: s\n  slack:\n    url: {{env: A}}\n{}- name: p\n  pagerduty:\n    routing_key: {{env: A}}\n{}- name: y\n  ntfy:\n    topic: a\n{}- name: t\n  template:\n    url: http://t\n    body: 1\n{}heartbeat:\n  url: http://h\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
                 lines("config", ""),
                 lines("source", "  "),
                 lines("fields", "    "),
@@ -461,6 +463,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
                 lines("pagerduty", "    "),
                 lines("ntfy", "    "),
                 lines("template", "    "),
+                lines("heartbeat", "  "),
                 lines("scores", "  "),
                 lines("tune", "  "),
                 lines("target", "    "),

@@ -16,7 +16,7 @@ mod ways;
 
 use std::path::PathBuf;
 
-pub use channel::{Channel, Receiver, Resend, Secret, SmtpTls};
+pub use channel::{Channel, Heartbeat, Receiver, Resend, Secret, SmtpTls};
 
 use crate::model::{Dimension, Label, Span};
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub sources: Vec<Source>,
     /// Who is told.
     pub receivers: Vec<Receiver>,
+    /// The sign of life that somebody else watches.
+    pub heartbeat: Option<Heartbeat>,
     /// Who of them is told of what, and when.
     pub routing: routing::Routing,
     /// Where the HTTP API listens; `None` switches it off.
@@ -68,6 +70,7 @@ impl Default for Settings {
             evaluation_interval: Span::seconds(15),
             sources: Vec::new(),
             receivers: Vec::new(),
+            heartbeat: None,
             routing: routing::Routing::default(),
             listen: Some(LISTEN),
             api_token: None,

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::check::unique_name;
 use super::raw::Section;
-use super::{Channel, Receiver, Resend, SmtpTls};
+use super::{Channel, Heartbeat, Receiver, Resend, SmtpTls};
 use crate::model::{Severity, Span};
 use crate::wire::fields::Spanned;
 use crate::wire::template;
@@ -151,6 +151,16 @@ pub(super) fn address(section: &Section<'_>, name: &str, url: Spanned<String>) -
     };
     section.reader.error(bytes, format!("`{name}` {fault}"), help);
     None
+}
+
+/// The sign of life.
+pub(super) fn heartbeat(section: Section<'_>) -> Option<Heartbeat> {
+    let url = section.require("url", section.text("url")).and_then(|url| address(&section, "url", url));
+    let token = section.secret("token");
+    let interval = section.span("interval").unwrap_or(Span::minutes(1));
+    let timeout = timeout(&section);
+    section.finish();
+    Some(Heartbeat { url: url?, token, interval, timeout })
 }
 
 /// One channel per peer.

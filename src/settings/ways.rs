@@ -129,3 +129,15 @@ pub(super) const TEMPLATE: Section = Section {
         field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
     ],
 };
+
+pub(super) const HEARTBEAT: Section = Section {
+    name: "heartbeat",
+    what: "heartbeat",
+    about: "A GET per interval while evenkeel does its work: a watcher such as healthchecks.io notices when it stays out.",
+    fields: &[
+        required("url", Text, "https://hc.example/ping/evenkeel", "The address that is asked for: http or https."),
+        example("token", Secret, "{file: /etc/evenkeel/heartbeat-token}", "Bearer token of the request."),
+        field("interval", Span("1s", "1d"), "1m", "How often; the watcher should wait for three of them."),
+        field("timeout", Span("1s", "5m"), "10s", "How long one attempt may take."),
+    ],
+};

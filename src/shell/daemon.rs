@@ -14,18 +14,19 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::api::{AccessError, DaemonStatus, Picture};
-use super::boot::BootError;
+use super::api::{DaemonStatus, Picture};
 use super::clock::wall;
+use super::heartbeat::Heartbeat;
 use super::intake::Intake;
 use super::journal::Logged;
-use super::lock::{LockError, StateLock};
+use super::lock::StateLock;
 use super::machine::Machine;
+use super::refusal::RunError;
 use super::serving::{Listening, Serving, external_url};
 use super::signal::{Signal, Signals};
-use super::sink::{self, SecretError, Sinks};
-use super::store::{Store, StoreError};
-use super::targets::{Targets, TargetsError};
+use super::sink::{self, Sinks};
+use super::store::Store;
+use super::targets::Targets;
 use super::{asked, log, policy_files, start, systemd};
 use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
@@ -75,41 +76,6 @@ pub enum Seen<'a> {
     },
     /// All that was there is read and its patches are written.
     CaughtUp(&'a Engine),
-}
-
-/// Why the daemon does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The policy has faults.
-    #[error("the configuration has faults")]
-    Policy(Vec<Diagnostic>),
-    /// The state directory is taken or not writable.
-    #[error(transparent)]
-    Lock(#[from] LockError),
-    /// The state in it cannot be used.
-    #[error(transparent)]
-    Boot(#[from] BootError),
-    /// The history in it cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The ledger in it cannot be used.
-    #[error(transparent)]
-    Targets(#[from] TargetsError),
-    /// The API cannot be served there.
-    #[error("cannot listen on {0}: {1}; set another `listen`, or `listen: off`")]
-    Listen(SocketAddr, std::io::Error),
-    /// The API may not be served there.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The API's token cannot be read.
-    #[error("api_token: {0}")]
-    Token(#[from] SecretError),
-    /// `--once` would wait for ever.
-    #[error("{0}")]
-    Journal(String),
-    /// The system gives no signals.
-    #[error("cannot listen to signals: {0}")]
-    Signals(std::io::Error),
 }
 
 /// Runs until a signal ends it, or all is read if that is wanted; tells whether an alert fires at the end.
@@ -188,6 +154,7 @@ struct Daemon {
     sinks: Arc<Sinks>,
     attempts: JoinSet<Receipt>,
     targets: Targets,
+    heartbeat: Heartbeat,
     store: Store,
     api: Option<Serving>,
     status: DaemonStatus,
@@ -233,6 +200,7 @@ impl Daemon {
             machine: Machine::new(&settings.state_dir, booted),
             attempts: JoinSet::new(),
             targets,
+            heartbeat: Heartbeat::new((!options.once).then_some(settings.heartbeat.as_ref()).flatten()),
             store,
             api: None,
             status,
@@ -408,6 +376,7 @@ impl Daemon {
         let external = external_url(settings, self.api.as_ref().map(Serving::address));
         self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
         self.targets.reload(settings);
+        self.heartbeat.reload(settings.heartbeat.as_ref());
         self.hand_out(effects);
         Ok(())
     }
@@ -416,6 +385,7 @@ impl Daemon {
         self.machine.sync();
         self.machine.look_at_the_clock();
         self.machine.snapshot(|| self.intake.checkpoints(), false);
+        self.heartbeat.beat(self.machine.faults().next().is_none(), &self.sinks);
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();
         if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
@@ -441,6 +411,7 @@ impl Daemon {
         status.engine_busy = self.machine.busy();
         status.faults = self.machine.faults().map(str::to_owned).collect();
         status.faults.extend(self.intake.troubles().map(str::to_owned));
+        status.faults.extend(self.heartbeat.trouble().map(str::to_owned));
         status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
         Picture::new(self.machine.fold.engine.view(), status)
     }

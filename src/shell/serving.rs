@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::api::{self, Access, Asked, Picture};
-use super::daemon::RunError;
+use super::refusal::RunError;
 use super::sink;
 use crate::settings::Settings;
 

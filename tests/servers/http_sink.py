@@ -58,6 +58,7 @@ def main():
             with lock:
                 word = script.pop(0) if len(script) > 1 else script[0]
                 request = {
+                    "method": self.command,
                     "path": self.path,
                     "headers": {name.lower(): value for name, value in self.headers.items()},
                     "body": body.decode("utf-8", "replace"),
@@ -68,6 +69,8 @@ def main():
                     request["signature_holds"] = signature_holds(options.secret, self.headers, body)
                 print(json.dumps(request), flush=True)
             self.answer(word)
+
+        do_GET = do_POST
 
         def answer(self, word):
             if word == "hang":

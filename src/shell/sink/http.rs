@@ -1,4 +1,4 @@
-//! One HTTP POST to a receiver, and what the answer means.
+//! One HTTP request to a receiver, and what the answer means.
 //!
 //! Redirects are not followed: a body with a signature and a token goes to the address that was
 //! configured or nowhere. Of an answer only a short excerpt is read, so that a receiver can
@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::secret::{self, SecretText};
 use super::{EXCERPT, Said, chain, fault, refuse, retry, retry_after, within};
@@ -24,6 +24,7 @@ const ANSWER_LIMIT: usize = 4 << 10;
 
 /// What is posted.
 pub struct Post {
+    method: Method,
     url: Url,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -40,7 +41,15 @@ impl Post {
         let media_type = HeaderValue::from_str(media_type)
             .map_err(|_| "its content type cannot stand in a header; correct the configuration".to_owned())?;
         headers.insert(CONTENT_TYPE, media_type);
-        Ok(Post { url, headers, body, secrets: Vec::new(), timeout })
+        Ok(Post { method: Method::POST, url, headers, body, secrets: Vec::new(), timeout })
+    }
+
+    /// Nothing but the address.
+    pub fn get(url: &str, timeout: Span) -> Result<Post, String> {
+        let mut get = Post::new(url, timeout, "text/plain", Vec::new())?;
+        get.method = Method::GET;
+        get.headers.clear();
+        Ok(get)
     }
 
     /// The same with a bearer token.
@@ -76,7 +85,7 @@ impl Post {
         let place = self.place();
         let limit = self.timeout.to_std();
         let started = Instant::now();
-        let request = http.post(self.url).headers(self.headers).timeout(limit).body(self.body);
+        let request = http.request(self.method, self.url).headers(self.headers).timeout(limit).body(self.body);
         match within(limit, request.send()).await {
             Some(Ok(response)) => {
                 let rest = limit.saturating_sub(started.elapsed());

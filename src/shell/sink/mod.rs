@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::engine::event::{Attempt, Delivery, Receipt};
 use crate::model::{Span, Timestamp};
-use crate::settings::{Channel, Receiver};
+use crate::settings::{Channel, Heartbeat, Receiver};
 use crate::wire::mail::one_line;
 use crate::wire::{notice, ntfy, pagerduty, slack, template};
 use http::Post;
@@ -79,6 +79,19 @@ impl Sinks {
         match self.post(channel, delivery).await {
             Ok(post) => post.send(&self.http, wants_reply).await,
             Err(reason) => fault(format!("receiver `{}`: {reason}", delivery.receiver)).into(),
+        }
+    }
+
+    /// Gives one sign of life.
+    pub async fn knock(&self, heartbeat: &Heartbeat) -> Attempt {
+        let Heartbeat { url, token, timeout, .. } = heartbeat;
+        let get = match Post::get(url, *timeout) {
+            Ok(get) => get.bearer(token.as_ref()).await,
+            Err(reason) => Err(reason),
+        };
+        match get {
+            Ok(get) => get.send(&self.http, false).await.attempt,
+            Err(reason) => fault(reason),
         }
     }
 
