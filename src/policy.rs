@@ -75,8 +75,12 @@ impl Policy {
             Some(config) => Settings::salvage(&file(config), base_dir),
             None => (Settings::default(), Vec::new()),
         };
-        let (rules, of_rules) =
-            rule::load::load_with(&files(&source.rules), settings.evaluation_interval, &settings.labels());
+        let (rules, of_rules) = rule::load::load_with(
+            &files(&source.rules),
+            settings.evaluation_interval,
+            &settings.labels(),
+            &settings.budgets,
+        );
         let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));

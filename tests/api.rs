@@ -200,6 +200,7 @@ async fn lists_come_with_the_time_they_are_of() {
         ("/api/v1/agents", "agents", 2),
         ("/api/v1/alerts", "alerts", 2),
         ("/api/v1/recommendations", "recommendations", 0),
+        ("/api/v1/budgets", "budgets", 0),
     ] {
         let answer = api.json(path).await;
         assert_eq!(answer["at"], "2025-11-14T10:31:45.123Z", "{path}");

@@ -27,6 +27,7 @@ fn rule(name: &str, metric: Metric, op: Comparison, threshold: f64, window: Span
             },
         },
         window,
+        budget: None,
         by: vec![Dimension::Agent],
         filter: Vec::new(),
         hold: Span::ZERO,

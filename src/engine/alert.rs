@@ -350,6 +350,7 @@ mod tests {
             condition: "error_rate > 10%".into(),
             program: Program { inputs: Vec::new(), root: Node::Const(1.0) },
             window: Span::minutes(5),
+            budget: None,
             by: Vec::new(),
             filter: Vec::new(),
             hold: Span::seconds(hold),

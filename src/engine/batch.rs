@@ -88,7 +88,7 @@ impl Engine {
     }
 
     fn insert(&mut self, now: Timestamp, placed: &Placed<'_>, places: &[u32]) {
-        let State { names, splits, baselines, active, counters, verdicts, .. } = &mut self.state;
+        let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
         let Placed { record, agent, sample } = placed;
         let counts = Counts::of(sample);
         let extra = record.extra.iter();
@@ -97,6 +97,12 @@ impl Engine {
         for (split, &series) in splits.iter_mut().zip(places) {
             if series != NOWHERE {
                 counters.late += split.insert(series as usize, now, sample, &counts, &fields);
+            }
+        }
+        let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);
+        for ((budget, used), split) in own {
+            if places[*split] != NOWHERE {
+                used.insert(budget, places[*split] as usize, now, sample);
             }
         }
         let (cell, series) = (places[Plan::CELLS] as usize, places[Plan::AGENTS] as usize);

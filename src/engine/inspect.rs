@@ -5,10 +5,10 @@
 
 use serde::Serialize;
 
-use super::Engine;
 use super::evaluate;
 use super::event::AlertEvent;
 use super::rules::Evaluation;
+use super::{Engine, budget};
 use crate::model::{Span, Subject, Timestamp};
 use crate::rule::program::Traced;
 
@@ -64,6 +64,7 @@ impl Engine {
         let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
         let split = &self.state.splits[plan.split];
         let now = self.state.clock.unwrap_or_default();
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let evaluation = Evaluation {
             now,
             step: self.policy.settings.evaluation_interval,
@@ -71,6 +72,7 @@ impl Engine {
             plans: &self.plan.rules,
             here: &self.here[plan.split],
             unruled: self.plan.unruled(split.windows.len(), &self.here[plan.split]),
+            budgets: &budgets,
             names: &self.state.names,
         };
         let alerts = self.active_alerts();

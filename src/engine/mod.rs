@@ -10,6 +10,7 @@ mod alert;
 mod alerting;
 mod baseline;
 mod batch;
+mod budget;
 pub mod dispatch;
 mod evaluate;
 pub mod event;
@@ -38,6 +39,7 @@ use crate::model::{Dimension, Outcome, Span, Timestamp};
 use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
+use budget::BudgetState;
 use dispatch::Dispatch;
 use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
@@ -63,6 +65,8 @@ pub struct State {
     seen: Seen,
     splits: Vec<Split>,
     rules: Vec<RuleState>,
+    /// One per budget of the policy.
+    budgets: Vec<BudgetState>,
     /// One per series of the cell split.
     baselines: Vec<Baseline>,
     /// Firing alerts per agent; what they cover does not teach baselines.
@@ -114,6 +118,12 @@ impl Engine {
                     RuleState::new(rule)
                 }
             });
+        }
+        let mut old_budgets = std::mem::take(&mut state.budgets);
+        for budget in &self.policy.settings.budgets {
+            let identity = budget::identity(budget);
+            let known = old_budgets.iter().position(|state| state.identity == identity);
+            state.budgets.push(known.map_or_else(|| BudgetState::new(budget), |at| old_budgets.swap_remove(at)));
         }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         state.tuning.retain(&self.policy.settings.tune.targets);
@@ -233,6 +243,7 @@ impl Engine {
             now: self.state.clock,
             agents: self.agents(now),
             alerts,
+            budgets: self.budgets(now),
             recommendations: self.state.tuning.recommendations(),
             counters: Counters {
                 outbox_dropped: self.state.outbox.dropped + self.state.mirror.dropped,
@@ -246,6 +257,18 @@ impl Engine {
                 .map(|s| view::SplitView { name: s.spec.name(), series: s.series.len() as u64, overflow: s.overflow })
                 .collect(),
         }
+    }
+
+    /// What was used of every budget, by subject.
+    fn budgets(&self, now: Timestamp) -> Vec<view::BudgetView> {
+        let mut views = Vec::new();
+        let budgets = self.policy.settings.budgets.iter().zip(&self.state.budgets).zip(&self.plan.budgets);
+        for ((budget, used), split) in budgets {
+            let split = &self.state.splits[*split];
+            let subject = |index| split.subject(index, &self.state.names);
+            views.extend((0..split.series.len()).filter_map(|i| used.view(budget, i, now, subject(i))));
+        }
+        views
     }
 
     /// Moves the clock to `now`, handling what falls due on the way, each at its own time.
@@ -280,6 +303,7 @@ impl Engine {
         let wake =
             self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.window_end(s, last)));
         let wake = wake.min().unwrap_or(NEVER);
+        let wake = self.state.budgets.iter().filter_map(BudgetState::end).fold(wake, Timestamp::min);
         if wake == NEVER {
             return NEVER;
         }
@@ -294,6 +318,12 @@ impl Engine {
 
     fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut transitions = Vec::new();
+        for (budget, split) in self.state.budgets.iter_mut().zip(&self.plan.budgets) {
+            if budget.catch_up(now) {
+                self.state.splits[*split].touch();
+            }
+        }
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let step = self.policy.settings.evaluation_interval;
         for ((split, plan), here) in self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here) {
             if split.wake.min(plan.window_end(split, now - step)) > now {
@@ -306,6 +336,7 @@ impl Engine {
                 plans: &self.plan.rules,
                 here,
                 unruled: self.plan.unruled(split.windows.len(), here),
+                budgets: &budgets,
                 names: &self.state.names,
             };
             self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);

@@ -89,6 +89,8 @@ pub struct Plan {
     pub dimensions: [bool; Dimension::PLACES],
     /// Labels of the settings that any split reads.
     pub labels: Vec<Label>,
+    /// Per budget: the split that it counts in.
+    pub budgets: Vec<usize>,
     /// Record fields that any rule names.
     pub fields: Vec<String>,
 }
@@ -125,8 +127,17 @@ impl Plan {
             rules: Vec::new(),
             dimensions: [false; Dimension::PLACES],
             labels: Vec::new(),
+            budgets: Vec::new(),
             fields: Vec::new(),
         };
+        for budget in &policy.settings.budgets {
+            let spec = SplitSpec { by: budget.by.clone(), filter: budget.filter.clone(), deliveries: false };
+            let known = plan.splits.iter().position(|split| split.spec == spec);
+            plan.budgets.push(known.unwrap_or(plan.splits.len()));
+            if known.is_none() {
+                plan.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Default::default() });
+            }
+        }
         for rule in &policy.rules {
             let entry = plan.place(rule, step);
             plan.rules.push(entry);
@@ -161,7 +172,7 @@ impl Plan {
         let metrics = || {
             rule.program.inputs.iter().filter_map(|i| match i {
                 Input::Metric(m) | Input::Baseline(m) => Some(*m),
-                Input::Field { .. } => None,
+                Input::Field { .. } | Input::Budget => None,
             })
         };
         let mut fields: Vec<String> = rule

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{self, Alert};
 use super::baseline::History;
+use super::budget::BudgetState;
 use super::evaluate;
 use super::event::AlertState;
 use super::names::Names;
@@ -19,6 +20,7 @@ use super::split::{NEVER, Series, Split};
 use super::window::{Look, WindowSet};
 use crate::model::{Metric, Span, Timestamp};
 use crate::rule::{Input, Rule};
+use crate::settings::budget::Budget;
 
 /// Series whose memory is fetched together.
 const GLANCE: usize = 64;
@@ -69,7 +71,7 @@ impl RuleState {
 /// A rule keeps its state over a reload when this text is the same.
 pub fn identity(rule: &Rule) -> String {
     format!(
-        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}\n{}",
+        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}\n{:?}\n{}",
         rule.name,
         rule.condition,
         rule.window,
@@ -77,6 +79,7 @@ pub fn identity(rule: &Rule) -> String {
         rule.filter,
         rule.hold,
         rule.min_samples,
+        rule.budget,
         if rule.terms.plain() {
             String::new()
         } else {
@@ -112,6 +115,8 @@ pub struct Evaluation<'a> {
     pub here: &'a [usize],
     /// Its windows that none of them looks at.
     pub unruled: WindowSet,
+    /// Per rule: the budget it reads, and what was used of it.
+    pub budgets: &'a [Option<(&'a Budget, &'a BudgetState)>],
     /// The table of names.
     pub names: &'a Names,
 }
@@ -270,6 +275,11 @@ impl Evaluation<'_> {
                     let sum = reading.look.field(name)?;
                     *n = Some(sum.n);
                     (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
+                }),
+                Input::Budget => self.budgets.get(rule_index).copied().flatten().map(|(budget, used)| {
+                    let (share, count) = used.share(budget, index);
+                    *n = Some(count);
+                    share
                 }),
                 Input::Baseline(_) => centres.next().copied().flatten().map(f64::from),
             };

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{AlertEvent, Recommendation, Silence};
-use crate::model::Timestamp;
+use crate::model::{Subject, Timestamp};
 
 /// Everything that can be shown at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -21,6 +21,8 @@ pub struct View {
     pub messages: Vec<AlertMessages>,
     /// Silences, those that end last first.
     pub silences: Vec<Silence>,
+    /// What was used of every budget in its current period.
+    pub budgets: Vec<BudgetView>,
     /// What tuning last said of every value.
     pub recommendations: Vec<Recommendation>,
     /// What the engine counted.
@@ -29,6 +31,35 @@ pub struct View {
     pub receivers: Vec<ReceiverView>,
     /// Splits and how full they are.
     pub splits: Vec<SplitView>,
+}
+
+/// What a subject has used of a budget in the current period, in dollars, tokens or executions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// The budget's name.
+    pub budget: String,
+    /// Whose use it is.
+    pub subject: Subject,
+    /// How much was used.
+    pub used: f64,
+    /// How much there is.
+    pub amount: f64,
+    /// Used of all, 1 is all.
+    pub share: f64,
+    /// Of some executions it is not known what they used: it is at least this much.
+    pub at_least: bool,
+    /// Executions in the period.
+    pub executions: u64,
+    /// When the period began.
+    pub start: Timestamp,
+    /// When it ends.
+    pub end: Timestamp,
+    /// Use by the end of the period at this pace; `None` while there is too little to say so.
+    pub projected: Option<f64>,
+    /// When nothing is left at this pace, if within the period.
+    pub exhausted_at: Option<Timestamp>,
+    /// Records of the budget that came after the end of their period.
+    pub late: u64,
 }
 
 /// A share with its interval.

@@ -10,6 +10,7 @@ pub mod label;
 pub mod metric;
 pub mod money;
 pub mod outcome;
+pub mod period;
 pub mod record;
 pub mod severity;
 pub mod subject;

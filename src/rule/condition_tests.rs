@@ -307,7 +307,7 @@ proptest! {
         let inputs: Vec<Option<f64>> = program.inputs.iter().map(|input| Some(match input {
             Input::Metric(metric) => value(metric.name()),
             Input::Field { name, .. } => value(name),
-            Input::Baseline(_) => unreachable!("not generated"),
+            Input::Budget | Input::Baseline(_) => unreachable!("not generated"),
         })).collect();
         if let Some(verdict) = program.eval(&inputs) {
             let tokens = lex(&text).expect("it was checked");

@@ -12,6 +12,7 @@ use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::agent::{NAME_LIMIT, is_name};
 use crate::model::{Dimension, Label, Span, Unit};
+use crate::settings::budget::Budget;
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
 use crate::wire::yaml::{self, Node, Value};
 
@@ -31,11 +32,16 @@ pub const TEXT_LIMIT: usize = 4_096;
 /// Loads rule files in their order. `evaluation_interval` is how often rules are evaluated: a
 /// window must not be shorter.
 pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<Diagnostic>) {
-    load_with(files, evaluation_interval, &[])
+    load_with(files, evaluation_interval, &[], &[])
 }
 
-/// [`load`], under settings that define `own` labels.
-pub fn load_with(files: &[SourceFile], evaluation_interval: Span, own: &[Label]) -> (Vec<Rule>, Vec<Diagnostic>) {
+/// [`load`], under settings that define `own` labels and `budgets`.
+pub fn load_with(
+    files: &[SourceFile],
+    evaluation_interval: Span,
+    own: &[Label],
+    budgets: &[Budget],
+) -> (Vec<Rule>, Vec<Diagnostic>) {
     let mut rules: Vec<Rule> = Vec::new();
     let mut diagnostics = Vec::new();
     // Every name that was given, by faulty rules too, with its place.
@@ -52,7 +58,7 @@ pub fn load_with(files: &[SourceFile], evaluation_interval: Span, own: &[Label])
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
         for node in alerts.iter().chain(also) {
-            rules.extend(RuleReader { faults: &faults, evaluation_interval, own }.read(node, &mut names));
+            rules.extend(RuleReader { faults: &faults, evaluation_interval, own, budgets }.read(node, &mut names));
         }
         let empty = top.node("alerts").or(top.node("rules")).is_none();
         top.finish();
@@ -69,6 +75,8 @@ pub(super) struct RuleReader<'a> {
     evaluation_interval: Span,
     /// Labels of the settings.
     own: &'a [Label],
+    /// Budgets of the settings.
+    budgets: &'a [Budget],
 }
 
 impl RuleReader<'_> {
@@ -79,10 +87,18 @@ impl RuleReader<'_> {
         let mut inputs = Vec::new();
         let mut levels = self.levels(&fields, &mut inputs, None);
         let window = self.window(&fields, &inputs);
-        let by = self.by(&fields);
-        let filter = self.filter(&fields, &by);
+        let budget = self.budget(&fields);
+        let (by, filter) = match budget {
+            Some(budget) => (budget.by.clone(), budget.filter.clone()),
+            None => {
+                let by = self.by(&fields);
+                let filter = self.filter(&fields, &by);
+                (by, filter)
+            }
+        };
         let keep_firing_for = self.hold(&fields, "keep_firing_for");
         let terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
+        self.budget_is_read(&fields, &inputs);
         let least = default_min_samples(&inputs);
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
             if (n.value as u32) < FEW.min(least) && !inputs.contains(&Input::Metric(crate::model::Metric::Executions)) {
@@ -109,6 +125,7 @@ impl RuleReader<'_> {
             condition,
             program: Program { inputs, root },
             window,
+            budget: budget.map(|b| b.name.clone()),
             by,
             filter,
             hold,
@@ -162,6 +179,39 @@ impl RuleReader<'_> {
             self.faults.warning(bytes, message, format!("write at least {}", Span(step.0 * 2)));
         }
         window
+    }
+
+    /// The budget that the rule reads; it says who is looked at.
+    fn budget(&self, fields: &Fields<'_>) -> Option<&Budget> {
+        let name = fields.text("budget")?;
+        for key in ["by", "where"] {
+            if fields.node(key).is_some() {
+                let message = format!("a rule about a budget has no `{key}` of its own");
+                self.faults.error(fields.place(key), message, "the budget says who is looked at; delete it");
+            }
+        }
+        let found = self.budgets.iter().find(|budget| budget.name == name.value);
+        if found.is_none() {
+            let help = match self.budgets.is_empty() {
+                true => "evenkeel.yaml has no `budgets:`".to_owned(),
+                false => one_of(&name.value, self.budgets.iter().map(|budget| budget.name.as_str())),
+            };
+            self.faults.error(name.bytes, format!("there is no budget `{}`", name.value), help);
+        }
+        found
+    }
+
+    /// Conditions read `budget` when and only when the rule names one.
+    fn budget_is_read(&self, fields: &Fields<'_>, inputs: &[Input]) {
+        let reads = inputs.contains(&Input::Budget);
+        if reads && fields.node("budget").is_none() {
+            let place = if fields.node("levels").is_some() { "levels" } else { "condition" };
+            let message = "the condition reads `budget` and the rule names none";
+            self.faults.error(fields.place(place), message, "add `budget: NAME`, one of `budgets:` in evenkeel.yaml");
+        } else if let Some(name) = fields.text("budget").filter(|_| !reads && !inputs.is_empty()) {
+            let message = "the condition does not read `budget`";
+            self.faults.error(name.bytes, message, "compare it: `budget > 80%`");
+        }
     }
 
     pub(super) fn hold(&self, fields: &Fields<'_>, name: &'static str) -> Span {

@@ -43,6 +43,8 @@ pub struct Rule {
     pub program: Program,
     /// How far back the metrics look.
     pub window: Span,
+    /// The budget that the condition reads.
+    pub budget: Option<String>,
     /// The labels that make a subject; empty is the whole fleet.
     pub by: Vec<Dimension>,
     /// Which executions count at all; every matcher must match.
@@ -104,6 +106,8 @@ pub enum Input {
         /// What is taken of its values.
         aggregate: Aggregate,
     },
+    /// The used share of the rule's budget.
+    Budget,
     /// The robust centre of the metric's values in the preceding windows, the tested one left out.
     Baseline(Metric),
 }
@@ -115,6 +119,7 @@ impl std::fmt::Display for Input {
             Input::Metric(metric) => f.write_str(metric.name()),
             Input::Baseline(metric) => write!(f, "baseline of {}", metric.name()),
             Input::Field { name, aggregate } => write!(f, "{name} ({aggregate:?})"),
+            Input::Budget => f.write_str("budget"),
         }
     }
 }
@@ -125,6 +130,7 @@ impl Input {
         match self {
             Input::Metric(metric) | Input::Baseline(metric) => metric.unit(),
             Input::Field { .. } => Unit::Any,
+            Input::Budget => Unit::Ratio,
         }
     }
 

@@ -48,6 +48,10 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
         let low = if metric == Metric::Executions { 1.0 } else { about.range.0 };
         return Ok(Meaning { input, unit: about.unit, range: (low, about.range.1), factor: 1.0, warning: None });
     }
+    if name == "budget" {
+        let range = (0.0, f64::INFINITY);
+        return Ok(Meaning { input: Input::Budget, unit: Unit::Ratio, range, factor: 1.0, warning: None });
+    }
     if name == "baseline" {
         let help = "name the metric: `baseline.p95_latency`".to_owned();
         return match near {

@@ -16,12 +16,18 @@ const GENERATED: &str =
     "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
 
 /// A field of a rule: name, default, meaning, example.
-pub const FIELDS: [(&str, &str, &str, &str); 17] = [
+pub const FIELDS: [(&str, &str, &str, &str); 18] = [
     ("name", "required", "unique over all loaded files", "high_error_rate"),
     ("condition", "required", "what must hold, see [Conditions](#conditions)", "error_rate > 10%"),
     ("window", "5m", "how far back the metrics look, at least two evaluation intervals", "5 minutes"),
     ("by", "agent", "one alert per value of these labels; `fleet` is one alert over everything", "[agent, task_type]"),
     ("where", "everything", "which executions count, see [Selection](#selection)", "{model: \"claude-*\"}"),
+    (
+        "budget",
+        "none",
+        "the budget that `budget` in the condition reads, see [budgets.md](budgets.md); it says who is looked at",
+        "daily",
+    ),
     ("for", "0s", "how long the condition must hold before the alert fires", "2m"),
     ("keep_firing_for", "0s", "how long the alert goes on after the condition stopped holding", "10m"),
     ("min_samples", "5 if a ratio is read, else 1", "with fewer samples in the window there is no data", "20"),
@@ -185,9 +191,9 @@ pub fn rules() -> String {
     page
 }
 
-/// Fields that exclude another one of the first example.
+/// Fields that do not go with another one of the first example.
 fn alone(name: &str) -> bool {
-    matches!(name, "levels" | "shadow")
+    matches!(name, "levels" | "shadow" | "budget")
 }
 
 /// The sections on levels, recovery, overrides and hours.

@@ -48,6 +48,7 @@ fn compare(program: &Program, tree: &Node, leaves: &[(usize, f64)], inputs: &[f6
 fn sample(input: &Input, seed: u64) -> f64 {
     let (low, high) = match input {
         Input::Metric(metric) | Input::Baseline(metric) => metric.about().range,
+        Input::Budget => (0.0, 3.0),
         Input::Field { .. } => (0.0, f64::INFINITY),
     };
     // Finaliser of SplitMix64 (Steele, Lea, Flood 2014).

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::raw::{Reader, Section};
-use super::{Clock, Limits, ScoreSettings, Settings, receiver, routing, source, target};
+use super::{Clock, Limits, ScoreSettings, Settings, budget, receiver, routing, source, target};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::model::agent::is_name;
 use crate::wire::fields::Spanned;
@@ -57,6 +57,8 @@ fn check(config: Section<'_>) -> Settings {
     let evaluation_interval = config.span("evaluation_interval").unwrap_or(default.evaluation_interval);
     let receivers = receiver::check(config.sections("receivers"), evaluation_interval);
     let routing = routing::check(&config, &receivers);
+    let sources = source::check(config.sections("sources"));
+    let budgets = budget::check(config.sections("budgets"), &source::labels_of(&sources));
     let settings = Settings {
         rules: config.paths("rules"),
         profiles: config.paths("profiles"),
@@ -66,7 +68,8 @@ fn check(config: Section<'_>) -> Settings {
             _ => Clock::Wall,
         },
         evaluation_interval,
-        sources: source::check(config.sections("sources")),
+        sources,
+        budgets,
         receivers,
         heartbeat: config.section("heartbeat").and_then(receiver::heartbeat),
         routing,
@@ -165,6 +168,8 @@ profiles: profiles
 prices: [prices.yaml]
 clock: records
 evaluation_interval: 30s
+budgets:
+  - {name: daily, amount: $50, period: day, zone: Europe/Berlin, by: [agent, squad], where: {model: "claude-*"}}
 sources:
   - name: bench
     path: raw/*.json

@@ -3,6 +3,7 @@
 //!
 //! Secrets are never part of the settings: a receiver names where its secret is to be read from.
 
+pub mod budget;
 mod channel;
 mod check;
 mod raw;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub clock: Clock,
     /// How often rules are evaluated; 1 s to 1 h.
     pub evaluation_interval: Span,
+    /// How much may be used.
+    pub budgets: Vec<budget::Budget>,
     /// What is read.
     pub sources: Vec<Source>,
     /// Who is told.
@@ -68,6 +71,7 @@ impl Default for Settings {
             prices: Vec::new(),
             clock: Clock::Wall,
             evaluation_interval: Span::seconds(15),
+            budgets: Vec::new(),
             sources: Vec::new(),
             receivers: Vec::new(),
             heartbeat: None,

@@ -102,6 +102,7 @@ fn shape(kind: Kind) -> String {
         Kind::Flag => "`true`, `false`".to_owned(),
         Kind::Secret => link("secret"),
         Kind::Key => "name of a key, or `off`".to_owned(),
+        Kind::Patterns => "mapping of labels to patterns".to_owned(),
         Kind::Keys => "mapping of names to keys".to_owned(),
         Kind::KeyOr(name) => format!("name of a key, `off`, or {}", link(name)),
         Kind::Section(name) => link(name),
@@ -191,6 +192,9 @@ fn shape_of(kind: Kind) -> Value {
         Kind::Word(words) => json!({"enum": words}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Secret => reference("secret"),
+        Kind::Patterns => {
+            json!({"type": "object", "additionalProperties": {"anyOf": [text, {"type": "array", "items": text}]}})
+        }
         Kind::Keys => json!({"type": "object", "additionalProperties": text}),
         Kind::KeyOr(name) => json!({"anyOf": [text, reference(name)]}),
         Kind::Section(name) => reference(name),

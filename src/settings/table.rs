@@ -71,6 +71,8 @@ pub enum Kind {
     Key,
     /// The name of a key, or a mapping with more about it.
     KeyOr(&'static str),
+    /// Labels, each with one pattern or a list of them.
+    Patterns,
     /// Names of the user's own, each with the name of a key in the records.
     Keys,
     /// A mapping.
@@ -104,8 +106,8 @@ impl Section {
 }
 
 use Kind::{
-    Flag, Integer, Key, KeyOr, Keys, Limit, Number, Path, Paths, Range, Secret, Section as One, Sections as Many,
-    Share, Span, Text, Texts, Word,
+    Flag, Integer, Key, KeyOr, Keys, Limit, Number, Path, Paths, Patterns, Range, Secret, Section as One,
+    Sections as Many, Share, Span, Text, Texts, Word,
 };
 
 /// Every section, the whole file first.
@@ -151,6 +153,7 @@ pub const SECTIONS: &[Section] = &[
                 "https://ops.example/evenkeel",
                 "Where people find the API, for messages; else the address that is listened to.",
             ),
+            example("budgets", Many("budget"), "", "How much may be used per period."),
             example("scores", One("scores"), "", "How agents are scored."),
             example("tune", One("tune"), "", "What is tuned and where it is written."),
             example("limits", One("limits"), "", "Bounds of memory and files."),
@@ -184,6 +187,25 @@ pub const SECTIONS: &[Section] = &[
                 "Labels beside the built-in ones, each with the key it is read from; values are texts or numbers. Rules \
                  name them in `by`, `where` and messages. At most 8 over all sources.",
             ),
+        ],
+    },
+    Section {
+        name: "budget",
+        what: "a budget",
+        about: "How much may be used in a period. It raises nothing by itself: a rule with `budget: NAME` reads it, see \
+                [budgets.md](budgets.md).",
+        fields: &[
+            required("name", Text, "daily", "Unique; rules name it."),
+            required("amount", Text, "$50", "Dollars (`$50`), tokens (`2M tokens`) or executions (`900 executions`)."),
+            required(
+                "period",
+                Text,
+                "day",
+                "`hour`, `day`, `week` or `month` of the calendar; or a length such as `5h`, which begins with the first use.",
+            ),
+            field("zone", Text, "UTC", "IANA zone of the calendar."),
+            field("by", Texts, "fleet", "Labels that have this budget each."),
+            example("where", Patterns, "{model: \"claude-*\"}", "Which executions count, as in rules."),
         ],
     },
     Section {

@@ -144,7 +144,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// What is served, by path.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/healthz",
     "/metrics",
     "/api/agent-performance",
@@ -154,6 +154,7 @@ const PATHS: [&str; 9] = [
     "/api/v1/silences",
     "/api/v1/silences/{id}",
     "/api/v1/alerts/{id}/ack",
+    "/api/v1/budgets",
 ];
 
 fn router(access: Access, shared: Shared) -> Router {
@@ -167,6 +168,7 @@ fn router(access: Access, shared: Shared) -> Router {
         .route(PATHS[6], get(silences).post(change::silence))
         .route(PATHS[7], delete(change::expire))
         .route(PATHS[8], post(change::acknowledge))
+        .route(PATHS[9], get(budgets))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing here; see `paths`", Some(&PATHS)) })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "not this method on this path", None)
@@ -261,6 +263,11 @@ async fn silences(State(pictures): State<Pictures>) -> Response {
 async fn recommendations(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
     Json(List { at: view.now, name: "recommendations", items: &view.recommendations }).into_response()
+}
+
+async fn budgets(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(List { at: view.now, name: "budgets", items: &view.budgets }).into_response()
 }
 
 /// `{"at": <the engine's clock>, <name>: [...]}`.

@@ -1,0 +1,136 @@
+//! What was used of every budget in its current period.
+//!
+//! Use is counted in integers per subject of the budget's split, whose bound and overflow subject
+//! hold here too. Within a period it only grows, so a rule over a share of the budget fires once and
+//! holds until the period ends. Records of an earlier period are counted as late and change nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::pane::Sample;
+use super::view::BudgetView;
+use crate::model::{Subject, Timestamp};
+use crate::policy::Policy;
+use crate::settings::budget::{Budget, Resource};
+
+/// A projection needs this many executions and this share of the period behind it.
+const LEAST_USES: u64 = 5;
+const LEAST_SHARE: f64 = 0.05;
+
+/// The use of one subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Use {
+    n: u64,
+    used: u64,
+    /// Executions of which it is not known how much they used.
+    unknown: u64,
+}
+
+/// The use of one budget.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BudgetState {
+    /// What the state belongs to.
+    pub identity: String,
+    period: Option<(Timestamp, Timestamp)>,
+    /// By series of the budget's split.
+    uses: Vec<Use>,
+    /// Records that came after the end of their period.
+    late: u64,
+    /// A period ended since rules last looked.
+    ended: bool,
+}
+
+/// A budget keeps its use over a reload when this text is the same; the amount may change.
+pub fn identity(budget: &Budget) -> String {
+    let Budget { name, resource, period, zone, by, filter, .. } = budget;
+    format!("{name}\n{resource:?}\n{period:?}\n{:?}\n{by:?}\n{filter:?}", zone.iana_name())
+}
+
+/// Per rule: the budget that it reads and its use; empty when there are no budgets.
+pub fn read_by_rules<'a>(policy: &'a Policy, states: &'a [BudgetState]) -> Vec<Option<(&'a Budget, &'a BudgetState)>> {
+    let budgets = &policy.settings.budgets;
+    if budgets.is_empty() {
+        return Vec::new();
+    }
+    let used = |name: &String| budgets.iter().zip(states).find(|(budget, _)| budget.name == *name);
+    policy.rules.iter().map(|rule| rule.budget.as_ref().and_then(used)).collect()
+}
+
+impl BudgetState {
+    /// Nothing used yet.
+    pub fn new(budget: &Budget) -> BudgetState {
+        BudgetState { identity: identity(budget), ..BudgetState::default() }
+    }
+
+    /// Counts an execution of a series.
+    pub fn insert(&mut self, budget: &Budget, series: usize, now: Timestamp, sample: &Sample) {
+        self.turn(now);
+        let (start, end) = self.period.unwrap_or_else(|| budget.period.bounds(sample.at, &budget.zone));
+        if sample.at < start || now >= end {
+            self.late += 1;
+            return;
+        }
+        self.period = Some((start, end));
+        if self.uses.len() <= series {
+            self.uses.resize(series + 1, Use::default());
+        }
+        let used = match budget.resource {
+            Resource::Money => sample.cost.map(|nano| nano.max(0) as u64),
+            Resource::Tokens => sample.tokens.map(|tokens| tokens.total()),
+            Resource::Executions => Some(1),
+        };
+        let own = &mut self.uses[series];
+        own.n += 1;
+        own.unknown += u64::from(used.is_none());
+        own.used = own.used.saturating_add(used.unwrap_or(0));
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        if self.period.is_some_and(|(_, end)| now >= end) {
+            self.period = None;
+            self.uses.clear();
+            self.ended = true;
+        }
+    }
+
+    /// Ends a period that is over; whether one ended since the last call.
+    pub fn catch_up(&mut self, now: Timestamp) -> bool {
+        self.turn(now);
+        std::mem::take(&mut self.ended)
+    }
+
+    /// When the current period ends.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.period.map(|(_, end)| end)
+    }
+
+    /// The share that a series has used, and on how many executions that rests.
+    pub fn share(&self, budget: &Budget, series: usize) -> (f64, u64) {
+        let own = self.uses.get(series).copied().unwrap_or_default();
+        (own.used as f64 / budget.amount as f64, own.n)
+    }
+
+    /// The picture of one series; `None` when it has used nothing in this period.
+    pub fn view(&self, budget: &Budget, series: usize, now: Timestamp, subject: Subject) -> Option<BudgetView> {
+        let own = self.uses.get(series).filter(|own| own.n > 0)?;
+        let (start, end) = self.period?;
+        let unit = if budget.resource == Resource::Money { 1e9 } else { 1.0 };
+        let (passed, whole) = (now.since(start).0 as f64, end.since(start).0 as f64);
+        let known = own.n >= LEAST_USES && own.used > 0 && passed >= whole * LEAST_SHARE;
+        let left = budget.amount.saturating_sub(own.used) as f64;
+        let exhausted = known.then(|| now.0.saturating_add((left / own.used as f64 * passed) as i64));
+        Some(BudgetView {
+            budget: budget.name.clone(),
+            subject,
+            used: own.used as f64 / unit,
+            amount: budget.amount as f64 / unit,
+            share: own.used as f64 / budget.amount as f64,
+            at_least: own.unknown > 0,
+            executions: own.n,
+            start,
+            end,
+            projected: known.then(|| own.used as f64 / unit / passed * whole),
+            exhausted_at: exhausted.map(Timestamp).filter(|at| *at < end),
+            late: self.late,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! Budgets: how much may be used in a period, and by whom it is counted.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use super::check::unique_name;
+use super::raw::Section;
+use crate::model::period::Period;
+use crate::model::{Dimension, Label};
+use crate::rule::{BY_LIMIT, Matcher};
+use crate::wire::fields::{Spanned, one_of, texts};
+
+/// How much may be used in a period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// Unique among the budgets.
+    pub name: String,
+    /// What is counted.
+    pub resource: Resource,
+    /// How much of it there is per period: nano-dollars, tokens or executions.
+    pub amount: u64,
+    /// When counting begins anew.
+    pub period: Period,
+    /// The zone of calendar periods.
+    pub zone: TimeZone,
+    /// Labels that have a budget each; empty is one for all.
+    pub by: Vec<Dimension>,
+    /// Which executions count.
+    pub filter: Vec<Matcher>,
+}
+
+/// What a budget counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// Known cost in nano-dollars.
+    Money,
+    /// Tokens, cached ones included.
+    Tokens,
+    /// Executions.
+    Executions,
+}
+
+/// The budgets without faults; the faults of the others are said.
+pub(super) fn check(sections: Vec<Section<'_>>, own: &[Label]) -> Vec<Budget> {
+    let mut names = BTreeMap::new();
+    sections.into_iter().filter_map(|section| budget(section, own, &mut names)).collect()
+}
+
+fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Budget> {
+    let name = unique_name(&section, names);
+    let amount = section.require("amount", section.text("amount")).and_then(|text| {
+        let found = amount(&text.value);
+        if found.is_none() {
+            let message = format!("`amount` is `{}`, which is no amount", text.value);
+            section.reader.error(text.bytes, message, "write such as `$50`, `2M tokens` or `900 executions`");
+        }
+        found
+    });
+    let period = section.require("period", section.text("period")).and_then(|text| {
+        let found = Period::parse(&text.value);
+        if found.is_none() {
+            let message = format!("`period` is `{}`, which is no period", text.value);
+            section.reader.error(text.bytes, message, "write hour, day, week, month or a length such as `5h`");
+        }
+        found
+    });
+    let mut zone = TimeZone::UTC;
+    if let Some(Spanned { value, bytes }) = section.text("zone") {
+        match TimeZone::get(&value) {
+            Ok(known) => zone = known,
+            Err(_) => {
+                let message = format!("`zone` is `{value}`, which is no zone that is known");
+                section.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
+            }
+        }
+    }
+    let dimension = |word: &str, bytes: &std::ops::Range<usize>| {
+        let known = || own.iter().find(|label| label.as_str() == word).map(|label| Dimension::Custom(*label));
+        let found = Dimension::from_word(word).filter(|d| *d != Dimension::Receiver).or_else(known);
+        if found.is_none() {
+            let words = Dimension::ALL.iter().filter(|d| **d != Dimension::Receiver).map(Dimension::as_str);
+            let help = one_of(word, words.chain(own.iter().map(Label::as_str)).chain(["fleet"]));
+            section.reader.error(bytes.clone(), format!("`{word}` is not a label of executions"), help);
+        }
+        found
+    };
+    let mut by = Vec::new();
+    for word in section.texts("by").unwrap_or_default().iter().filter(|word| word.value != "fleet") {
+        by.extend(dimension(&word.value, &word.bytes).filter(|d| !by.contains(d)));
+    }
+    if by.len() > BY_LIMIT {
+        let message = format!("`by` has {} labels, the limit is {BY_LIMIT}", by.len());
+        section.reader.error(section.fields.place("by"), message, "name only labels that have a budget each");
+    }
+    let mut filter = Vec::new();
+    for (key, node) in section.table("where") {
+        let Some(dimension) = dimension(&key.text, &key.bytes) else { continue };
+        let patterns = texts(node, &key.text, &section.reader.faults).into_iter().map(|t| t.value);
+        let (without, with): (Vec<String>, Vec<String>) = patterns.partition(|p| p.starts_with('!'));
+        let without = without.iter().map(|p| p[1..].trim_start().to_owned()).collect();
+        for (patterns, negated) in [(with, false), (without, true)] {
+            if !patterns.is_empty() {
+                filter.push(Matcher { dimension, patterns, negated });
+            }
+        }
+    }
+    section.finish();
+    let (resource, amount) = amount?;
+    Some(Budget { name: name?, resource, amount, period: period?, zone, by, filter })
+}
+
+/// Reads `$50`, `2M tokens`, `900 executions`.
+fn amount(text: &str) -> Option<(Resource, u64)> {
+    let (resource, unit, number) = if let Some(dollars) = text.strip_prefix('$') {
+        (Resource::Money, 1e9, dollars)
+    } else {
+        let (number, word) = text.rsplit_once(' ')?;
+        match word {
+            "token" | "tokens" => (Resource::Tokens, 1.0, number),
+            "execution" | "executions" => (Resource::Executions, 1.0, number),
+            "USD" => (Resource::Money, 1e9, number),
+            _ => return None,
+        }
+    };
+    let number = number.trim().replace('_', "");
+    let (digits, factor) = match number.chars().last()? {
+        'k' => (&number[..number.len() - 1], 1e3),
+        'M' => (&number[..number.len() - 1], 1e6),
+        'B' => (&number[..number.len() - 1], 1e9),
+        _ => (number.as_str(), 1.0),
+    };
+    let value = digits.parse::<f64>().ok()? * factor * unit;
+    (1.0..=9e18).contains(&value).then_some((resource, value.round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read() {
+        for (text, expected) in [
+            ("$50", Some((Resource::Money, 50_000_000_000))),
+            ("0.5 USD", Some((Resource::Money, 500_000_000))),
+            ("2M tokens", Some((Resource::Tokens, 2_000_000))),
+            ("1_500 tokens", Some((Resource::Tokens, 1_500))),
+            ("900 executions", Some((Resource::Executions, 900))),
+            ("$0", None),
+            ("50", None),
+            ("-1 tokens", None),
+            ("two tokens", None),
+            ("$inf", None),
+        ] {
+            assert_eq!(amount(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Budgets through the engine's one door: each threshold once per period, over restarts too.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use evenkeel::engine::event::{AlertState, Effect, Report};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Nanodollars, Outcome, Record, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::replay;
+
+/// Midnight UTC.
+const START: i64 = 1_767_225_600_000;
+const HOUR: i64 = 3_600;
+
+const CONFIG: &str = "
+budgets:
+  - {name: daily, amount: $10, period: day, by: agent, where: {model: 'claude-*'}}
+  - {name: plan, amount: 3 executions, period: 5h}
+  - {name: unwatched, amount: 2k tokens, period: month, by: [model, agent]}
+";
+const RULES: &str = "
+alerts:
+  - {name: half, condition: budget >= 50%, budget: daily}
+  - {name: spent, condition: budget >= 100%, budget: daily, severity: critical}
+  - {name: plan_spent, condition: budget >= 100%, budget: plan}
+";
+
+fn load(config: &str, rules: &str) -> (Option<Policy>, Vec<String>) {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let config = Some(file("evenkeel.yaml", config));
+    let source = PolicySource { config, rules: vec![file("rules.yaml", rules)], ..PolicySource::default() };
+    let (policy, diagnostics) = Policy::load(&source, Path::new(""));
+    (policy, diagnostics.iter().map(|d| format!("{} ({})", d.message, d.help)).collect())
+}
+
+fn engine() -> Engine {
+    let (policy, diagnostics) = load(CONFIG, RULES);
+    assert_eq!(diagnostics, [""; 0]);
+    Engine::new(Arc::new(policy.expect("no faults")), State::default())
+}
+
+fn restarted(engine: &Engine) -> Engine {
+    let state = postcard::to_stdvec(engine.state()).expect("encodes");
+    Engine::new(Arc::clone(engine.policy()), postcard::from_bytes(&state).expect("decodes"))
+}
+
+/// A run of an agent at a second, for dollars if they are known.
+fn run(agent: &'static str, second: i64, dollars: Option<f64>) -> Record<'static> {
+    let mut record = Record::new("test", agent, Some(Timestamp(START + second * 1_000)), Outcome::Ok);
+    record.model = Some("claude-opus".into());
+    record.cost = dollars.and_then(Nanodollars::from_dollars);
+    record
+}
+
+fn feed(engine: &mut Engine, records: &[Record<'_>]) -> Vec<(i64, String, bool)> {
+    let mut story = Vec::new();
+    replay::feed(engine, records, |engine, now, effects| {
+        replay::perfect_world(engine, now, effects, &mut |_, effect| {
+            if let Effect::Report(Report::Alert(alert)) = effect
+                && matches!(alert.state, AlertState::Firing | AlertState::Resolved)
+                && alert.rule != "plan_spent"
+            {
+                let second = (alert.at.0 - START) / 1_000;
+                story.push((second, format!("{} {}", alert.rule, alert.subject), alert.state == AlertState::Firing));
+            }
+        });
+    });
+    story
+}
+
+#[test]
+fn each_threshold_fires_once_per_period() {
+    let day: Vec<_> = (1..=12).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    let said = |second, rule: &str, firing| (second, format!("{rule} agent=a"), firing);
+    let expected = [said(5 * HOUR + 15, "half", true), said(10 * HOUR + 15, "spent", true)];
+    let mut whole = engine();
+    assert_eq!(feed(&mut whole, &day), expected);
+
+    // The same with a restart after every record.
+    let mut cut = engine();
+    let mut story = Vec::new();
+    for record in &day {
+        story.extend(feed(&mut cut, std::slice::from_ref(record)));
+        cut = restarted(&cut);
+    }
+    assert_eq!(story, expected);
+    assert_eq!(cut.view().budgets, whole.view().budgets);
+
+    // Midnight ends both alerts; the next day counts from nothing.
+    let next = [run("a", 25 * HOUR, Some(6.0)), run("a", 26 * HOUR, Some(1.0))];
+    let resolved = [said(24 * HOUR, "half", false), said(24 * HOUR, "spent", false)];
+    let expected = [resolved.as_slice(), &[said(25 * HOUR + 15, "half", true)]].concat();
+    assert_eq!(feed(&mut whole, &next), expected);
+}
+
+#[test]
+fn the_picture_says_what_is_known() {
+    let mut engine = engine();
+    let mut records: Vec<_> = (1..=6).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    records.push(run("b", 6 * HOUR, None));
+    let mut other = run("a", 6 * HOUR, Some(99.0));
+    other.model = Some("gpt".into());
+    records.push(other);
+    feed(&mut engine, &records);
+    let view = engine.view();
+    let daily: Vec<_> = view.budgets.iter().filter(|b| b.budget == "daily").collect();
+    let [a, b] = daily[..] else { panic!("{daily:?}") };
+    assert_eq!((a.subject.get("agent"), a.used, a.share, a.executions, a.at_least), (Some("a"), 6.0, 0.6, 6, false));
+    // A dollar an hour: 24 by midnight, and ten of them at ten o'clock.
+    assert_eq!((a.projected, a.exhausted_at), (Some(24.0), Some(Timestamp(START + 10 * HOUR * 1_000))));
+    assert_eq!((b.used, b.executions, b.at_least), (0.0, 1, true), "an unpriced run makes it a lower bound");
+    assert_eq!((b.projected, b.exhausted_at), (None, None), "one run says nothing of a pace");
+    let unwatched = view.budgets.iter().filter(|b| b.budget == "unwatched");
+    assert_eq!(unwatched.map(|b| (b.executions, b.at_least)).collect::<Vec<_>>(), [(6, true), (1, true), (1, true)]);
+    // The plan's window begins with its first use: one at 1:00, and one at 6:00.
+    let plan: Vec<_> = view.budgets.iter().filter(|b| b.budget == "plan").collect();
+    assert_eq!((plan.len(), plan[0].start), (1, Timestamp(START + 6 * HOUR * 1_000)));
+}
+
+#[test]
+fn late_records_of_an_earlier_period_change_nothing() {
+    let mut engine = engine();
+    feed(&mut engine, &[run("a", 25 * HOUR, Some(1.0)), run("a", 25 * HOUR + 60, Some(1.0))]);
+    feed(&mut engine, &[run("a", 23 * HOUR, Some(5.0)), run("a", 24 * HOUR + 60, Some(2.0))]);
+    let view = engine.view();
+    let daily = view.budgets.iter().find(|b| b.budget == "daily").expect("used");
+    assert_eq!((daily.used, daily.late), (4.0, 1), "an earlier record of the same day counts");
+}
+
+#[test]
+fn faults_of_budgets_are_said() {
+    let rule = |fields: &str| format!("alerts: [{{name: x, {fields}}}]");
+    for (rules, expected) in [
+        (rule("condition: budget > 80%"), "add `budget: NAME`"),
+        (rule("condition: budget > 80%, budget: dayly"), "did you mean `daily`?"),
+        (rule("condition: cost > $1, budget: daily"), "does not read `budget`"),
+        (rule("condition: budget > 80%, budget: daily, by: model"), "no `by` of its own"),
+        (rule("condition: budget > 80 tokens, budget: daily"), "a ratio"),
+    ] {
+        let (policy, diagnostics) = load(CONFIG, &rules);
+        assert_eq!(policy, None, "{rules}");
+        assert!(diagnostics.iter().any(|d| d.contains(expected)), "{rules}: {diagnostics:?}");
+    }
+    for (budget, expected) in [
+        ("{name: a, amount: 50, period: day}", "write such as `$50`"),
+        ("{name: a, amount: $5, period: year}", "write hour, day"),
+        ("{name: a, amount: $5, period: day, by: agnet}", "did you mean `agent`?"),
+        ("{name: a, amount: $5, period: day, zone: Mars}", "no zone that is known"),
+    ] {
+        let (policy, diagnostics) = load(&format!("budgets: [{budget}]"), "");
+        assert_eq!(policy, None, "{budget}");
+        assert!(diagnostics.iter().any(|d| d.contains(expected)), "{budget}: {diagnostics:?}");
+    }
+}
