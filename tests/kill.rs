@@ -42,6 +42,8 @@ listen: off
 sources:
   - name: fleet
     path: fleet-*.jsonl
+# Every transition is to be told, however often an agent takes turns.
+damping: {{flaps: 0, flood: 0}}
 receivers:
   - name: ops
     webhook: {{url: \"{url}\"}}
