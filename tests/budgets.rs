@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Effect, Report};
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Nanodollars, Outcome, Record, Timestamp};
+use evenkeel::model::{Nanodollars, Outcome, Record, Severity, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::replay;
 
@@ -92,6 +92,27 @@ fn each_threshold_fires_once_per_period() {
     let resolved = [said(24 * HOUR, "half", false), said(24 * HOUR, "spent", false)];
     let expected = [resolved.as_slice(), &[said(25 * HOUR + 15, "half", true)]].concat();
     assert_eq!(feed(&mut whole, &next), expected);
+}
+
+#[test]
+fn each_level_of_a_rule_is_reached_once() {
+    let rules = "alerts: [{name: daily_budget, budget: daily,
+        levels: {info: budget >= 50%, warning: budget >= 80%, critical: budget >= 100%}}]";
+    let (policy, diagnostics) = load(CONFIG, rules);
+    assert_eq!(diagnostics, [""; 0]);
+    let mut engine = Engine::new(Arc::new(policy.expect("no faults")), State::default());
+    let mut reached = Vec::new();
+    let day: Vec<_> = (1..=12).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    replay::feed(&mut engine, &day, |engine, now, effects| {
+        replay::perfect_world(engine, now, effects, &mut |_, effect| {
+            if let Effect::Report(Report::Alert(alert)) = effect {
+                reached.push(((alert.at.0 - START) / 1_000, alert.state, alert.severity));
+            }
+        });
+    });
+    let fires = |second, severity| (second, AlertState::Firing, severity);
+    let (info, warning) = (fires(5 * HOUR + 15, Severity::Info), fires(8 * HOUR + 15, Severity::Warning));
+    assert_eq!(reached, [info, warning, fires(10 * HOUR + 15, Severity::Critical)]);
 }
 
 #[test]
