@@ -174,3 +174,31 @@ fn faults_of_budgets_are_said() {
         assert!(diagnostics.iter().any(|d| d.contains(expected)), "{budget}: {diagnostics:?}");
     }
 }
+
+#[test]
+fn the_report_shows_what_was_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("evenkeel.yaml"), CONFIG).expect("written");
+    let line = |hour| {
+        format!(
+            "{{\"agent_name\":\"a\",\"task_hash\":\"h{hour}\",\"model\":\"claude-opus\",\"execution_time_ms\":1000,\
+             \"timestamp\":\"2026-01-01T{hour:02}:00:00Z\",\"success\":true,\"estimated_cost\":1.5}}\n"
+        )
+    };
+    std::fs::write(folder.path().join("runs.jsonl"), (1..=6).map(line).collect::<String>()).expect("written");
+    let report = |more: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["report", "--config", "evenkeel.yaml", "runs.jsonl"])
+            .args(more)
+            .current_dir(folder.path())
+            .output()
+            .expect("the program runs");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = report(&[]);
+    let daily = text.lines().find(|line| line.starts_with("daily")).expect("the budget is shown");
+    assert!(daily.contains("agent=a") && daily.contains("9.00 of 10.00") && daily.contains("90%"), "{daily}");
+    assert!(daily.contains("2026-01-01T06:40:"), "when nothing is left: {daily}");
+    let json: serde_json::Value = serde_json::from_str(&report(&["--json"])).expect("JSON");
+    assert_eq!(json["budgets"][0]["used"], 9.0, "{json}");
+}

@@ -8,7 +8,7 @@ use super::output::plural;
 use super::ranking::{self, Table, dash, duration, rate};
 use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
-use crate::engine::view::{AgentView, Counters, View};
+use crate::engine::view::{AgentView, BudgetView, Counters, View};
 use crate::model::Timestamp;
 use crate::model::Unit;
 
@@ -37,6 +37,7 @@ struct Document<'a> {
     totals: Totals,
     counters: Counters,
     agents: &'a [AgentView],
+    budgets: &'a [BudgetView],
 }
 
 /// The whole fleet in numbers.
@@ -81,8 +82,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let first = view.agents.iter().map(|a| a.first_seen).min();
     let last = view.agents.iter().map(|a| a.last_seen).max();
     if out.json {
-        let agents = &view.agents;
-        out.json(&Document { reading: &reading, first, last, totals, counters: view.counters, agents })?;
+        let (agents, budgets) = (&view.agents, &view.budgets);
+        out.json(&Document { reading: &reading, first, last, totals, counters: view.counters, agents, budgets })?;
     } else {
         text(out, &view, &reading, &totals, first.zip(last))?;
     }
@@ -153,6 +154,28 @@ fn text(
                 t.quality.map_or_else(dash, |q| format!("{q:.1}")),
             ]);
         }
+    }
+    table.write(out, |_, _, _, text| text)?;
+    budgets(out, &view.budgets)
+}
+
+/// The use of every budget in the last period of the recording.
+fn budgets(out: &mut Output, budgets: &[BudgetView]) -> Result<(), Failure> {
+    if budgets.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(&["budget", "subject", "used", "share", "period ends", "used up"], 2);
+    for budget in budgets {
+        let at_least = if budget.at_least { ">= " } else { "" };
+        table.row([
+            budget.budget.clone(),
+            budget.subject.to_string(),
+            format!("{at_least}{:.2} of {:.2}", budget.used, budget.amount),
+            Unit::Ratio.show(budget.share),
+            budget.end.to_string(),
+            budget.exhausted_at.map_or_else(dash, |at| at.to_string()),
+        ]);
     }
     table.write(out, |_, _, _, text| text)
 }
