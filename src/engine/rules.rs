@@ -36,8 +36,8 @@ pub struct RuleState {
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
     centres: Vec<Option<f32>>,
-    /// By series, when the rule has overrides: which case it is, see [`Terms::case`], plus one; 0 is
-    /// not known yet.
+    /// By series, when the rule has overrides: which case of its [`crate::rule::Terms`] it is, plus
+    /// one; 0 is not known yet.
     #[serde(skip)]
     cases: Vec<u8>,
 }
