@@ -75,6 +75,7 @@ fn alert(state: AlertState) -> AlertEvent {
         labels: Default::default(),
         annotations: Default::default(),
         muted: None,
+        trend: None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Notification};
-use evenkeel::model::{Severity, Span, Subject, Timestamp, Unit};
+use evenkeel::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use evenkeel::settings::{Channel, Receiver, Secret, SmtpTls};
 use evenkeel::shell::sink::Sinks;
 use servers::{Certificates, http_sink, smtp_server};
@@ -36,6 +36,7 @@ fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
         labels: [("team".to_owned(), "core".to_owned())].into(),
         annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
         muted: None,
+        trend: None,
     };
     Delivery {
         id: DeliveryId(id.to_owned()),
@@ -381,6 +382,42 @@ async fn a_mail_says_it_all_in_both_parts_and_stands_in_its_thread() {
         for fact in [name, "23%", "10%", "120", "5m", "2025-11-14T10:29:45.123Z", "Many errors"] {
             assert!(text.contains(fact), "{part} lacks {fact}: {text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_shows_the_course_of_the_value_without_asking_anybody() {
+    let test = "a_mail_shows_the_course_of_the_value_without_asking_anybody";
+    let Some(mut server) = smtp_server(test, &[]) else { return };
+    let account = Account { port: server.port, tls: SmtpTls::None, ca_file: None, password: None };
+    let sinks = sinks(vec![("mail", account.channel("oncall@example.org"))]);
+    let mut firing = delivery("d-1", "mail", AlertState::Firing);
+    assert_eq!(sinks.attempt(&firing).await, Attempt::Done);
+    let alert = &mut firing.notification.alerts[0];
+    let values = (0..8).map(|i| (Timestamp(alert.at.0 - (7 - i) * 15_000), 0.03 * i as f64)).collect();
+    alert.trend = Some(Box::new(Trend { values, ..Trend::default() }));
+    assert_eq!(sinks.attempt(&firing).await, Attempt::Done);
+    let [plain, pictured] = [server.next(), server.next()];
+    let kinds = |kinds: &[&str]| serde_json::json!(kinds);
+    assert_eq!(plain["structure"], kinds(&["multipart/alternative", "text/plain", "text/html"]));
+    let related = ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"];
+    assert_eq!(pictured["structure"], kinds(&related));
+    let picture = &pictured["pictures"][0];
+    assert_eq!(picture["disposition"], "inline");
+    let id = picture["id"].as_str().and_then(|id| id.strip_prefix('<')?.strip_suffix('>')).expect("an id");
+    let html = pictured["parts"]["text/html"].as_str().expect("HTML");
+    assert!(html.contains(&format!("src=\"cid:{id}\"")), "{html}");
+    assert!(!html.contains("src=\"http"), "nothing is fetched: {html}");
+    let course = "0% to 21% from 10:30:00 to 10:31:45 UTC";
+    for part in ["text/plain", "text/html"] {
+        assert!(pictured["parts"][part].as_str().is_some_and(|text| text.contains(course)), "{part}");
+    }
+    let bytes =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, picture["base64"].as_str().expect("text"));
+    let bytes = bytes.expect("base64");
+    assert!(bytes.starts_with(b"\x89PNG\r\n") && bytes.len() < 8_192, "{}", bytes.len());
+    if let Ok(folder) = std::env::var("EVENKEEL_TEST_PICTURES") {
+        std::fs::write(Path::new(&folder).join("mail.png"), &bytes).expect("writes");
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::event::{AlertEvent, AlertState, Muted};
-use crate::model::{Span, Subject, Timestamp, Unit};
+use crate::model::{Span, Subject, Timestamp, Trend, Unit};
 use crate::rule::{Level, NoData, Rule, Verdict, annotation};
 
 /// An alert that is pending or firing.
@@ -32,6 +32,8 @@ pub struct Alert {
     lapsed: Option<Timestamp>,
     /// When it may be told; `None`: at once.
     opens: Option<Timestamp>,
+    /// How its value went.
+    pub trend: Trend,
 }
 
 /// The numbers of one evaluation.
@@ -126,7 +128,9 @@ pub fn step(
             holding,
             lapsed: None,
             opens: None,
+            trend: Trend::default(),
         });
+        alert.trend.push(now, alert.evidence.value);
         alert.mark(now, &found, lost);
         if let Some(level) = alert.ripe(now, &found, rule) {
             alert.fire(now, level, &found, rule);
@@ -152,9 +156,11 @@ pub fn step(
         if lost {
             alert.evidence = Evidence { value: None, n: found.n, ..before };
         }
+        alert.trend.push(now, alert.evidence.value);
         return changed.then(|| (AlertState::Firing, alert.clone()));
     }
     alert.holding.fill(None);
+    alert.trend.push(now, found.shown(alert.level as usize).map(|shown| shown.value));
     if alert.fired.is_some() {
         if !lost && !found.recovers {
             alert.cleared = None;
@@ -301,6 +307,7 @@ pub fn event(
         labels: rule.labels.clone(),
         annotations: Default::default(),
         muted,
+        trend: None,
     };
     let filled = rule
         .annotations

@@ -21,7 +21,7 @@ impl Engine {
         let split = &self.state.splits[self.plan.rules[index].split];
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
-        let event = alert::event(state, &alert, rule, levels, &subject, now);
+        let mut event = alert::event(state, &alert, rule, levels, &subject, now);
         // Becoming graver, or its hours having begun, is no new alert.
         let began = alert.fired == Some(now);
         let shadow = rule.terms.shadow;
@@ -30,6 +30,14 @@ impl Engine {
         match state {
             AlertState::Firing => {
                 self.state.counters.fired += u64::from(began);
+                if began
+                    && !shadow
+                    && !self.state.backfill
+                    && self.shows_trends()
+                    && !self.state.dispatch.floods(now, &event)
+                {
+                    self.look_back(now, index, series);
+                }
                 if let Some(agent) = agent.filter(|_| began && !shadow) {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
@@ -44,6 +52,7 @@ impl Engine {
                     self.release(agent);
                 }
                 self.state.mirror.end(&event);
+                event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event);
             }
             AlertState::Pending | AlertState::Inactive => {}
@@ -66,9 +75,12 @@ impl Engine {
     /// What the dispatcher needs to know of firing alerts: of these, or of all.
     pub(super) fn scene(&self, wanted: Option<BTreeSet<String>>) -> Scene {
         let inhibitions = &self.policy.settings.routing.inhibitions;
-        let wanted = wanted.filter(|_| inhibitions.is_empty());
+        let only = wanted.as_ref().filter(|_| inhibitions.is_empty());
         let mut firing =
-            self.events(|alert| alert.fired.is_some() && wanted.as_ref().is_none_or(|ids| ids.contains(&alert.id)));
+            self.events(|alert| alert.fired.is_some() && only.as_ref().is_none_or(|ids| ids.contains(&alert.id)));
+        if let Some(wanted) = wanted.as_ref().filter(|_| self.shows_trends()) {
+            self.add_trends(&mut firing, wanted);
+        }
         // A rule on trial inhibits nothing.
         firing.retain(|event| event.muted != Some(Muted::Shadow));
         let subjects = self.policy.rules.iter().zip(&self.plan.rules).map(|(rule, plan)| {

@@ -45,8 +45,11 @@ pub fn identity(budget: &Budget) -> String {
     format!("{name}\n{resource:?}\n{period:?}\n{:?}\n{by:?}\n{filter:?}", zone.iana_name())
 }
 
+/// The budget that a rule reads, and what was used of it.
+pub type Read<'a> = Option<(&'a Budget, &'a BudgetState)>;
+
 /// Per rule: the budget that it reads and its use; empty when there are no budgets.
-pub fn read_by_rules<'a>(policy: &'a Policy, states: &'a [BudgetState]) -> Vec<Option<(&'a Budget, &'a BudgetState)>> {
+pub fn read_by_rules<'a>(policy: &'a Policy, states: &'a [BudgetState]) -> Vec<Read<'a>> {
     let budgets = &policy.settings.budgets;
     if budgets.is_empty() {
         return Vec::new();

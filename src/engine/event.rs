@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Record, Severity, Span, Subject, Timestamp, Unit};
+use crate::model::{Record, Severity, Span, Subject, Timestamp, Trend, Unit};
 use crate::settings::ParameterKind;
 use crate::wire::matcher::LabelMatcher;
 
@@ -300,6 +300,8 @@ pub struct AlertEvent {
     /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
     /// beginning, whatever stands here.
     pub muted: Option<Muted>,
+    /// How the value went, for messages that show it; `None` elsewhere.
+    pub trend: Option<Box<Trend>>,
 }
 
 /// Why a rule has nobody told.

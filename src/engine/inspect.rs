@@ -5,10 +5,11 @@
 
 use serde::Serialize;
 
+use super::Engine;
+use super::budget::{self, Read};
 use super::evaluate;
 use super::event::AlertEvent;
 use super::rules::Evaluation;
-use super::{Engine, budget};
 use crate::model::{Span, Subject, Timestamp};
 use crate::rule::program::Traced;
 
@@ -65,16 +66,7 @@ impl Engine {
         let split = &self.state.splits[plan.split];
         let now = self.state.clock.unwrap_or_default();
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-        let evaluation = Evaluation {
-            now,
-            step: self.policy.settings.evaluation_interval,
-            rules: &self.policy.rules,
-            plans: &self.plan.rules,
-            here: &self.here[plan.split],
-            unruled: self.plan.unruled(split.windows.len(), &self.here[plan.split]),
-            budgets: &budgets,
-            names: &self.state.names,
-        };
+        let evaluation = self.evaluation(now, plan.split, &budgets);
         let alerts = self.active_alerts();
         let inspections = (0..split.series.len()).map(|series| {
             let (values, counts) = evaluation.inputs(index, split, series, state);
@@ -112,5 +104,19 @@ impl Engine {
             }
         });
         Some(inspections.collect())
+    }
+
+    /// What evaluates the rules of a split, for those who only read.
+    pub(super) fn evaluation<'a>(&'a self, now: Timestamp, split: usize, budgets: &'a [Read<'a>]) -> Evaluation<'a> {
+        Evaluation {
+            now,
+            step: self.policy.settings.evaluation_interval,
+            rules: &self.policy.rules,
+            plans: &self.plan.rules,
+            here: &self.here[split],
+            unruled: self.plan.unruled(self.state.splits[split].windows.len(), &self.here[split]),
+            budgets,
+            names: &self.state.names,
+        }
     }
 }

@@ -25,6 +25,7 @@ mod plan;
 mod rules;
 mod score;
 mod split;
+mod trend;
 pub mod tune;
 mod tuning;
 pub mod view;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{self, Alert};
 use super::baseline::History;
-use super::budget::BudgetState;
+use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
 use super::names::Names;
@@ -20,7 +20,6 @@ use super::split::{NEVER, Series, Split};
 use super::window::{Look, WindowSet};
 use crate::model::{Metric, Span, Timestamp};
 use crate::rule::{Input, Rule};
-use crate::settings::budget::Budget;
 
 /// Series whose memory is fetched together.
 const GLANCE: usize = 64;
@@ -116,7 +115,7 @@ pub struct Evaluation<'a> {
     /// Its windows that none of them looks at.
     pub unruled: WindowSet,
     /// Per rule: the budget it reads, and what was used of it.
-    pub budgets: &'a [Option<(&'a Budget, &'a BudgetState)>],
+    pub budgets: &'a [Read<'a>],
     /// The table of names.
     pub names: &'a Names,
 }
@@ -260,21 +259,33 @@ impl Evaluation<'_> {
     /// The inputs of a rule on one series in slot order, and the samples behind each; a handful at
     /// most, so fixed buffers keep the hot path free of allocation.
     pub fn inputs(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Inputs {
+        let reading = self.reading(self.plans[rule_index].window, split, index);
+        self.read(rule_index, &reading, self.rules[rule_index].min_samples, index, state)
+    }
+
+    /// [`Evaluation::inputs`] of any window; those with fewer than `least` samples are no data.
+    pub(super) fn read(
+        &self,
+        rule_index: usize,
+        reading: &Reading<'_>,
+        least: u32,
+        index: usize,
+        state: &RuleState,
+    ) -> Inputs {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let reading = self.reading(plan.window, split, index);
         let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
         let mut centres = state.centres(index, plan).iter();
         for ((value, n), input) in values.iter_mut().zip(&mut counts).zip(&rule.program.inputs) {
             *value = match input {
                 Input::Metric(metric) => {
-                    let (found, count) = reading.metric(*metric, rule.min_samples);
+                    let (found, count) = reading.metric(*metric, least);
                     *n = Some(count);
                     found
                 }
                 Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
                     let sum = reading.look.field(name)?;
                     *n = Some(sum.n);
-                    (sum.n >= u64::from(rule.min_samples)).then(|| sum.value(*aggregate))?
+                    (sum.n >= u64::from(least)).then(|| sum.value(*aggregate))?
                 }),
                 Input::Budget => self.budgets.get(rule_index).copied().flatten().map(|(budget, used)| {
                     let (share, count) = used.share(budget, index);
@@ -313,10 +324,10 @@ pub type Inputs = ([Option<f64>; INPUTS], [Option<u64>; INPUTS]);
 
 /// Reads the metrics of one window of one series.
 #[derive(Clone, Copy)]
-struct Reading<'a> {
-    series: &'a Series,
-    look: Look<'a>,
-    now: Timestamp,
+pub(super) struct Reading<'a> {
+    pub(super) series: &'a Series,
+    pub(super) look: Look<'a>,
+    pub(super) now: Timestamp,
 }
 
 impl Reading<'_> {

@@ -430,6 +430,29 @@ impl<'a> Look<'a> {
         panes
     }
 
+    /// Shows every pane that has any executions as a window of its own, oldest first, with its end; or
+    /// the window as it filled up, pane by pane.
+    pub fn each_pane(&self, adding_up: bool, mut see: impl FnMut(Timestamp, Look<'_>)) {
+        let pane = |slice: &Slice| slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
+        let span = if adding_up { self.shape.span } else { self.shape.pane };
+        let (mut ring, mut window) = (Ring::default(), Window::default());
+        let mut slices = self.slices().peekable();
+        while let Some(slice) = slices.next() {
+            window.sum.add(&slice.counts());
+            ring.push(slice.clone());
+            let number = pane(slice);
+            if slices.peek().is_some_and(|next| pane(next) == number) {
+                continue;
+            }
+            let end = Timestamp((number + 1).saturating_mul(self.shape.pane.0));
+            let shape = Shape { span, pane: self.shape.pane };
+            see(end, Look { window: &window, ring: &ring, slice: self.slice, shape });
+            if !adding_up {
+                (ring, window) = (Ring::default(), Window::default());
+            }
+        }
+    }
+
     /// The `q` quantile of the durations: exact while they are few, else within 1 %.
     pub fn quantile(&self, q: f64) -> Option<Estimate> {
         if let Some(sorted) = &self.window.sorted {

@@ -15,6 +15,7 @@ pub mod record;
 pub mod severity;
 pub mod subject;
 pub mod time;
+pub mod trend;
 
 pub use hours::Hours;
 pub use label::Label;
@@ -25,3 +26,4 @@ pub use record::{Quality, Record, RecordId, Tokens};
 pub use severity::Severity;
 pub use subject::{Dimension, Subject};
 pub use time::{Span, Timestamp};
+pub use trend::Trend;

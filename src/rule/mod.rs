@@ -134,6 +134,16 @@ impl Input {
         }
     }
 
+    /// Whether what parts of a window hold adds up to what the window holds.
+    pub fn adds_up(&self) -> bool {
+        use Metric::{Cost, Executions, InputTokens, OutputTokens, TotalTokens};
+        match self {
+            Input::Metric(metric) => matches!(metric, Executions | InputTokens | OutputTokens | TotalTokens | Cost),
+            Input::Field { aggregate, .. } => matches!(aggregate, Aggregate::Sum | Aggregate::Increase),
+            Input::Budget | Input::Baseline(_) => false,
+        }
+    }
+
     /// The metric of a baseline.
     pub fn baseline(&self) -> Option<Metric> {
         if let Input::Baseline(metric) = self { Some(*metric) } else { None }

@@ -353,6 +353,7 @@ mod tests {
             labels: Default::default(),
             annotations: Default::default(),
             muted: None,
+            trend: None,
         })
     }
 

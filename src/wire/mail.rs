@@ -1,8 +1,8 @@
 //! The text of a mail: one letter, printed as plain text and as HTML.
 //!
 //! Owns layout and escaping; knows nothing of SMTP, headers or encodings. Both parts say the same
-//! from the same rows, so that no client shows less than another. No pictures and no remote
-//! content: many clients drop them, and a number that is only in a picture is lost.
+//! from the same rows, so that no client shows less than another. No remote content, and nothing that
+//! is only in a picture: many clients do not show them.
 
 /// What is to be said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,23 @@ pub struct Letter {
     pub colour: &'static str,
     /// Name and value, in the order of reading.
     pub rows: Vec<(String, String)>,
+    /// Pictures below the headline, which come with the letter.
+    pub pictures: Vec<Picture>,
     /// Where it comes from; the last line.
     pub footer: String,
+}
+
+/// A picture that is part of a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its Content-ID without the angle brackets, unlike that of any other picture.
+    pub id: String,
+    /// The PNG.
+    pub png: Vec<u8>,
+    /// Width and height as it is shown.
+    pub size: (u32, u32),
+    /// What stands below it.
+    pub caption: String,
 }
 
 impl Letter {
@@ -45,10 +60,11 @@ impl Letter {
                 escape(value).replace('\n', "<br>")
             ));
         }
+        let pictures: String = self.pictures.iter().map(figure).collect();
         format!(
             "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>{}</title></head>\n\
              <body style=\"font-family:sans-serif;font-size:14px;line-height:1.4\">\n\
-             <p style=\"font-size:16px;border-left:4px solid {};padding-left:10px\">{}</p>\n\
+             <p style=\"font-size:16px;border-left:4px solid {};padding-left:10px\">{}</p>\n{pictures}\
              <table style=\"border-collapse:collapse\">\n{rows}</table>\n\
              <p style=\"color:#666;font-size:12px\">{}</p>\n</body></html>\n",
             escape(&self.subject),
@@ -57,6 +73,15 @@ impl Letter {
             escape(&self.footer)
         )
     }
+}
+
+fn figure(picture: &Picture) -> String {
+    let Picture { id, size: (width, height), caption, .. } = picture;
+    let (id, caption) = (escape(id), escape(caption));
+    format!(
+        "<p style=\"margin:12px 0\"><img src=\"cid:{id}\" width=\"{width}\" height=\"{height}\" alt=\"{caption}\" \
+         style=\"max-width:100%;height:auto\"><br><span style=\"color:#666;font-size:12px\">{caption}</span></p>\n"
+    )
 }
 
 /// Text as it may stand in HTML, inside an element or a quoted attribute.
@@ -110,6 +135,12 @@ mod tests {
                 ("threshold".to_owned(), "10%".to_owned()),
                 ("note".to_owned(), "first\nsecond <script>".to_owned()),
             ],
+            pictures: vec![Picture {
+                id: "trend\"1".to_owned(),
+                png: Vec::new(),
+                size: (560, 200),
+                caption: "2% to 23% <".to_owned(),
+            }],
             footer: "evenkeel".to_owned(),
         }
     }
@@ -127,6 +158,8 @@ mod tests {
         let html = letter().html();
         assert!(html.contains("agent=&lt;b&gt;x&lt;/b&gt; &amp; co"), "{html}");
         assert!(html.contains("first<br>second &lt;script&gt;"), "{html}");
+        let picture = "src=\"cid:trend&quot;1\" width=\"560\" height=\"200\" alt=\"2% to 23% &lt;\"";
+        assert!(html.contains(picture), "{html}");
         assert!(!html.contains("<b>") && !html.contains("<script"), "{html}");
     }
 

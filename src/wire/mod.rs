@@ -10,6 +10,7 @@ pub mod matcher;
 pub mod notice;
 pub mod ntfy;
 pub mod pagerduty;
+pub mod picture;
 mod row;
 pub mod signature;
 pub mod slack;

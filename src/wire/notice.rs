@@ -6,7 +6,9 @@
 use crate::engine::event::{AlertEvent, AlertState, Notification};
 use crate::model::{Severity, Timestamp};
 use crate::wire::alertmanager::{Alert, Labels, Postable};
-use crate::wire::mail::{Letter, one_line};
+use crate::wire::mail::{Letter, Picture, one_line};
+use crate::wire::picture;
+use crate::wire::signature::token;
 
 /// The comparison operators of rule conditions, longer spellings first.
 const OPERATORS: [&str; 6] = [">=", "<=", "==", "!=", ">", "<"];
@@ -155,8 +157,22 @@ pub fn letter(notification: &Notification, external_url: &str) -> Letter {
         },
         colour: colour(notification),
         rows,
+        pictures: pictures(notification),
         footer: footer(external_url),
     }
+}
+
+/// Alerts of a group whose course a letter shows.
+const PICTURED: usize = 3;
+
+fn pictures(notification: &Notification) -> Vec<Picture> {
+    let one = |event: &AlertEvent| {
+        let png = picture::png(event)?;
+        let caption = format!("{}: {}", event.subject, picture::words(event)?);
+        let id = token(&format!("trend-{}-{}", event.id, event.at.0));
+        Some(Picture { id: format!("{id}@evenkeel"), png, size: (picture::WIDTH, picture::HEIGHT), caption })
+    };
+    notification.alerts.iter().filter_map(one).take(PICTURED).collect()
 }
 
 fn footer(external_url: &str) -> String {
@@ -179,6 +195,9 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
         ("condition", event.condition.clone()),
         ("since", event.active_since.to_rfc3339()),
     ];
+    if let (Some(bars), Some(course)) = (picture::sparkline(event), picture::words(event)) {
+        rows.insert(6, ("course", format!("{bars}\n{course}")));
+    }
     if let Some(fired) = event.fired_at {
         rows.push(("fired", fired.to_rfc3339()));
     }
@@ -198,6 +217,7 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
         },
         colour: colour(notification),
         rows,
+        pictures: pictures(notification),
         footer: footer(external_url),
     }
 }
@@ -249,6 +269,7 @@ pub(super) mod tests {
             labels: [("team", "core"), ("alertname", "disguise")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
             muted: None,
+            trend: None,
         }
     }
 

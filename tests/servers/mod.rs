@@ -83,7 +83,7 @@ pub fn http_sink(test: &str, arguments: &[&str]) -> Option<Server> {
 pub fn smtp_server(test: &str, arguments: &[&str]) -> Option<Server> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3");
     if !runs(&python, "import aiosmtpd") {
-        return left_out(test, "there is no aiosmtpd in target/venv; `make venv` puts it there");
+        return left_out(test, "there is no aiosmtpd in target/venv; `make tools` puts it there");
     }
     Some(Server::start(&python, "smtp_server.py", arguments))
 }

@@ -7,6 +7,7 @@ is closed, so that it cannot outlive a test that was killed.
 
 import argparse
 import asyncio
+import base64
 import email
 import email.policy
 import json
@@ -37,7 +38,18 @@ class Handler:
 
     async def handle_DATA(self, server, session, envelope):
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        parts = {part.get_content_type(): part.get_content() for part in message.walk() if not part.is_multipart()}
+        leaves = [part for part in message.walk() if not part.is_multipart()]
+        parts = {part.get_content_type(): part.get_content() for part in leaves if part.get_content_maintype() == "text"}
+        pictures = [
+            {
+                "id": part["Content-ID"],
+                "disposition": part.get_content_disposition(),
+                "type": part.get_content_type(),
+                "base64": base64.b64encode(part.get_content()).decode(),
+            }
+            for part in leaves
+            if part.get_content_maintype() == "image"
+        ]
         say(
             {
                 "from": envelope.mail_from,
@@ -45,7 +57,9 @@ class Handler:
                 "tls": session.ssl is not None or self.options.tls == "implicit",
                 "user": session.auth_data,
                 "headers": [[name, str(value)] for name, value in message.items()],
+                "structure": [part.get_content_type() for part in message.walk()],
                 "parts": parts,
+                "pictures": pictures,
             }
         )
         return "451 4.3.0 try again" if self.options.lose_reply else "250 OK"

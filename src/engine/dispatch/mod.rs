@@ -205,6 +205,11 @@ impl Dispatch {
         self.known(lineage(&event.rule, &event.subject), &event.id).is_some()
     }
 
+    /// Whether so many alerts of a rule begin that few of them are shown.
+    pub fn floods(&self, now: Timestamp, event: &AlertEvent) -> bool {
+        self.floods.rages(now, &event.rule)
+    }
+
     fn known(&self, key: u64, id: &str) -> Option<&Member> {
         let place = self.places.get(&key)?.first()?;
         self.groups.get(place)?.members.get(&key).filter(|member| member.id == id)

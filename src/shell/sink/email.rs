@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use lettre::address::Envelope;
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
@@ -16,10 +16,11 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, Message};
 
 use super::secret::{self, SecretText};
-use super::{chain, fault, refuse, retry, within};
+use super::{EXCERPT, Said, chain, fault, refuse, retry, within};
 use crate::engine::event::{Attempt, Delivery};
 use crate::model::Span;
 use crate::settings::{Secret, SmtpTls};
+use crate::wire::mail::{Letter, Picture, one_line};
 use crate::wire::notice;
 use crate::wire::signature::token;
 
@@ -40,25 +41,26 @@ pub struct Account<'a> {
 }
 
 /// Makes one attempt.
-pub async fn attempt(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Attempt {
+pub async fn attempt(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Said {
     let place = format!("smtp {}:{}", account.host, account.port);
     let message = match compose(account, external_url, delivery) {
         Ok(message) => message,
-        Err(reason) => return fault(format!("receiver `{}`: {reason}", delivery.receiver)),
+        Err(reason) => return fault(format!("receiver `{}`: {reason}", delivery.receiver)).into(),
     };
     let exchange = async {
         let mut connection = open(account).await?;
         let sent = connection.send(message.envelope(), &message.formatted()).await;
-        sent.map(|_| connection).map_err(Failure::Message)
+        sent.map(|reply| (connection, reply)).map_err(Failure::Message)
     };
     match within(account.timeout.to_std(), exchange).await {
         // The message is taken once the server said so, whatever becomes of the connection.
-        Some(Ok(mut connection)) => {
+        Some(Ok((mut connection, reply))) => {
             let _ = within(QUIT, connection.quit()).await;
-            Attempt::Done
+            let text = reply.message().collect::<Vec<_>>().join(" ");
+            Said { attempt: Attempt::Done, reply: one_line(&format!("{} {text}", reply.code()), EXCERPT) }
         }
-        Some(Err(failure)) => failure.judge(&place),
-        None => retry(format!("{place}: no answer within {}", account.timeout)),
+        Some(Err(failure)) => failure.judge(&place).into(),
+        None => retry(format!("{place}: no answer within {}", account.timeout)).into(),
     }
 }
 
@@ -172,8 +174,23 @@ fn compose(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Re
         .in_reply_to(thread.clone())
         .references(thread)
         .header(AutoSubmitted)
-        .multipart(MultiPart::alternative_plain_html(letter.text(), letter.html()))
+        .multipart(parts(&letter))
         .map_err(|error| error.to_string())
+}
+
+/// Text or HTML, the HTML with its pictures (RFC 2387), so that mail programs show them in their place
+/// and not as attachments.
+fn parts(letter: &Letter) -> MultiPart {
+    let text = MultiPart::alternative().singlepart(SinglePart::plain(letter.text()));
+    let html = SinglePart::html(letter.html());
+    if letter.pictures.is_empty() {
+        return text.singlepart(html);
+    }
+    let kind: ContentType = "image/png".parse().expect("a media type");
+    let with = |parts: MultiPart, picture: &Picture| {
+        parts.singlepart(Attachment::new_inline(picture.id.clone()).body(picture.png.clone(), kind.clone()))
+    };
+    text.multipart(letter.pictures.iter().fold(MultiPart::related().singlepart(html), with))
 }
 
 /// `Auto-Submitted: auto-generated` (RFC 3834): holiday notices and the like do not answer it.

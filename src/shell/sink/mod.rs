@@ -74,7 +74,7 @@ impl Sinks {
                 to,
                 timeout: *timeout,
             };
-            return email::attempt(&account, &self.external_url, delivery).await.into();
+            return email::attempt(&account, &self.external_url, delivery).await;
         }
         match self.post(channel, delivery).await {
             Ok(post) => post.send(&self.http, wants_reply).await,

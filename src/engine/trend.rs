@@ -1,0 +1,63 @@
+//! What the window of a rule held, slice by slice, when an alert began to fire.
+//!
+//! Read by the code that evaluates rules, so that a picture cannot say what the rule does not. Costs a
+//! copy of the window's slices, so it is done once per alert and only where somebody is shown a picture.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evaluate;
+use super::event::AlertEvent;
+use super::rules::{INPUTS, Reading};
+use super::{Engine, budget};
+use crate::model::{Metric, Timestamp, Trend};
+use crate::rule::Input;
+use crate::settings::Channel;
+
+impl Engine {
+    /// Whether any receiver is shown how values went.
+    pub(super) fn shows_trends(&self) -> bool {
+        self.policy.settings.receivers.iter().any(|receiver| matches!(receiver.channel, Channel::Email { .. }))
+    }
+
+    /// Adds to the wanted events how their values went.
+    pub(super) fn add_trends(&self, events: &mut [AlertEvent], wanted: &BTreeSet<String>) {
+        let alerts = self.state.rules.iter().flat_map(|rule| rule.alerts.values());
+        let trends: BTreeMap<&str, &Trend> =
+            alerts.filter(|alert| wanted.contains(&alert.id)).map(|alert| (alert.id.as_str(), &alert.trend)).collect();
+        for event in events {
+            event.trend = trends.get(event.id.as_str()).map(|trend| Box::new((*trend).clone()));
+        }
+    }
+
+    /// Notes how the value of an alert that begins to fire came about.
+    pub(super) fn look_back(&mut self, now: Timestamp, rule: usize, series: usize) {
+        let Some(found) = self.slices(now, rule, series) else { return };
+        if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
+            alert.trend = Trend { values: std::mem::take(&mut alert.trend.values), ..found };
+        }
+    }
+
+    /// What each slice of a rule's window says for itself, or what they add up to when the rule reads
+    /// a sum; `None` for a rule that reads what slices do not have.
+    fn slices(&self, now: Timestamp, index: usize, series: usize) -> Option<Trend> {
+        let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
+        if rule.program.inputs.iter().any(|input| matches!(input, Input::Budget | Input::Metric(Metric::Silence))) {
+            return None;
+        }
+        let split = &self.state.splits[plan.split];
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        let evaluation = self.evaluation(now, plan.split, &budgets);
+        let adds_up = rule.program.inputs.iter().any(Input::adds_up);
+        let look = split.look(series, plan.window);
+        let case = evaluate::case(rule, split, series, &self.state.names);
+        let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
+        look.each_pane(adds_up, |end, look| {
+            let reading = Reading { series: &split.series[series], look, now: end.min(now) };
+            let (values, _) = evaluation.read(index, &reading, 1, series, state);
+            let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
+            let shown = judged.finding(1).verdicts.iter().flatten().next().map(|verdict| verdict.value);
+            trend.slices.extend(shown.filter(|value| value.is_finite()).map(|value| (reading.now, value)));
+        });
+        Some(trend)
+    }
+}
