@@ -116,6 +116,24 @@ fn each_level_of_a_rule_is_reached_once() {
 }
 
 #[test]
+fn annotations_may_say_when_nothing_is_left() {
+    let rules = "alerts: [{name: half, budget: daily, condition: budget >= 50%, annotations: {summary: \"{{ exhausted_at }}\"}}]";
+    let (policy, diagnostics) = load(CONFIG, rules);
+    assert_eq!(diagnostics, [""; 0]);
+    let policy = Arc::new(policy.expect("no faults"));
+    // A dollar an hour of ten a day lasts until ten o'clock; all at once in the first minutes says nothing of a pace.
+    let hourly: Vec<_> = (1..=6).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    let at_once = vec![run("a", 60, Some(6.0))];
+    for (mut records, expected) in [(hourly, "2026-01-01T10:00"), (at_once, "not within the period")] {
+        let mut engine = Engine::new(policy.clone(), State::default());
+        records.push(run("b", 6 * HOUR + 60, Some(0.1)));
+        feed(&mut engine, &records);
+        let summary = &engine.alerts()[0].annotations["summary"];
+        assert!(summary.starts_with(expected), "{summary}");
+    }
+}
+
+#[test]
 fn the_picture_says_what_is_known() {
     let mut engine = engine();
     let mut records: Vec<_> = (1..=6).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::event::{AlertEvent, AlertState, Muted};
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
-use crate::rule::{Level, NoData, Rule, Verdict, annotation};
+use crate::rule::{Input, Level, NoData, Rule, Verdict, annotation};
 
 /// An alert that is pending or firing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,18 +47,21 @@ pub struct Evidence {
     pub unit: Unit,
     /// Samples in the window.
     pub n: u64,
+    /// What the annotations say beside.
+    pub context: Context,
 }
 
-impl Evidence {
-    /// The evidence of a verdict over `n` samples.
-    pub fn new(verdict: Option<Verdict>, n: u64) -> Evidence {
-        Evidence {
-            value: verdict.map(|v| v.value),
-            threshold: verdict.map(|v| v.threshold),
-            unit: verdict.map_or(Unit::Any, |v| v.unit),
-            n,
-        }
-    }
+/// Values that annotations may name beside the deciding comparison; read only for a rule whose annotations do.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Context {
+    /// The first baseline that the rule reads.
+    pub baseline: Option<f64>,
+    /// The first value of peers that it reads.
+    pub peers: Option<f64>,
+    /// The agent's points.
+    pub score: Option<f64>,
+    /// When nothing is left of its budget at this pace, if within the period.
+    pub exhausted_at: Option<Timestamp>,
 }
 
 /// What one evaluation found for each level of a rule on one subject.
@@ -72,9 +75,22 @@ pub struct Finding<'a> {
     pub recovers: bool,
     /// Samples in the window.
     pub n: u64,
+    /// What the annotations say beside.
+    pub context: Context,
 }
 
 impl Finding<'_> {
+    /// A verdict as the alert keeps it.
+    fn evidence(&self, verdict: Option<Verdict>) -> Evidence {
+        Evidence {
+            value: verdict.map(|v| v.value),
+            threshold: verdict.map(|v| v.threshold),
+            unit: verdict.map_or(Unit::Any, |v| v.unit),
+            n: self.n,
+            context: self.context,
+        }
+    }
+
     fn holds(&self, level: usize) -> bool {
         self.verdicts[level].is_some_and(|v| v.holds)
     }
@@ -116,7 +132,7 @@ pub fn step(
         }
         let id = identity(&rule.name, &subject(), now);
         let holding = vec![None; found.levels.len()];
-        let evidence = Evidence::new(found.shown(0), found.n);
+        let evidence = found.evidence(found.shown(0));
         let alert = slot.insert(Alert {
             id,
             since: now,
@@ -152,7 +168,7 @@ pub fn step(
             }
         };
         let level = alert.level as usize;
-        let before = std::mem::replace(&mut alert.evidence, Evidence::new(found.shown(level), found.n));
+        let before = std::mem::replace(&mut alert.evidence, found.evidence(found.shown(level)));
         if lost {
             alert.evidence = Evidence { value: None, n: found.n, ..before };
         }
@@ -203,7 +219,7 @@ impl Alert {
         self.level = level as u8;
         self.worst = self.worst.max(self.level);
         self.lapsed = None;
-        self.evidence = Evidence::new(found.shown(level), found.n);
+        self.evidence = found.evidence(found.shown(level));
         self.opens = rule.terms.active_hours.as_ref().filter(|h| !h.contain(now)).and_then(|h| h.opens_after(now));
     }
 
@@ -232,7 +248,7 @@ impl Alert {
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
         let shown = found.verdicts.get(self.level as usize).copied().flatten();
-        let before = std::mem::replace(&mut self.evidence, Evidence::new(shown, found.n));
+        let before = std::mem::replace(&mut self.evidence, found.evidence(shown));
         if lost {
             // Without data there is no value, but the threshold is still what it was.
             self.evidence = Evidence { value: None, n: found.n, ..before };
@@ -309,23 +325,32 @@ pub fn event(
         muted,
         trend: None,
     };
-    let filled = rule
-        .annotations
-        .iter()
-        .map(|(name, template)| (name.clone(), annotation::fill(template, |field| field_text(&event, field))));
+    let filled = rule.annotations.iter().map(|(name, template)| {
+        (name.clone(), annotation::fill(template, |field| field_text(&event, rule, alert, field)))
+    });
     event.annotations = filled.collect();
     event
 }
 
 /// The text of a template field; `None` for one that the alert does not have.
-fn field_text(event: &AlertEvent, field: &str) -> Option<String> {
-    let shown = |value: Option<f64>| value.map_or("no data".to_owned(), |v| event.unit.show(v));
+fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Option<String> {
+    let shown_in = |unit: Unit, value: Option<f64>| value.map_or("no data".to_owned(), |v| unit.show(v));
+    let shown = |value| shown_in(event.unit, value);
+    let Context { baseline, peers, score, exhausted_at } = alert.evidence.context;
+    let of = |found: fn(&Input) -> bool, value| {
+        let input = rule.program.inputs.iter().find(|input| found(input));
+        shown_in(input.map_or(Unit::Any, Input::unit), value)
+    };
     Some(match field {
+        "baseline" => of(|input| input.baseline().is_some(), baseline),
+        "peers" => of(Input::is_of_peers, peers),
+        "score" => shown_in(Unit::Points, score),
+        "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),
         "value" => shown(event.value),
         "threshold" => shown(event.threshold),
         "n" => event.n.to_string(),
         "window" => event.window.to_string(),
-        "severity" => event.severity.as_str().to_owned(),
+        "severity" | "level" => event.severity.as_str().to_owned(),
         "state" => event.state.as_str().to_owned(),
         "rule" => event.rule.clone(),
         "condition" => event.condition.clone(),
@@ -372,7 +397,7 @@ mod tests {
     }
 
     fn plain(verdicts: &[Option<Verdict>]) -> Finding<'_> {
-        Finding { verdicts, levels: &[], recovers: true, n: 7 }
+        Finding { verdicts, levels: &[], recovers: true, n: 7, context: Context::default() }
     }
 
     /// Evaluates once per 10 s: `x` holds, `.` does not, `?` is no data; returns the transitions.
@@ -438,7 +463,7 @@ mod tests {
                 |threshold| value.map(|value| Verdict { holds: value > threshold, value, threshold, unit: Unit::Any });
             let verdicts = [verdict(10.0), verdict(25.0)];
             let recovers = value.is_some_and(|value| value < 5.0);
-            let found = Finding { verdicts: &verdicts, levels: &levels, recovers, n: 1 };
+            let found = Finding { verdicts: &verdicts, levels: &levels, recovers, n: 1, context: Context::default() };
             if let Some((state, alert)) = step(&mut slot, Timestamp(i as i64 * 10_000), found, rule, Subject::default) {
                 transitions.push((i as i64 * 10, state, alert.level));
             }

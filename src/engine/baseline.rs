@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pane::{Counts, Sample};
 use super::plan::RECENT;
-use super::view::BaselineState;
+use super::view::{BaselineState, RelativeView};
 use crate::model::{Span, Timestamp};
-use crate::stats::{Digest, Durations, Handful, robust};
+use crate::stats::{Digest, Durations, Estimate, Handful, robust};
 
 /// Executions wait at least this long before they are learned, at most twice as long.
 const SETTLE: Span = RECENT;
@@ -139,29 +139,53 @@ pub fn state(n: u64, updated: Option<Timestamp>, now: Timestamp, active: bool) -
     }
 }
 
+/// Ratio of medians with an interval from both medians' own (method of variance estimates
+/// recovery on the log scale, Zou and Donner 2008).
+pub fn relative(now: &Durations, base: &Durations) -> Option<RelativeView> {
+    if base.len() < READY || now.len() < 5 {
+        return None;
+    }
+    let log = |d: &Durations| -> Option<(f64, f64, f64)> {
+        let Estimate { value, at_least } = d.quantile(0.5)?;
+        let (lower, upper) = d.quantile_interval(0.5, 0.95)?;
+        (!at_least && value > 0.0 && lower > 0.0).then(|| (value.ln(), lower.ln(), upper.ln()))
+    };
+    let ((a, a_low, a_high), (b, b_low, b_high)) = (log(now)?, log(base)?);
+    let half = |x: f64, y: f64| (x * x + y * y).sqrt();
+    let ratio = a - b;
+    Some(RelativeView {
+        ratio: ratio.exp(),
+        lower: (ratio - half(a - a_low, b_high - b)).exp(),
+        upper: (ratio + half(a_high - a, b - b_low)).exp(),
+        n: now.len(),
+    })
+}
+
 /// Values kept of a window's history.
-const VALUES: usize = 96;
+pub const VALUES: usize = 96;
 /// Fewer values than this are no baseline.
-const ENOUGH: usize = 8;
+pub const ENOUGH: usize = 8;
+/// Fewer values than this have no 90th percentile or higher.
+pub const ENOUGH_OUTSIDE: usize = 20;
 
 /// The values that a metric had in the preceding windows of one subject, a whole window apart.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct History {
     values: VecDeque<f32>,
-    /// Median of all values but the newest, whose window overlaps the tested one.
+    /// The wanted percentile of all values but the newest, whose window overlaps the tested one.
     centre: Option<f32>,
     held: u32,
 }
 
 impl History {
-    /// The robust centre, once there are enough values.
+    /// The wanted percentile, once there are enough values.
     pub fn centre(&self) -> Option<f32> {
         self.centre
     }
 
-    /// Takes the value of a window that just ended. While an alert is `active` values do not
-    /// teach, until they have been the normal state for as long as the history reaches.
-    pub fn push(&mut self, value: f64, active: bool) {
+    /// Takes the value of a window that just ended; `percent` of the values is what is wanted. While an alert
+    /// is `active` values do not teach, until they have been the normal state for as long as the history reaches.
+    pub fn push(&mut self, value: f64, percent: u8, active: bool) {
         if active && (self.held as usize) < VALUES {
             self.held += 1;
             return;
@@ -169,9 +193,9 @@ impl History {
         if !active {
             self.held = 0;
         }
-        if self.values.len() >= ENOUGH {
+        if self.values.len() >= if percent > 75 { ENOUGH_OUTSIDE } else { ENOUGH } {
             let mut sorted: Vec<f64> = self.values.iter().map(|v| f64::from(*v)).collect();
-            self.centre = robust::median(&mut sorted).map(|m| m as f32);
+            self.centre = robust::percentile(&mut sorted, percent).map(|m| m as f32);
         }
         if self.values.len() == VALUES {
             self.values.pop_front();
@@ -251,13 +275,18 @@ mod tests {
     fn a_history_needs_eight_values_and_leaves_the_newest_out() {
         let mut history = History::default();
         for i in 0..8 {
-            history.push(f64::from(i), false);
+            history.push(f64::from(i), 50, false);
             assert_eq!(history.centre(), None);
         }
-        history.push(100.0, false);
+        history.push(100.0, 50, false);
         assert_eq!(history.centre(), Some(3.5));
-        history.push(900.0, true);
-        history.push(0.0, false);
+        history.push(900.0, 50, true);
+        history.push(0.0, 50, false);
         assert_eq!(history.centre(), Some(4.0), "the value under the alert taught nothing");
+        let mut history = History::default();
+        (0..20).for_each(|i| history.push(f64::from(i), 95, false));
+        assert_eq!(history.centre(), None, "the newest does not count");
+        history.push(0.0, 95, false);
+        assert_eq!(history.centre(), Some(18.05));
     }
 }

@@ -112,6 +112,11 @@ impl BudgetState {
         (own.used as f64 / budget.amount as f64, own.n)
     }
 
+    /// When nothing is left for a series at its pace, if that is known and within the period.
+    pub fn exhausted_at(&self, budget: &Budget, series: usize, now: Timestamp) -> Option<Timestamp> {
+        self.view(budget, series, now, Subject::default())?.exhausted_at
+    }
+
     /// The picture of one series; `None` when it has used nothing in this period.
     pub fn view(&self, budget: &Budget, series: usize, now: Timestamp, subject: Subject) -> Option<BudgetView> {
         let own = self.uses.get(series).filter(|own| own.n > 0)?;

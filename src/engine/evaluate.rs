@@ -2,7 +2,7 @@
 //!
 //! A rule without such terms costs one match more than its condition.
 
-use super::alert::Finding;
+use super::alert::{Context, Finding};
 use super::names::Names;
 use super::split::Split;
 use crate::rule::{LEVEL_LIMIT, Level, Rule, Verdict};
@@ -15,10 +15,10 @@ pub struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// As the alert takes it, over `n` samples.
-    pub fn finding(&self, n: u64) -> Finding<'_> {
+    /// As the alert takes it, over `n` samples, with what its annotations say beside.
+    pub fn finding(&self, n: u64, context: Context) -> Finding<'_> {
         let verdicts = &self.verdicts[..self.levels.len().clamp(1, LEVEL_LIMIT)];
-        Finding { verdicts, levels: self.levels, recovers: self.recovers, n }
+        Finding { verdicts, levels: self.levels, recovers: self.recovers, n, context }
     }
 }
 

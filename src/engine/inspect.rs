@@ -116,6 +116,7 @@ impl Engine {
             here: &self.here[split],
             unruled: self.plan.unruled(self.state.splits[split].windows.len(), &self.here[split]),
             budgets,
+            standings: (&self.state.standings, self.next_standings(now)),
             names: &self.state.names,
         }
     }

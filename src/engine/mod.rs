@@ -21,6 +21,7 @@ mod mirror;
 mod names;
 mod notify;
 mod pane;
+mod peers;
 mod plan;
 mod rules;
 mod score;
@@ -48,6 +49,7 @@ use mirror::Mirror;
 use names::{Name, Names};
 use notify::Outbox;
 use pane::{Counts, Sample};
+use peers::Standings;
 use plan::Plan;
 use rules::{Evaluation, RuleState};
 use split::{NEVER, Split};
@@ -74,6 +76,8 @@ pub struct State {
     active: BTreeMap<Name, u32>,
     /// One per series of the agents' split: the newest verdicts in thousandths of a point, oldest first.
     verdicts: Vec<VecDeque<i64>>,
+    /// Scores, when a rule reads them.
+    standings: Standings,
     dispatch: Dispatch,
     outbox: Outbox,
     mirror: Mirror,
@@ -324,8 +328,10 @@ impl Engine {
                 self.state.splits[*split].touch();
             }
         }
+        self.look_around(now);
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let step = self.policy.settings.evaluation_interval;
+        let standings = (&self.state.standings, self.next_standings(now));
         for ((split, plan), here) in self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here) {
             if split.wake.min(plan.window_end(split, now - step)) > now {
                 continue;
@@ -338,6 +344,7 @@ impl Engine {
                 here,
                 unruled: self.plan.unruled(split.windows.len(), here),
                 budgets: &budgets,
+                standings,
                 names: &self.state.names,
             };
             self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);

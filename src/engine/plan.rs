@@ -3,11 +3,12 @@
 //! The plan is derived from the policy alone, so two engines under one policy have the same one.
 
 use super::pane::Features;
+use super::peers::PeerPlan;
 use super::split::{NEVER, Split, SplitSpec, WindowSpec};
 use super::window::{Shape, WindowSet};
 use crate::model::{Dimension, Label, Metric, Span, Timestamp};
 use crate::policy::Policy;
-use crate::rule::{Comparison, Input, Node, Program, Rule};
+use crate::rule::{Comparison, Input, Node, Program, Rule, annotation};
 use crate::settings::CELL;
 
 /// How far back "now" looks in scores and tuning, against the baseline.
@@ -43,8 +44,12 @@ pub struct RulePlan {
     pub time: Time,
     /// How many of its inputs are baselines.
     pub baselines: usize,
+    /// Where it finds the peers that it reads.
+    pub peers: Option<PeerPlan>,
     /// Whether it reads percentiles.
     pub percentiles: bool,
+    /// Whether its annotations name what is in [`super::alert::Context`].
+    pub recites: bool,
     /// A metric without whose least number of samples the condition has no data.
     pub counted: Option<Metric>,
 }
@@ -58,13 +63,23 @@ pub enum Time {
     Threshold(Span),
     /// At any step.
     Runs,
+    /// At any step while the window holds something: peers change by themselves.
+    Peers,
+    /// When scores are made anew.
+    Scores,
 }
 
 impl Time {
     fn of(program: &Program) -> Time {
         let silent = |slot: usize| program.inputs[slot] == Input::Metric(Metric::Silence);
-        if !(0..program.inputs.len()).any(silent) {
-            return Time::Still;
+        let peers = program.inputs.iter().any(|input| input.peers().is_some());
+        let scores = program.inputs.iter().any(|input| input.is_of_agents() && input.peers().is_none());
+        match ((0..program.inputs.len()).any(silent), peers, scores) {
+            (false, false, false) => return Time::Still,
+            (false, true, false) => return Time::Peers,
+            (false, false, true) => return Time::Scores,
+            (true, false, false) => {}
+            _ => return Time::Runs,
         }
         match &program.root {
             Node::Compare { op: Comparison::Greater | Comparison::GreaterEqual, left, right, .. } => {
@@ -93,6 +108,10 @@ pub struct Plan {
     pub budgets: Vec<usize>,
     /// Record fields that any rule names.
     pub fields: Vec<String>,
+    /// The rules that read peers.
+    pub comparing: Vec<usize>,
+    /// Whether any rule reads scores.
+    pub scores: bool,
 }
 
 impl Plan {
@@ -129,6 +148,8 @@ impl Plan {
             labels: Vec::new(),
             budgets: Vec::new(),
             fields: Vec::new(),
+            comparing: Vec::new(),
+            scores: false,
         };
         for budget in &policy.settings.budgets {
             let spec = SplitSpec { by: budget.by.clone(), filter: budget.filter.clone(), deliveries: false };
@@ -140,6 +161,10 @@ impl Plan {
         }
         for rule in &policy.rules {
             let entry = plan.place(rule, step);
+            if entry.peers.is_some() {
+                plan.comparing.push(plan.rules.len());
+            }
+            plan.scores |= rule.program.inputs.iter().any(|i| matches!(i, Input::Score | Input::PeersScore));
             plan.rules.push(entry);
         }
         for split in &plan.splits {
@@ -165,14 +190,11 @@ impl Plan {
             deliveries: rule.by.contains(&Dimension::Receiver)
                 || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
         };
-        let split = self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
-            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new() });
-            self.splits.len() - 1
-        });
+        let split = self.split(spec);
         let metrics = || {
             rule.program.inputs.iter().filter_map(|i| match i {
-                Input::Metric(m) | Input::Baseline(m) => Some(*m),
-                Input::Field { .. } | Input::Budget => None,
+                Input::Metric(m) | Input::Baseline { metric: m, .. } => Some(*m),
+                _ => None,
             })
         };
         let mut fields: Vec<String> = rule
@@ -185,22 +207,7 @@ impl Plan {
         fields.dedup();
         let durations = metrics().any(|m| m.quantile().is_some());
         let shape = Shape::new(rule.window, step);
-        let windows = &mut self.splits[split].windows;
-        // Rules on the same window share it; it keeps what any of them needs.
-        let window = match windows.iter().position(|w| w.shape == shape) {
-            Some(at) => {
-                let features = &mut windows[at].features;
-                features.durations |= durations;
-                features.fields.extend(fields);
-                features.fields.sort();
-                features.fields.dedup();
-                at
-            }
-            None => {
-                windows.push(WindowSpec { shape, features: Features { durations, fields } });
-                windows.len() - 1
-            }
-        };
+        let window = self.window(split, shape, Features { durations, fields });
         let baselines = rule.program.inputs.iter().filter_map(Input::baseline).count();
         if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
             self.splits[split].learned.push(rule.window);
@@ -214,9 +221,46 @@ impl Plan {
                 time => time,
             },
             baselines,
+            peers: self.peers(rule, shape),
             percentiles: durations,
+            recites: rule.annotations.values().any(|text| annotation::recites(text)),
             counted: Plan::counted(rule),
         }
+    }
+
+    /// A window of a split. Rules on the same window share it; it keeps what any of them needs.
+    fn window(&mut self, split: usize, shape: Shape, wanted: Features) -> usize {
+        let windows = &mut self.splits[split].windows;
+        let Some(at) = windows.iter().position(|w| w.shape == shape) else {
+            windows.push(WindowSpec { shape, features: wanted });
+            return windows.len() - 1;
+        };
+        let features = &mut windows[at].features;
+        features.durations |= wanted.durations;
+        features.fields.extend(wanted.fields);
+        features.fields.sort();
+        features.fields.dedup();
+        at
+    }
+
+    /// Where the rule finds the peers that it reads: in a split that tells task types apart, too.
+    fn peers(&mut self, rule: &Rule, shape: Shape) -> Option<PeerPlan> {
+        let mut asked = rule.program.inputs.iter().filter_map(Input::peers).peekable();
+        asked.peek()?;
+        let durations = asked.any(|metric| metric.quantile().is_some());
+        let mut by = rule.by.clone();
+        if !by.contains(&Dimension::TaskType) {
+            by.push(Dimension::TaskType);
+        }
+        let split = self.split(SplitSpec { by, filter: rule.filter.clone(), deliveries: false });
+        Some(PeerPlan { split, window: self.window(split, shape, Features { durations, fields: Vec::new() }) })
+    }
+
+    fn split(&mut self, spec: SplitSpec) -> usize {
+        self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
+            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new() });
+            self.splits.len() - 1
+        })
     }
 
     /// Of the `windows` of a split, those that none of its rules, `here`, looks at.

@@ -9,12 +9,13 @@ use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{self, Alert};
+use super::alert::{self, Alert, Context};
 use super::baseline::History;
 use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
 use super::names::Names;
+use super::peers::{Peers, Standings};
 use super::plan::{RulePlan, Time};
 use super::split::{NEVER, Series, Split};
 use super::window::{Look, WindowSet};
@@ -35,6 +36,8 @@ pub struct RuleState {
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
     centres: Vec<Option<f32>>,
+    /// What the peers of each series do, when the rule reads it.
+    pub peers: Peers,
     /// By series, when the rule has overrides: which case of its [`crate::rule::Terms`] it is, plus
     /// one; 0 is not known yet.
     #[serde(skip)]
@@ -116,6 +119,8 @@ pub struct Evaluation<'a> {
     pub unruled: WindowSet,
     /// Per rule: the budget it reads, and what was used of it.
     pub budgets: &'a [Read<'a>],
+    /// Scores of agents, and when they are made anew.
+    pub standings: (&'a Standings, Timestamp),
     /// The table of names.
     pub names: &'a Names,
 }
@@ -218,6 +223,9 @@ impl Evaluation<'_> {
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
             Time::Runs => self.now + self.step,
+            Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => self.now + self.step,
+            Time::Scores if self.standings.0.of(split, index).is_some() => self.standings.1,
+            Time::Peers | Time::Scores => NEVER,
         })
     }
 
@@ -239,7 +247,9 @@ impl Evaluation<'_> {
         let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
-        let changed = alert::step(&mut slot, self.now, judged.finding(n), rule, || split.subject(index, self.names));
+        let context = if plan.recites { self.context(rule_index, index, &values) } else { Context::default() };
+        let found = judged.finding(n, context);
+        let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
             state.alerts.insert(key, alert);
@@ -252,6 +262,20 @@ impl Evaluation<'_> {
         }
     }
 
+    /// What annotations may name beside the deciding comparison.
+    #[cold]
+    fn context(&self, rule_index: usize, index: usize, values: &[Option<f64>]) -> Context {
+        let inputs = &self.rules[rule_index].program.inputs;
+        let first = |wanted: fn(&Input) -> bool| values[inputs.iter().position(wanted)?];
+        let budget = self.budgets.get(rule_index).copied().flatten();
+        Context {
+            baseline: first(|input| input.baseline().is_some()),
+            peers: first(Input::is_of_peers),
+            score: first(|input| *input == Input::Score),
+            exhausted_at: budget.and_then(|(budget, used)| used.exhausted_at(budget, index, self.now)),
+        }
+    }
+
     fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
         Reading { series: &split.series[index], look: split.look(index, window), now: self.now }
     }
@@ -260,13 +284,14 @@ impl Evaluation<'_> {
     /// most, so fixed buffers keep the hot path free of allocation.
     pub fn inputs(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Inputs {
         let reading = self.reading(self.plans[rule_index].window, split, index);
-        self.read(rule_index, &reading, self.rules[rule_index].min_samples, index, state)
+        self.read(rule_index, split, &reading, self.rules[rule_index].min_samples, index, state)
     }
 
     /// [`Evaluation::inputs`] of any window; those with fewer than `least` samples are no data.
     pub(super) fn read(
         &self,
         rule_index: usize,
+        split: &Split,
         reading: &Reading<'_>,
         least: u32,
         index: usize,
@@ -275,6 +300,7 @@ impl Evaluation<'_> {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
         let mut centres = state.centres(index, plan).iter();
+        let mut peers = plan.peers.map_or(&[][..], |_| state.peers.of(index, rule)).iter();
         for ((value, n), input) in values.iter_mut().zip(&mut counts).zip(&rule.program.inputs) {
             *value = match input {
                 Input::Metric(metric) => {
@@ -292,7 +318,13 @@ impl Evaluation<'_> {
                     *n = Some(count);
                     share
                 }),
-                Input::Baseline(_) => centres.next().copied().flatten().map(f64::from),
+                Input::Baseline { .. } => centres.next().copied().flatten().map(f64::from),
+                Input::Peers(_) => peers.next().copied().flatten(),
+                Input::Score => self.standings.0.of(split, index).and_then(|standing| {
+                    *n = Some(standing.n);
+                    (standing.n >= u64::from(rule.min_samples)).then_some(standing.score)
+                }),
+                Input::PeersScore => self.standings.0.of(split, index).and_then(|standing| standing.peers),
             };
         }
         (values, counts)
@@ -307,9 +339,9 @@ impl Evaluation<'_> {
             state.centres.resize(first + count, None);
         }
         let kept = state.histories[first..].iter_mut().zip(&mut state.centres[first..]);
-        for ((history, centre), metric) in kept.zip(baselines()) {
+        for ((history, centre), (metric, percent)) in kept.zip(baselines()) {
             if let (Some(value), _) = reading.metric(metric, rule.min_samples) {
-                history.push(value, active);
+                history.push(value, percent, active);
                 *centre = history.centre();
             }
         }
@@ -332,7 +364,7 @@ pub(super) struct Reading<'a> {
 
 impl Reading<'_> {
     /// The value of a metric, if at least `least` samples are behind it, and how many are.
-    fn metric(&self, metric: Metric, least: u32) -> (Option<f64>, u64) {
+    pub fn metric(&self, metric: Metric, least: u32) -> (Option<f64>, u64) {
         let n = self.samples(metric);
         if n < u64::from(least) { (None, n) } else { (self.value(metric), n) }
     }

@@ -11,15 +11,12 @@ use std::collections::BTreeMap;
 use super::baseline::{self, Body};
 use super::names::Name;
 use super::pane::Counts;
+use super::peers::Standing;
 use super::plan::{Plan, RECENT};
-use super::view::{
-    AgentView, BaselineView, Class, Component, HealthReason, PercentileView, RateView, RelativeView, TaskTypeView,
-};
+use super::view::{AgentView, BaselineView, Class, Component, HealthReason, PercentileView, RateView, TaskTypeView};
 use super::{Engine, age};
 use crate::model::{Dimension, Timestamp, Unit};
-use crate::stats::Durations;
 use crate::stats::proportion::wilson;
-use crate::stats::survival::Estimate;
 
 /// Weight of the peers' rate, in executions.
 const PRIOR: f64 = 10.0;
@@ -87,6 +84,19 @@ impl Engine {
                 .then_with(|| a.agent.cmp(&b.agent))
         });
         agents
+    }
+
+    /// The points of every agent that has executions enough.
+    pub(super) fn standings(&self) -> BTreeMap<Name, Standing> {
+        let (work, fleet) = self.work();
+        let least = u64::from(self.policy.settings.scores.min_samples);
+        let standing = |(name, own): (&Name, &Work)| {
+            let counts = own.types.values().fold(Counts::default(), |sum, body| sum.plus(&body.counts));
+            let points = Points::new(own, &fleet, &counts).filter(|_| counts.known >= least)?;
+            let peers = points.peers.map(|peers| 100.0 * peers);
+            Some((*name, Standing { score: 100.0 * points.cautious(), peers, n: counts.known }))
+        };
+        work.iter().filter_map(standing).collect()
     }
 
     /// The newest verdicts on an agent in thousandths of a point, oldest first.
@@ -174,7 +184,7 @@ impl Engine {
             total_tokens: (counts.counted > 0).then(|| counts.input + counts.output),
             mean_ms: counts.mean_ms(),
             total_duration_ms: counts.duration_us as f64 / 1e3,
-            relative: relative(&recent.durations, &own.baseline.durations),
+            relative: baseline::relative(&recent.durations, &own.baseline.durations),
             baseline: BaselineView {
                 state: baseline::state(own.baseline.counts.n, own.updated, now, active),
                 n: own.baseline.counts.n,
@@ -465,28 +475,6 @@ fn rate(ok: u64, known: u64) -> RateView {
         upper: Some(interval.upper),
         n: known,
     }
-}
-
-/// Ratio of medians with an interval from both medians' own (method of variance estimates
-/// recovery on the log scale, Zou and Donner 2008).
-fn relative(now: &Durations, base: &Durations) -> Option<RelativeView> {
-    if base.len() < baseline::READY || now.len() < 5 {
-        return None;
-    }
-    let log = |d: &Durations| -> Option<(f64, f64, f64)> {
-        let Estimate { value, at_least } = d.quantile(0.5)?;
-        let (lower, upper) = d.quantile_interval(0.5, 0.95)?;
-        (!at_least && value > 0.0 && lower > 0.0).then(|| (value.ln(), lower.ln(), upper.ln()))
-    };
-    let ((a, a_low, a_high), (b, b_low, b_high)) = (log(now)?, log(base)?);
-    let half = |x: f64, y: f64| (x * x + y * y).sqrt();
-    let ratio = a - b;
-    Some(RelativeView {
-        ratio: ratio.exp(),
-        lower: (ratio - half(a - a_low, b_high - b)).exp(),
-        upper: (ratio + half(a_high - a, b - b_low)).exp(),
-        n: now.len(),
-    })
 }
 
 #[cfg(test)]

@@ -311,6 +311,17 @@ impl Split {
         changed
     }
 
+    /// Lets one window of every series lose what `now` has left behind, out of turn: rules look at those that
+    /// lost something when it is theirs.
+    pub fn age(&mut self, window: usize, now: Timestamp) {
+        for index in 0..self.series.len() {
+            if self.expiry(index, window) <= now {
+                self.expire(index, now);
+                self.series[index].touched = true;
+            }
+        }
+    }
+
     /// Reads what an insert into a series, and an evaluation at `now`, will need; the value means nothing.
     #[inline]
     pub fn glance(&self, index: usize, now: Timestamp) -> u64 {
@@ -360,6 +371,13 @@ impl Split {
     pub fn find(&self, name: Name) -> Option<usize> {
         let mut key = [Name::NONE; BY_LIMIT];
         key[0] = name;
+        self.index.get(&key)
+    }
+
+    /// The series whose labels `label` gives.
+    pub fn at(&self, label: impl Fn(Dimension) -> Name) -> Option<usize> {
+        let mut key = [Name::NONE; BY_LIMIT];
+        key.iter_mut().zip(&self.spec.by).for_each(|(slot, dimension)| *slot = label(*dimension));
         self.index.get(&key)
     }
 

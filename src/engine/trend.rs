@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alert::Context;
 use super::evaluate;
 use super::event::AlertEvent;
 use super::rules::{INPUTS, Reading};
@@ -41,7 +42,12 @@ impl Engine {
     /// a sum; `None` for a rule that reads what slices do not have.
     fn slices(&self, now: Timestamp, index: usize, series: usize) -> Option<Trend> {
         let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
-        if rule.program.inputs.iter().any(|input| matches!(input, Input::Budget | Input::Metric(Metric::Silence))) {
+        if rule
+            .program
+            .inputs
+            .iter()
+            .any(|input| matches!(input, Input::Budget | Input::Score | Input::Metric(Metric::Silence)))
+        {
             return None;
         }
         let split = &self.state.splits[plan.split];
@@ -53,9 +59,10 @@ impl Engine {
         let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
         look.each_pane(adds_up, |end, look| {
             let reading = Reading { series: &split.series[series], look, now: end.min(now) };
-            let (values, _) = evaluation.read(index, &reading, 1, series, state);
+            let (values, _) = evaluation.read(index, split, &reading, 1, series, state);
             let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
-            let shown = judged.finding(1).verdicts.iter().flatten().next().map(|verdict| verdict.value);
+            let shown =
+                judged.finding(1, Context::default()).verdicts.iter().flatten().next().map(|verdict| verdict.value);
             trend.slices.extend(shown.filter(|value| value.is_finite()).map(|value| (reading.now, value)));
         });
         Some(trend)

@@ -5,17 +5,27 @@
 
 use std::ops::Range;
 
+use super::Input;
 use super::lex::Fault;
 use super::names::FIELD_PREFIX;
 use crate::model::Dimension;
 
+/// Fields of rules that read what they are about.
+pub const CONTEXT: [(&str, &str); 4] = [
+    ("baseline", "the baseline that the rule reads, the first of several"),
+    ("peers", "what the peers have, when the rule reads it"),
+    ("score", "the agent's points, when the rule reads `score`"),
+    ("exhausted_at", "when nothing is left of the rule's budget at this pace, RFC 3339, or `not within the period`"),
+];
+
 /// The fields of every template, with their meaning.
-pub const FIELDS: [(&str, &str); 11] = [
+pub const FIELDS: [(&str, &str); 12] = [
     ("value", "the left side of the deciding comparison, in its unit"),
     ("threshold", "the right side of the deciding comparison, in its unit"),
     ("n", "samples in the window"),
     ("window", "the rule's window"),
-    ("severity", "the rule's severity"),
+    ("severity", "the rule's severity, of a rule with levels that of the level it is at"),
+    ("level", "the same"),
     ("rule", "the rule's name"),
     ("condition", "the condition as written"),
     ("state", "`firing` or `resolved`"),
@@ -59,8 +69,23 @@ pub fn names(template: &str) -> impl Iterator<Item = (Option<&str>, Range<usize>
     })
 }
 
-/// The faults of a template of a rule that is split by `by` and carries `labels`.
-pub(super) fn check(template: &str, by: &[Dimension], labels: &[&str]) -> Vec<Fault> {
+/// Whether a template names a field of [`CONTEXT`].
+pub fn recites(template: &str) -> bool {
+    names(template).any(|(name, _)| CONTEXT.iter().any(|(field, _)| Some(*field) == name))
+}
+
+/// Whether a rule reads what a field of [`CONTEXT`] says.
+fn reads(field: &str, inputs: &[Input]) -> bool {
+    inputs.iter().any(|input| match field {
+        "baseline" => input.baseline().is_some(),
+        "peers" => input.is_of_peers(),
+        "score" => *input == Input::Score,
+        _ => *input == Input::Budget,
+    })
+}
+
+/// The faults of a template of a rule that reads `inputs`, is split by `by` and carries `labels`.
+pub(super) fn check(template: &str, inputs: &[Input], by: &[Dimension], labels: &[&str]) -> Vec<Fault> {
     let is_label = |name: &str| by.iter().any(|d| d.as_str() == name) || labels.contains(&name);
     let mut faults = Vec::new();
     for piece in pieces(template) {
@@ -75,7 +100,13 @@ pub(super) fn check(template: &str, by: &[Dimension], labels: &[&str]) -> Vec<Fa
         let known = FIELDS.iter().any(|(field, _)| *field == name)
             || name.strip_prefix(LABEL_PREFIX).is_some_and(is_label)
             || by.iter().any(|d| d.as_str() == name);
-        if !known {
+        if CONTEXT.iter().any(|(field, _)| *field == name) {
+            if !reads(name, inputs) {
+                let word = if name == "exhausted_at" { "budget" } else { name };
+                let message = format!("the rule has no `{name}`: its conditions do not read `{word}`");
+                faults.push(Fault::error(bytes, message, "delete the field, or compare with it"));
+            }
+        } else if !known {
             faults.push(Fault::error(bytes, format!("a message has no field `{name}`"), remedy(name, by, labels)));
         }
     }
@@ -92,7 +123,7 @@ fn remedy(name: &str, by: &[Dimension], labels: &[&str]) -> String {
     }
     let by = by.iter().map(|d| d.as_str());
     let own: Vec<String> = labels.iter().map(|label| format!("{LABEL_PREFIX}{label}")).collect();
-    let words = FIELDS.iter().map(|(field, _)| *field).chain(by).chain(own.iter().map(String::as_str));
+    let words = FIELDS.iter().chain(&CONTEXT).map(|(field, _)| *field).chain(by).chain(own.iter().map(String::as_str));
     if labels.contains(&label) {
         return format!("write `{{{{ {LABEL_PREFIX}{label} }}}}`");
     }
@@ -151,7 +182,9 @@ mod tests {
     #[test]
     fn fields_are_checked() {
         for (template, expected) in [
-            ("{{ agent }} {{ label.agent }} {{ label.team }} {{ value }}", None),
+            ("{{ agent }} {{ label.agent }} {{ label.team }} {{ value }} {{ level }} {{ score }}", None),
+            ("{{ baseline }}", Some("or compare with it")),
+            ("{{ exhausted_at }}", Some("or compare with it")),
             ("{{ vlaue }}", Some("did you mean `value`?")),
             ("{{ $value }}", Some("write `{{ value }}`")),
             ("{{ $labels.agent }}", Some("write `{{ agent }}`")),
@@ -161,7 +194,7 @@ mod tests {
             ("{{ value", Some("write `{{ value }}`")),
             ("{{ }}", Some("write one of: value, threshold")),
         ] {
-            let faults = check(template, &[Dimension::Agent], &["team"]);
+            let faults = check(template, &[Input::Score], &[Dimension::Agent], &["team"]);
             assert_eq!(faults.len(), usize::from(expected.is_some()), "{template}: {faults:?}");
             for fault in faults {
                 assert!(fault.help.contains(expected.expect("counted")), "{fault:?}");
@@ -172,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics_and_plain_text_is_kept(text in "[a-z{} ]{0,30}") {
-            let faulty = !check(&text, &[], &[]).is_empty();
+            let faulty = !check(&text, &[], &[], &[]).is_empty();
             let filled = fill(&text, |_| None);
             prop_assert!(text.contains("{{") || (filled == text && !faulty));
         }

@@ -76,8 +76,8 @@ struct Check<'a, I> {
     inputs: Vec<Input>,
     /// For each name in the text, in order: its slot and the factor on it.
     leaves: Vec<(usize, f64)>,
-    /// The metrics that a bare `baseline` may be of.
-    near: Vec<Metric>,
+    /// What a bare `baseline` or `peers` may be of.
+    near: Vec<Input>,
     faults: Vec<Fault>,
 }
 
@@ -215,7 +215,7 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
     }
 
     fn compare(&mut self, op: Comparison, children: &[evalexpr::Node]) -> Option<Part> {
-        let (of_left, of_right) = (names::metrics(&children[0]), names::metrics(&children[1]));
+        let (of_left, of_right) = (names::measured(&children[0]), names::measured(&children[1]));
         let outer =
             std::mem::replace(&mut self.near, if of_right.is_empty() { of_left.clone() } else { of_right.clone() });
         let left = self.part(&children[0]);
@@ -279,11 +279,11 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
         matches!(node, Node::Slot(slot) if self.inputs[*slot] == Input::Metric(metric))
     }
 
-    /// How much a side is the value rather than the threshold: 2 reads data, 1 a baseline.
+    /// How much a side is the value rather than the threshold: 2 reads data, 1 a baseline or peers.
     fn weight(&self, node: &Node) -> u8 {
         match node {
             Node::Const(_) => 0,
-            Node::Slot(slot) => 2 - u8::from(matches!(self.inputs[*slot], Input::Baseline(_))),
+            Node::Slot(slot) => 2 - u8::from(self.inputs[*slot].is_yardstick()),
             Node::Negate(inner) | Node::Not(inner) => self.weight(inner),
             Node::Arithmetic(_, left, right)
             | Node::And(left, right)

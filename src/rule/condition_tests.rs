@@ -89,8 +89,8 @@ fn functions_read_record_fields() {
 #[test]
 fn a_baseline_is_that_of_the_metric_it_is_compared_with() {
     let text = "p95_latency > baseline * 2 or hourly_cost > baseline * 3";
-    let p95 = [Input::Metric(Metric::P95Latency), Input::Baseline(Metric::P95Latency)];
-    let cost = [Input::Metric(Metric::HourlyCost), Input::Baseline(Metric::HourlyCost)];
+    let p95 = [Input::Metric(Metric::P95Latency), Input::Baseline { metric: Metric::P95Latency, percent: 50 }];
+    let cost = [Input::Metric(Metric::HourlyCost), Input::Baseline { metric: Metric::HourlyCost, percent: 50 }];
     assert_eq!(program(text).inputs, [p95, cost].concat());
     assert_eq!(program("error_rate > 1% and error_rate < 2%").inputs.len(), 1);
 }
@@ -141,7 +141,17 @@ fn faults_name_the_bytes_and_the_remedy() {
         ("cost * cost > 1", vec![(error, "cost * cost", "cannot be multiplied")]),
         ("baseline > 1", vec![(error, "baseline", "beside no built-in metric")]),
         ("baseline > cost + hourly_cost", vec![(error, "baseline", "several metrics")]),
-        ("p95_latency > baseline.p95", vec![(error, "baseline.p95", "did you mean `p95_latency`?")]),
+        ("p95_latency > baseline.p94", vec![(error, "baseline.p94", "p50, p75, p90, p95 and p99")]),
+        ("baseline.p95 > 5", vec![(error, "baseline.p95", "beside no built-in metric")]),
+        ("p95_latency > baseline.p95.lateny", vec![(error, "baseline.p95.lateny", "no metric `lateny`")]),
+        ("silence > peers", vec![(error, "peers", "`silence` has no peers")]),
+        ("silence > baseline.p95", vec![(error, "baseline.p95", "has no baseline")]),
+        ("queue > 1 and peers > 5", vec![(warning, "queue", "record field"), (error, "peers", "beside no")]),
+        ("score < baseline", vec![(error, "baseline", "`score` has no baseline")]),
+        ("mean(score) < 5", vec![]),
+        ("score < 101", vec![(warning, "score < 101", "always holds")]),
+        ("score < 50%", vec![(error, "50%", "a number of points")]),
+        ("anomaly > 3", vec![(error, "anomaly", "has no source yet")]),
         ("silence > baseline * 2", vec![(error, "baseline", "has no baseline")]),
         (
             "semantic_selection_time > 3s",
@@ -307,7 +317,7 @@ proptest! {
         let inputs: Vec<Option<f64>> = program.inputs.iter().map(|input| Some(match input {
             Input::Metric(metric) => value(metric.name()),
             Input::Field { name, .. } => value(name),
-            Input::Budget | Input::Baseline(_) => unreachable!("not generated"),
+            _ => unreachable!("not generated"),
         })).collect();
         if let Some(verdict) = program.eval(&inputs) {
             let tokens = lex(&text).expect("it was checked");

@@ -99,6 +99,7 @@ impl RuleReader<'_> {
         let keep_firing_for = self.hold(&fields, "keep_firing_for");
         let terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
         self.budget_is_read(&fields, &inputs);
+        self.agents_are_told_apart(&fields, &inputs, &by);
         let least = default_min_samples(&inputs);
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
             if (n.value as u32) < FEW.min(least) && !inputs.contains(&Input::Metric(crate::model::Metric::Executions)) {
@@ -113,7 +114,7 @@ impl RuleReader<'_> {
             n.value as u32
         });
         let labels = self.labels(&fields, &by);
-        let annotations = self.annotations(&fields, &by, &labels);
+        let annotations = self.annotations(&fields, &inputs, &by, &labels);
         let place = format!("{}:{}", self.faults.file.path, self.faults.file.line_column(node.bytes.start).0);
         fields.finish();
         if self.faults.errors() > before || levels.is_empty() {
@@ -211,6 +212,27 @@ impl RuleReader<'_> {
         } else if let Some(name) = fields.text("budget").filter(|_| !reads && !inputs.is_empty()) {
             let message = "the condition does not read `budget`";
             self.faults.error(name.bytes, message, "compare it: `budget > 80%`");
+        }
+    }
+
+    /// Peers and scores are those of agents.
+    fn agents_are_told_apart(&self, fields: &Fields<'_>, inputs: &[Input], by: &[Dimension]) {
+        let Some(input) = inputs.iter().find(|input| input.is_of_agents()) else { return };
+        let word = if *input == Input::Score { "score" } else { "peers" };
+        let place = fields.node("by").map_or_else(
+            || fields.place(if fields.node("levels").is_some() { "levels" } else { "condition" }),
+            |node| node.bytes.clone(),
+        );
+        if !by.contains(&Dimension::Agent) {
+            let message =
+                format!("the condition reads `{word}`, which agents have, and the rule is not split by `agent`");
+            self.faults.error(place, message, "add `agent` to `by`, or compare with `baseline`");
+        } else if by.len() == BY_LIMIT
+            && !by.contains(&Dimension::TaskType)
+            && inputs.iter().any(|i| i.peers().is_some())
+        {
+            let message = format!("`by` has {BY_LIMIT} labels and leaves no room for the task types of the peers");
+            self.faults.error(place, message, "leave a label out, or add `task_type` in its place");
         }
     }
 
@@ -316,6 +338,7 @@ impl RuleReader<'_> {
     fn annotations(
         &self,
         fields: &Fields<'_>,
+        inputs: &[Input],
         by: &[Dimension],
         labels: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
@@ -323,7 +346,7 @@ impl RuleReader<'_> {
         let mut annotations = BTreeMap::new();
         for (key, node) in fields.table("annotations") {
             let Some(text) = self.bounded(node, &key.text) else { continue };
-            for fault in annotation::check(&text, by, &labels) {
+            for fault in annotation::check(&text, inputs, by, &labels) {
                 self.report(node, fault);
             }
             annotations.insert(key.text.clone(), text);

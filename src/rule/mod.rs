@@ -108,8 +108,20 @@ pub enum Input {
     },
     /// The used share of the rule's budget.
     Budget,
-    /// The robust centre of the metric's values in the preceding windows, the tested one left out.
-    Baseline(Metric),
+    /// Of the metric's values in the preceding windows, the tested one left out: the one that `percent` of
+    /// them do not exceed; 50 is their robust centre.
+    Baseline {
+        /// The metric.
+        metric: Metric,
+        /// The percentile.
+        percent: u8,
+    },
+    /// The centre of the metric's values among the other agents on the same task types, in the same window.
+    Peers(Metric),
+    /// The agent's score in points.
+    Score,
+    /// The points that the peers reach on the agent's own mix of tasks.
+    PeersScore,
 }
 
 impl std::fmt::Display for Input {
@@ -117,7 +129,11 @@ impl std::fmt::Display for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Input::Metric(metric) => f.write_str(metric.name()),
-            Input::Baseline(metric) => write!(f, "baseline of {}", metric.name()),
+            Input::Baseline { metric, percent: 50 } => write!(f, "baseline of {}", metric.name()),
+            Input::Baseline { metric, percent } => write!(f, "baseline.p{percent} of {}", metric.name()),
+            Input::Peers(metric) => write!(f, "peers of {}", metric.name()),
+            Input::Score => f.write_str("score"),
+            Input::PeersScore => f.write_str("peers of score"),
             Input::Field { name, aggregate } => write!(f, "{name} ({aggregate:?})"),
             Input::Budget => f.write_str("budget"),
         }
@@ -128,9 +144,10 @@ impl Input {
     /// The unit of its values.
     pub fn unit(&self) -> Unit {
         match self {
-            Input::Metric(metric) | Input::Baseline(metric) => metric.unit(),
+            Input::Metric(metric) | Input::Baseline { metric, .. } | Input::Peers(metric) => metric.unit(),
             Input::Field { .. } => Unit::Any,
             Input::Budget => Unit::Ratio,
+            Input::Score | Input::PeersScore => Unit::Points,
         }
     }
 
@@ -140,13 +157,33 @@ impl Input {
         match self {
             Input::Metric(metric) => matches!(metric, Executions | InputTokens | OutputTokens | TotalTokens | Cost),
             Input::Field { aggregate, .. } => matches!(aggregate, Aggregate::Sum | Aggregate::Increase),
-            Input::Budget | Input::Baseline(_) => false,
+            _ => false,
         }
     }
 
-    /// The metric of a baseline.
-    pub fn baseline(&self) -> Option<Metric> {
-        if let Input::Baseline(metric) = self { Some(*metric) } else { None }
+    /// The metric of a baseline, and which percentile of it.
+    pub fn baseline(&self) -> Option<(Metric, u8)> {
+        if let Input::Baseline { metric, percent } = self { Some((*metric, *percent)) } else { None }
+    }
+
+    /// The metric that the peers are asked for.
+    pub fn peers(&self) -> Option<Metric> {
+        if let Input::Peers(metric) = self { Some(*metric) } else { None }
+    }
+
+    /// Whether it is what peers have.
+    pub fn is_of_peers(&self) -> bool {
+        matches!(self, Input::Peers(_) | Input::PeersScore)
+    }
+
+    /// Whether it is something that the subject is held against, rather than a value of its own.
+    pub fn is_yardstick(&self) -> bool {
+        self.baseline().is_some() || self.is_of_peers()
+    }
+
+    /// Whether only agents have it.
+    pub fn is_of_agents(&self) -> bool {
+        self.is_of_peers() || *self == Input::Score
     }
 }
 

@@ -10,19 +10,22 @@ pub const FIELD_PREFIX: &str = "field.";
 /// The prefix that names the metric whose baseline is meant.
 pub const BASELINE_PREFIX: &str = "baseline.";
 
+/// The prefix that names the metric whose peers are meant.
+pub const PEERS_PREFIX: &str = "peers.";
+/// The percentiles that a baseline has.
+pub const PERCENTS: [(&str, u8); 5] = [("p50", 50), ("p75", 75), ("p90", 90), ("p95", 95), ("p99", 99)];
+
 /// Words that will mean something: a rule that names one must not wait for a record field of that name.
-const NOT_YET: [(&str, &str); 4] = [
+const NOT_YET: [(&str, &str); 2] = [
     (
         "anomaly",
-        "compare with the baseline: `p95_latency > baseline * 2`; a record field of that name is `field.anomaly`",
+        "compare with the baseline: `p95_latency > baseline.p95 * 2`; a record field of that name is `field.anomaly`",
     ),
     ("forecast", "compare with the baseline over a long window; a record field of that name is `field.forecast`"),
-    (
-        "peers",
-        "compare with the subject's own baseline, or write the threshold; a record field of that name is `field.peers`",
-    ),
-    ("score", "compare `quality` or `success_rate`; a record field of that name is `field.score`"),
 ];
+
+/// Words that mean something beside the metrics.
+const WORDS: [&str; 4] = ["baseline", "peers", "score", "budget"];
 
 /// What a name stands for.
 pub(super) struct Meaning {
@@ -36,11 +39,11 @@ pub(super) struct Meaning {
     pub warning: Option<(String, String)>,
 }
 
-/// Resolves a name; a bare `baseline` is that of the one metric in `near`.
+/// Resolves a name; a bare `baseline` or `peers` is that of the one thing in `near`.
 ///
 /// # Errors
 /// Message and remedy.
-pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, String)> {
+pub(super) fn resolve(name: &str, near: &[Input]) -> Result<Meaning, (String, String)> {
     if let Some(metric) = Metric::from_word(name) {
         let about = metric.about();
         let input = Input::Metric(metric);
@@ -52,18 +55,23 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
         let range = (0.0, f64::INFINITY);
         return Ok(Meaning { input: Input::Budget, unit: Unit::Ratio, range, factor: 1.0, warning: None });
     }
+    if name == "score" {
+        return Ok(points(Input::Score));
+    }
     if name == "baseline" {
-        let help = "name the metric: `baseline.p95_latency`".to_owned();
-        return match near {
-            [metric] => baseline(*metric),
-            [] => Err(("`baseline` stands beside no built-in metric whose baseline it could be".to_owned(), help)),
-            _ => Err(("`baseline` could be that of several metrics".to_owned(), help)),
-        };
+        return baseline(beside(near, "baseline")?, 50);
+    }
+    if name == "peers" {
+        return peers(beside(near, "peers")?);
     }
     if let Some(word) = name.strip_prefix(BASELINE_PREFIX) {
-        return match Metric::from_word(word) {
-            Some(metric) => baseline(metric),
-            None => Err((format!("there is no metric `{word}`, so it has no baseline"), nearest(word))),
+        return baseline_named(word, near);
+    }
+    if let Some(word) = name.strip_prefix(PEERS_PREFIX) {
+        return match (word, Metric::from_word(word)) {
+            ("score", _) => peers(Input::Score),
+            (_, Some(metric)) => peers(Input::Metric(metric)),
+            (_, None) => Err((format!("there is no metric `{word}`, so it has no peers"), nearest(word))),
         };
     }
     if let Some(field) = name.strip_prefix(FIELD_PREFIX)
@@ -72,9 +80,9 @@ pub(super) fn resolve(name: &str, near: &[Metric]) -> Result<Meaning, (String, S
         return Ok(record_field(field, None));
     }
     if let Some((_, help)) = NOT_YET.iter().find(|(word, _)| *word == name) {
-        return Err((format!("`{name}` cannot be read by rules yet"), (*help).to_owned()));
+        return Err((format!("`{name}` has no source yet: no rule can read it"), (*help).to_owned()));
     }
-    if let Some(near) = did_you_mean(name, words().chain(["baseline"])) {
+    if let Some(near) = did_you_mean(name, words().chain(WORDS)) {
         let help = format!("did you mean `{near}`? A record field of that name is `{FIELD_PREFIX}{name}`");
         return Err((format!("there is no metric `{name}`"), help));
     }
@@ -99,29 +107,84 @@ pub(super) fn call(aggregate: Aggregate, name: &str) -> Result<Meaning, (String,
     Ok(meaning)
 }
 
-/// The metrics that a subtree names, each once.
-pub(super) fn metrics(tree: &evalexpr::Node) -> Vec<Metric> {
-    let mut found = Vec::new();
+/// The metrics that a subtree names, each once, and `score`.
+pub(super) fn measured(tree: &evalexpr::Node) -> Vec<Input> {
+    let mut found: Vec<Input> = Vec::new();
     let mut open = vec![tree];
     while let Some(node) = open.pop() {
         if let evalexpr::Operator::VariableIdentifierRead { identifier } = node.operator() {
-            found.extend(Metric::from_word(identifier));
+            let score = (identifier == "score").then_some(Input::Score);
+            let input = Metric::from_word(identifier).map(Input::Metric).or(score);
+            found.extend(input.filter(|input| !found.contains(input)));
         }
         open.extend(node.children());
     }
-    found.sort();
-    found.dedup();
     found
 }
 
-fn baseline(metric: Metric) -> Result<Meaning, (String, String)> {
-    if metric == Metric::Silence {
-        let help = "compare it with a duration: `silence > 15m`".to_owned();
-        return Err(("`silence` has no baseline: it is not measured per window".to_owned(), help));
+/// What a word that is not named further stands beside.
+fn beside(near: &[Input], word: &str) -> Result<Input, (String, String)> {
+    let help = format!("name the metric: `{word}.p95_latency`");
+    match near {
+        [input] => Ok(input.clone()),
+        [] => Err((format!("`{word}` stands beside no built-in metric whose {word} it could be"), help)),
+        _ => Err((format!("`{word}` could be that of several metrics"), help)),
     }
+}
+
+/// What follows `baseline.`: a percentile, a metric, or a percentile of a metric.
+fn baseline_named(word: &str, near: &[Input]) -> Result<Meaning, (String, String)> {
+    let (first, rest) = word.split_once('.').unwrap_or((word, ""));
+    let percent = PERCENTS.iter().find(|(name, _)| *name == first).map(|(_, percent)| *percent);
+    let numbered = first.strip_prefix('p').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    match (percent, rest) {
+        (Some(percent), "") => baseline(beside(near, "baseline")?, percent),
+        (None, _) if numbered => {
+            let message = format!("a baseline has no percentile `{first}`");
+            Err((message, "it has p50, p75, p90, p95 and p99".to_owned()))
+        }
+        _ => {
+            let named = if percent.is_some() { rest } else { word };
+            match Metric::from_word(named) {
+                Some(metric) => baseline(Input::Metric(metric), percent.unwrap_or(50)),
+                None => Err((format!("there is no metric `{named}`, so it has no baseline"), nearest(named))),
+            }
+        }
+    }
+}
+
+fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
+    let metric = match of {
+        Input::Metric(Metric::Silence) => {
+            let help = "compare it with a duration: `silence > 15m`".to_owned();
+            return Err(("`silence` has no baseline: it is not measured per window".to_owned(), help));
+        }
+        Input::Metric(metric) => metric,
+        _ => {
+            let help = "compare it with `peers` or with points: `score < peers - 10`".to_owned();
+            return Err(("`score` has no baseline: it is not measured per window".to_owned(), help));
+        }
+    };
     let about = metric.about();
-    let input = Input::Baseline(metric);
+    let input = Input::Baseline { metric, percent };
     Ok(Meaning { input, unit: about.unit, range: about.range, factor: 1.0, warning: None })
+}
+
+fn peers(of: Input) -> Result<Meaning, (String, String)> {
+    let metric = match of {
+        Input::Metric(Metric::Silence) => {
+            let help = "compare it with a duration: `silence > 15m`".to_owned();
+            return Err(("`silence` has no peers: it is not measured per window".to_owned(), help));
+        }
+        Input::Metric(metric) => metric,
+        _ => return Ok(points(Input::PeersScore)),
+    };
+    let about = metric.about();
+    Ok(Meaning { input: Input::Peers(metric), unit: about.unit, range: about.range, factor: 1.0, warning: None })
+}
+
+fn points(input: Input) -> Meaning {
+    Meaning { input, unit: Unit::Points, range: (0.0, 100.0), factor: 1.0, warning: None }
 }
 
 /// A field's unit is what its name ends in; one that does not say is held against any literal, and

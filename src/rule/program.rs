@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_trace_says_what_the_evaluation_says() {
-        let program = |root| Program { inputs: vec![Input::Metric(Metric::Cost), Input::Baseline(Metric::Cost)], root };
+        let program = |root| Program { inputs: vec![Input::Metric(Metric::Cost), Input::Peers(Metric::Cost)], root };
         let (a, b) = (|| compare(0, Comparison::Greater, 1.0), || compare(1, Comparison::Less, 2.0));
         for root in [*a(), Node::And(a(), b()), Node::Or(a(), b()), Node::Not(a())] {
             let program = program(root);

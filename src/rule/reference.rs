@@ -68,7 +68,7 @@ pub const FIELDS: [(&str, &str, &str, &str); 18] = [
 ];
 
 /// Conditions with their meaning.
-pub const CONDITIONS: [(&str, &str); 14] = [
+pub const CONDITIONS: [(&str, &str); 19] = [
     ("error_rate > 10%", "more than a tenth of the runs failed; `0.1` is the same"),
     ("p95_latency > 15s", "units of time: `ms`, `s`, `m`, `h`, `d`, `w` and their words"),
     ("p95_latency > 1m30s", "parts of a duration add up"),
@@ -79,6 +79,11 @@ pub const CONDITIONS: [(&str, &str); 14] = [
     ("success_rate < baseline - 20%", "20 percentage points below the baseline"),
     ("cost / executions > $0.50", "arithmetic: `+ - * /` and parentheses"),
     ("p99_latency > 5 * baseline.p50_latency", "the baseline of a metric that is named"),
+    ("p95_latency > baseline.p95 * 1.5", "half more than 19 of 20 windows before had"),
+    ("cost > 2 * baseline.p90.hourly_cost", "the percentile of a metric that is named"),
+    ("hourly_cost > peers * 3", "three times what agents on the same task types spend"),
+    ("score < 50", "the agent's points, 0 to 100"),
+    ("score < peers - 20", "20 points below its peers"),
     ("executions >= 20 and not success_rate > 95%", "`and or not`, also written `&& || !`"),
     ("field.cache_misses > 100", "the mean of a numeric record field"),
     ("last(queue_depth) > 10", "its newest value in the window"),
@@ -113,8 +118,8 @@ pub fn metrics() -> String {
     page += "\nTwo sides of a comparison must have the same unit. A bare number takes the unit of the other side; only \
              against a duration it is refused, because it could be seconds or milliseconds.\n\n\
              ## Baselines\n\n`baseline.<metric>` is the robust centre of the metric's values in the \
-             preceding windows of the same subject, the tested one left out. Every metric has one except `silence`. While \
-             there are too few windows there is no data.\n";
+             preceding windows of the same subject, the tested one left out. Every metric has one except `silence`, and \
+             [percentiles](rules.md#baseline-peers-and-score).\n";
     page
 }
 
@@ -161,6 +166,7 @@ pub fn rules() -> String {
          **Value and threshold** in messages are the two sides of the comparison that decided: of `and` the last (or the \
          first that fails), of `or` the first that holds. Put the comparison that people should read last in an `and`. \
          Measured values count as the value and literals and baselines as the threshold, whichever side they stand on.\n\n\
+         {YARDSTICKS}\n\n\
          **Nonsense is refused**: a comparison that no value of the metric can satisfy is an error, one that every value \
          satisfies a warning.\n\n\
          ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
@@ -170,6 +176,9 @@ pub fn rules() -> String {
         names::FIELD_PREFIX
     );
     for (name, meaning) in annotation::FIELDS {
+        let _ = writeln!(page, "| `{{{{ {name} }}}}` | {meaning} |");
+    }
+    for (name, meaning) in annotation::CONTEXT {
         let _ = writeln!(page, "| `{{{{ {name} }}}}` | {meaning} |");
     }
     let _ = writeln!(page, "| `{{{{ agent }}}}` | a label of `by`, by its name |");
@@ -195,6 +204,26 @@ pub fn rules() -> String {
 fn alone(name: &str) -> bool {
     matches!(name, "levels" | "shadow" | "budget")
 }
+
+/// The section on what a subject may be held against.
+const YARDSTICKS: &str = "### Baseline, peers and score
+
+**`baseline`** is the subject's own past: the median of the metric's values in up to 96 preceding windows, one window length apart, the
+tested one left out. `baseline.p75`, `.p90`, `.p95` and `.p99` are percentiles of the same values, linear between the two nearest. The
+median and p75 need 8 windows, the others 20; before that there is no data. Windows under an active alert of the rule teach
+nothing, until they have been the normal state for 96 windows.
+
+**`peers`** is what the other agents do in the same window: per task type the median of their values, and of those the mean weighted by the
+agent's own executions (of totals, such as `cost`, the sum). A peer counts with `min_samples` on the task type; a task type needs three
+peers, and half of the agent's executions must be on such task types, else there is no data. Executions without a task type are one type. The
+rule must be split by `agent`; its other labels and `where` hold for the peers, too. It finds who is always dear or
+slow, which no baseline can.
+
+**`score`** is the agent's points from 0 to 100 as [scores.md](scores.md) has them, over the window of the scores and not that of the
+rule; `peers` beside it is the peers' points on the agent's own mix of tasks. Scores are made anew every 720th part of their window, an
+hour of 30 days, and at most every minute. An agent with insufficient data has none.
+
+`anomaly` and `forecast` are reserved: they have no source yet, and a rule that names one is refused.";
 
 /// The sections on levels, recovery, overrides and hours.
 const TERMS: &str = r#"## Levels

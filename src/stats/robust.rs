@@ -14,6 +14,18 @@ pub fn median(values: &mut [f64]) -> Option<f64> {
     Some(lower + (upper - lower) / 2.0)
 }
 
+/// The value that `percent` of finite values do not exceed, which are reordered: linear between the two nearest
+/// (Hyndman and Fan's seventh definition, the default of R and NumPy); 50 is the median.
+pub fn percentile(values: &mut [f64], percent: u8) -> Option<f64> {
+    if percent == 50 {
+        return median(values);
+    }
+    let place = values.len().checked_sub(1)? as f64 * f64::from(percent.min(100)) / 100.0;
+    let (_, &mut lower, above) = values.select_nth_unstable_by(place as usize, f64::total_cmp);
+    let upper = above.iter().copied().min_by(f64::total_cmp).unwrap_or(lower);
+    Some(lower + (upper - lower) * place.fract())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -30,6 +42,15 @@ mod tests {
         ] {
             assert_eq!(median(values), expected);
         }
+    }
+
+    #[test]
+    fn percentiles_lie_between_the_nearest_values() {
+        let values: Vec<f64> = (0..=10).rev().map(f64::from).collect();
+        for (percent, expected) in [(0, 0.0), (25, 2.5), (50, 5.0), (75, 7.5), (95, 9.5), (100, 10.0)] {
+            assert_eq!(percentile(&mut values.clone(), percent), Some(expected), "{percent}");
+        }
+        assert_eq!((percentile(&mut [], 95), percentile(&mut [7.0], 95)), (None, Some(7.0)));
     }
 
     proptest! {

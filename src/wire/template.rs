@@ -134,7 +134,7 @@ fn of_alert(event: &AlertEvent, name: &str) -> Option<String> {
         "threshold" => shown(event.threshold),
         "n" => event.n.to_string(),
         "window" => event.window.to_string(),
-        "severity" => event.severity.as_str().to_owned(),
+        "severity" | "level" => event.severity.as_str().to_owned(),
         "rule" => event.rule.clone(),
         "condition" => event.condition.clone(),
         "state" => event.state.as_str().to_owned(),
