@@ -3,6 +3,8 @@
 //! [`PolicySource`] is the text of every file behind it. The journal keeps that text, so that a
 //! restart folds old events under the policy that was in force when they happened.
 
+mod reach;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -75,15 +77,15 @@ impl Policy {
             Some(config) => Settings::salvage(&file(config), base_dir),
             None => (Settings::default(), Vec::new()),
         };
-        let (rules, of_rules) = rule::load::load_with(
-            &files(&source.rules),
-            settings.evaluation_interval,
-            &settings.labels(),
-            &settings.budgets,
-        );
+        let rule_files = files(&source.rules);
+        let (rules, of_rules) =
+            rule::load::load_with(&rule_files, settings.evaluation_interval, &settings.labels(), &settings.budgets);
         let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));
+        if let Some(config) = source.config.as_ref().filter(|_| !has_errors(&diagnostics)) {
+            diagnostics.extend(reach::faults(&file(config), &rule_files, &settings, &rules));
+        }
         let policy = Policy { settings, rules, profiles, prices, fingerprint: source.fingerprint() };
         ((!has_errors(&diagnostics)).then_some(policy), diagnostics)
     }

@@ -1,13 +1,19 @@
 //! `evenkeel check`: every fault of configuration, rules, their tests, profiles and prices in one run.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::output::plural;
+use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
+use crate::engine::event::{Effect, Report};
+use crate::model::Record;
 use crate::policy::{Kind, Policy, PolicySource};
+use crate::rehearsal::against::Sight;
+use crate::replay;
 use crate::rule;
 use crate::shell::policy_files;
 
@@ -20,6 +26,9 @@ Examples:
   evenkeel check evenkeel.yaml     a configuration and all files that it names
   evenkeel check rules/mine.yaml   one file of rules
   evenkeel check . --json          an array of faults with byte ranges
+  evenkeel check . --against day.jsonl
+                                   also what this recording has nothing for: labels, fields,
+                                   rules and levels that never fired
 
 What a file is, its keys tell. Files of a folder that are none of evenkeel's are passed over.
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
@@ -27,6 +36,10 @@ pub struct Args {
     /// Files and folders.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    /// Recordings of executions: tells of rules and routes for which they have nothing.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    against: Vec<PathBuf>,
 }
 
 /// What was looked at.
@@ -36,11 +49,18 @@ struct Findings {
     /// Files by their real path, so that none is looked at twice.
     seen: BTreeSet<PathBuf>,
     kinds: BTreeMap<Kind, usize>,
+    configs: Vec<PathBuf>,
+    /// Rule files that no configuration names.
+    rules: Vec<PathBuf>,
 }
 
 /// Checks and reports.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let findings = examine(&args.paths);
+    let mut findings = examine(&args.paths);
+    let read = match (args.against.is_empty(), has_errors(&findings.diagnostics)) {
+        (false, false) => Some(findings.hold_against(args.against)?),
+        _ => None,
+    };
     let exit = if has_errors(&findings.diagnostics) { Exit::Configuration } else { Exit::Ok };
     if out.json {
         out.json(&findings.diagnostics)?;
@@ -68,6 +88,12 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         writeln!(out, "{} {}", out.green("ok:"), looked_at.join(", "))?;
     } else {
         writeln!(out, "checked {}", looked_at.join(", "))?;
+    }
+    if let Some(reading) = read {
+        writeln!(out, "held against {}", plural(reading.records as usize, "record"))?;
+        for reason in reading.reasons {
+            writeln!(out, "not a record: {reason}")?;
+        }
     }
     Ok(exit)
 }
@@ -98,8 +124,12 @@ fn examine(paths: &[PathBuf]) -> Findings {
             let path = PathBuf::from(&file.path);
             if findings.first_look(&path, kind) {
                 findings.policy(&path);
+                findings.configs.push(path);
             }
         } else if findings.first_look(Path::new(&file.path), kind) {
+            if kind == Kind::Rules {
+                findings.rules.push(PathBuf::from(&file.path));
+            }
             findings.alone(file, kind);
         }
     }
@@ -156,6 +186,43 @@ impl Findings {
             Kind::Tests => {}
         }
         self.add(Policy::load(&source, Path::new("")).1);
+    }
+
+    /// Lets the engine play recordings under the one configuration, or the rules alone.
+    fn hold_against(&mut self, recordings: Vec<PathBuf>) -> Result<Reading, Failure> {
+        let (config, rules) = match &self.configs[..] {
+            [config] => (Some(config.clone()), Vec::new()),
+            [] => (None, self.rules.clone()),
+            [first, second, ..] => {
+                let (first, second) = (first.display(), second.display());
+                let why = format!("--against needs one configuration, and there are {first} and {second}: name one");
+                return Err(Failure::Usage(why));
+            }
+        };
+        if config.is_none() && rules.is_empty() {
+            return Err(Failure::Usage("--against needs rules: name a configuration or rule files".into()));
+        }
+        let (source, _) = policy_files::read(config.as_deref(), &rules);
+        let policy = recording::policy(config.as_deref(), &rules)?;
+        let sight = RefCell::new(Sight::new(&policy));
+        let args = RecordingArgs { files: recordings, config, source: None };
+        let see = |record: &Record<'_>| sight.borrow_mut().record(record);
+        let (_, reading) = recording::read_seeing(policy.clone(), &args, None, see, |engine, now, effects| {
+            replay::perfect_world(engine, now, effects, &mut |_, effect| {
+                if let Effect::Report(Report::Alert(event)) = effect {
+                    sight.borrow_mut().alert(event);
+                }
+            });
+        })?;
+        if reading.records == 0 {
+            let why = reading.reasons.first().map_or("the files are empty", String::as_str);
+            return Err(Failure::Usage(format!("--against: no record could be read: {why}")));
+        }
+        let file = |(path, text): &(String, String)| SourceFile::new(path, text.as_str());
+        let files: Vec<SourceFile> = source.rules.iter().map(file).collect();
+        let found = sight.borrow().faults(source.config.as_ref().map(file).as_ref(), &files);
+        self.add(found);
+        Ok(reading)
     }
 
     /// Two configurations may name one file with faults.

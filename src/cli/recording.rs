@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Failure;
 use crate::engine::event::Effect;
 use crate::engine::{Engine, State};
-use crate::model::{Span, Timestamp};
+use crate::model::{Record, Span, Timestamp};
 use crate::policy::Policy;
 use crate::replay;
 use crate::settings::{Mapping, Source};
@@ -78,6 +78,17 @@ pub fn read_until(
     policy: Policy,
     args: &RecordingArgs,
     until: Option<Timestamp>,
+    on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
+) -> Result<(Engine, Reading), Failure> {
+    read_seeing(policy, args, until, |_| (), on_effects)
+}
+
+/// [`read_until`], with a look at every record before it is fed.
+pub fn read_seeing(
+    policy: Policy,
+    args: &RecordingArgs,
+    until: Option<Timestamp>,
+    mut see: impl FnMut(&Record<'_>),
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) -> Result<(Engine, Reading), Failure> {
     let files = files(&policy, args)?;
@@ -107,6 +118,7 @@ pub fn read_until(
             }
             let mut records = std::mem::take(&mut batch.chunk.records);
             records.retain(|record| until.is_none_or(|end| record.at.is_none_or(|at| at < end)));
+            records.iter().for_each(&mut see);
             replay::feed_awake(&mut engine, &records, Timestamp::MIN..=latest, &mut on_effects);
         });
         result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;

@@ -3,6 +3,7 @@
 //! Time passes here as in the daemon: the engine is woken at its own deadlines and records come one
 //! by one, so that a test sees the decisions of a live run. Nothing is decided here.
 
+pub mod against;
 pub mod coverage;
 mod judge;
 

@@ -14,6 +14,7 @@ mod lex;
 pub mod load;
 pub mod matcher;
 mod names;
+pub mod places;
 pub mod program;
 mod range;
 pub mod reference;
@@ -134,7 +135,7 @@ impl std::fmt::Display for Input {
             Input::Peers(metric) => write!(f, "peers of {}", metric.name()),
             Input::Score => f.write_str("score"),
             Input::PeersScore => f.write_str("peers of score"),
-            Input::Field { name, aggregate } => write!(f, "{name} ({aggregate:?})"),
+            Input::Field { name, aggregate } => write!(f, "{}({name})", aggregate.as_str()),
             Input::Budget => f.write_str("budget"),
         }
     }

@@ -69,6 +69,16 @@ impl LabelMatcher {
         &self.label
     }
 
+    /// Whether any value passes.
+    pub fn matches_all(&self) -> bool {
+        matches!(&self.test, Test::Is(words) if words.iter().any(|word| word == "*"))
+    }
+
+    /// The globs of a matcher that wants one of them.
+    pub fn wanted(&self) -> &[String] {
+        if let Test::Is(words) = &self.test { words } else { &[] }
+    }
+
     /// Whether a set of labels passes; a label that is absent is empty.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.label).map(String::as_str).unwrap_or_default();

@@ -1,0 +1,186 @@
+//! Alerts that reach nobody, and routes to which no alert comes: what rules and routing say only together.
+//!
+//! Of the labels of a subject only the names are known beforehand, so a matcher on one of them may match or
+//! not; only what is certain is said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Diagnostic, Level, SourceFile};
+use crate::model::Severity;
+use crate::rule::Rule;
+use crate::rule::places::{Places, get};
+use crate::settings::{Receiver, Settings};
+use crate::wire::matcher::LabelMatcher;
+use crate::wire::yaml::{self, Node, Value};
+
+/// What one rule raises at one severity.
+struct Raised<'a> {
+    rule: &'a Rule,
+    severity: Severity,
+    labels: BTreeMap<String, String>,
+}
+
+impl<'a> Raised<'a> {
+    /// Every severity that a rule may raise an alert at, and tell of it.
+    fn of(rule: &'a Rule) -> impl Iterator<Item = Raised<'a>> {
+        let levels = rule.terms.levels.iter().chain(rule.terms.overrides.iter().flat_map(|o| &o.levels));
+        let own = rule.terms.levels.is_empty().then_some(rule.severity);
+        let severities: BTreeSet<Severity> = own.into_iter().chain(levels.map(|level| level.severity)).collect();
+        severities.into_iter().filter(|_| !rule.terms.shadow).map(|severity| {
+            let mut labels = rule.labels.clone();
+            labels.insert("severity".to_owned(), severity.as_str().to_owned());
+            labels.insert("alertname".to_owned(), rule.name.clone());
+            Raised { rule, severity, labels }
+        })
+    }
+
+    /// Whether all of several matchers match; `None` when it hangs on the subject.
+    fn matches(&self, matchers: &[LabelMatcher]) -> Option<bool> {
+        let open = |matcher: &&LabelMatcher| self.rule.by.iter().any(|d| d.as_str() == matcher.label());
+        if matchers.iter().filter(|m| !open(m)).any(|matcher| !matcher.matches(&self.labels)) {
+            return Some(false);
+        }
+        let sure = |matcher: &LabelMatcher| !open(&matcher) || matcher.matches_all();
+        matchers.iter().all(sure).then_some(true)
+    }
+}
+
+/// Everything that is certain about rules and routing together. `config` is the text of the settings.
+pub fn faults(config: &SourceFile, rules: &[SourceFile], settings: &Settings, loaded: &[Rule]) -> Vec<Diagnostic> {
+    let raised: Vec<Raised<'_>> = loaded.iter().flat_map(Raised::of).collect();
+    let mut faults = Vec::new();
+    if settings.receivers.is_empty() || raised.is_empty() {
+        return faults;
+    }
+    let mut visited = vec![false; settings.routing.routes.len()];
+    for raised in &raised {
+        if reaches_nobody(raised, settings, &mut visited) {
+            faults.extend(nobody(raised, rules, settings));
+        }
+    }
+    let Ok(root) = yaml::parse(config) else { return faults };
+    let mut say = |section: &str, index: usize, key: &str, message: String, help: &str| {
+        let place = entry(&root, section, index).map(|node| get(node, key).unwrap_or(node).bytes.clone());
+        faults.push(Diagnostic::warning(config, place.unwrap_or(0..0), message, help));
+    };
+    for (index, route) in settings.routing.routes.iter().enumerate().filter(|(index, _)| !visited[*index]) {
+        // A route behind one that takes everything has been told of.
+        if !route.matchers.is_empty() {
+            let message = "no rule raises an alert that comes to this route".to_owned();
+            say(
+                "routes",
+                index,
+                "matchers",
+                message,
+                "compare its matchers with the rules and the routes before it, or delete it",
+            );
+        }
+    }
+    let never = |matchers: &[LabelMatcher]| raised.iter().all(|raised| raised.matches(matchers) == Some(false));
+    for (index, inhibition) in settings.routing.inhibitions.iter().enumerate() {
+        for (key, matchers) in [("source", &inhibition.source), ("target", &inhibition.target)] {
+            if never(matchers) {
+                let message = format!("no rule raises an alert that matches `{key}`");
+                say("inhibit", index, key, message, "compare its matchers with the rules, or delete it");
+            }
+        }
+    }
+    for (index, maintenance) in settings.routing.maintenance.iter().enumerate() {
+        if never(&maintenance.matchers) {
+            let message = format!("no rule raises an alert that the maintenance `{}` covers", maintenance.name);
+            say("maintenance", index, "matchers", message, "compare its matchers with the rules, or delete it");
+        }
+    }
+    faults
+}
+
+/// Whether nobody can be told, whatever the subject; marks the routes that it may come to.
+fn reaches_nobody(raised: &Raised<'_>, settings: &Settings, visited: &mut [bool]) -> bool {
+    let takes = |receiver: &&Receiver| raised.severity >= receiver.min_severity;
+    // Alertmanagers are told of everything.
+    let mut told = settings.receivers.iter().filter(takes).any(|receiver| receiver.resend().is_some());
+    let mut matched = false;
+    for (route, visited) in settings.routing.routes.iter().zip(visited) {
+        let matches = raised.matches(&route.matchers);
+        if matches == Some(false) {
+            continue;
+        }
+        *visited = true;
+        told |= settings.receivers.iter().filter(takes).any(|receiver| route.receivers.contains(&receiver.name));
+        matched |= matches == Some(true);
+        if matches == Some(true) && !route.proceed {
+            break;
+        }
+    }
+    !told && (matched || !settings.receivers.iter().any(|receiver| takes(&receiver)))
+}
+
+fn nobody(raised: &Raised<'_>, files: &[SourceFile], settings: &Settings) -> Option<Diagnostic> {
+    let Raised { rule, severity, .. } = raised;
+    let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
+    let file = files.iter().find(|file| file.path == path)?;
+    let bytes = Places::find(file, rule)?.severity(*severity);
+    let message = format!("alerts of the rule `{}` at severity `{}` reach nobody", rule.name, severity.as_str());
+    let takers = settings.receivers.iter().map(|r| format!("`{}` takes {} and above", r.name, r.min_severity.as_str()));
+    let takers: Vec<String> = takers.take(5).collect();
+    let help = format!(
+        "{}: lower a `min_severity`, or name another receiver in the route that they come to",
+        takers.join(", ")
+    );
+    Some(Diagnostic::at(Level::Warning, file, bytes, message, help))
+}
+
+/// An entry of a list of the settings.
+fn entry<'a>(root: &'a Node, section: &str, index: usize) -> Option<&'a Node> {
+    let Value::Sequence(entries) = &get(root, section)?.value else { return None };
+    entries.get(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::policy::{Policy, PolicySource};
+
+    fn said(routing: &str, rules: &str) -> Vec<String> {
+        let file = |name: &str, text: String| (name.to_owned(), text);
+        let receivers = "receivers:\n- {name: ops, min_severity: warning, webhook: {url: http://a}}\n- {name: pager, min_severity: critical, webhook: {url: http://b}}\n";
+        let config = Some(file("evenkeel.yaml", format!("{receivers}{routing}")));
+        let source = PolicySource { config, rules: vec![file("r.yaml", rules.to_owned())], ..PolicySource::default() };
+        let (_, found) = Policy::load(&source, Path::new(""));
+        found.iter().map(|d| format!("{}:{}:{} {}", d.file, d.line, d.column, d.message)).collect()
+    }
+
+    #[test]
+    fn a_severity_that_leads_nowhere_is_told() {
+        let rules = "alerts:\n- {name: a, condition: cost > $1, severity: info, labels: {team: core}}\n- name: b\n  levels: {low: cost > $1, high: cost > $2}\n- {name: c, condition: cost > $1, severity: info, shadow: true}\n";
+        let nowhere = [
+            "r.yaml:2:45 alerts of the rule `a` at severity `info` reach nobody",
+            "r.yaml:4:12 alerts of the rule `b` at severity `info` reach nobody",
+        ];
+        assert_eq!(said("", rules), nowhere);
+        let alertmanager = "- {name: am, alertmanager: {urls: [\"http://am:9093\"]}}\n";
+        assert_eq!(said(alertmanager, rules), [""; 0]);
+        // Warnings of team core go to the pager alone, which takes none.
+        let routes = "routes:\n- {matchers: [team=core], receivers: [pager]}\n- {receivers: [ops, pager]}\n";
+        let warning = rules.replace("severity: info, labels", "labels").replace("low", "warning");
+        assert_eq!(said(routes, &warning), ["r.yaml:2:10 alerts of the rule `a` at severity `warning` reach nobody"]);
+        let agent = routes.replace("team=core", "agent=core");
+        assert_eq!(said(&agent, &warning), [""; 0], "it hangs on the agent");
+    }
+
+    #[test]
+    fn a_route_that_no_alert_comes_to_is_told() {
+        let rules = "alerts:\n- {name: a, condition: cost > $1}\n";
+        let routing = "routes:\n- {matchers: [alertname=b], receivers: [ops]}\n- {matchers: [severity>=warning], receivers: [ops]}\n- {matchers: [agent=x], receivers: [ops]}\n- {receivers: [ops, pager]}\ninhibit:\n- {source: tenant=x, target: agent=a}\nmaintenance:\n- {name: night, matchers: [severity=critical], hours: [\"mon 09:00-10:00\"]}\n";
+        assert_eq!(
+            said(routing, rules),
+            [
+                "evenkeel.yaml:5:14 no rule raises an alert that comes to this route",
+                "evenkeel.yaml:7:14 no rule raises an alert that comes to this route",
+                "evenkeel.yaml:10:12 no rule raises an alert that matches `source`",
+                "evenkeel.yaml:12:27 no rule raises an alert that the maintenance `night` covers",
+            ]
+        );
+    }
+}

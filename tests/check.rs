@@ -1,0 +1,145 @@
+//! `evenkeel check`: places that an editor can use, and rules held against a recording.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    command.current_dir(folder).arg("check").args(arguments).output().expect("it runs")
+}
+
+fn faults(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let output = check(folder, &[arguments, &["--json"]].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+}
+
+/// Start and end of a fault in the text of its file.
+fn bytes(fault: &Value) -> (usize, usize) {
+    let offset = |end: &str| fault["bytes"][end].as_u64().unwrap_or_else(|| panic!("no {end}: {fault:#}")) as usize;
+    (offset("start"), offset("end"))
+}
+
+/// Every fault of every faulty rule file of `tests/rules` has bytes that its line and column agree with.
+#[test]
+fn every_fault_has_bytes_for_an_editor() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut placed = 0;
+    for entry in fs::read_dir(root.join("tests/rules")).expect("the folder is there").flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        let name = path.to_string_lossy().into_owned();
+        let text = fs::read(&path).expect("readable");
+        for fault in faults(root, &[&name]) {
+            if fault["line"] == 0 {
+                // The file as a whole: its kind, or that it is no text.
+                assert_eq!(bytes(&fault), (0, 0), "{fault:#}");
+                continue;
+            }
+            let (start, end) = bytes(&fault);
+            assert!(start <= end && end <= text.len(), "{name}: {fault:#}");
+            let before = std::str::from_utf8(&text[..start]).expect("a boundary of characters");
+            std::str::from_utf8(&text[start..end]).expect("a boundary of characters");
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            assert_eq!(
+                (&fault["line"], &fault["column"]),
+                (&Value::from(line), &Value::from(column)),
+                "{name}: {fault:#}"
+            );
+            placed += 1;
+        }
+    }
+    assert!(placed >= 150, "{placed} faults with a place");
+}
+
+const CONFIG: &str = "\
+rules: [r.yaml]
+sources: [{name: runs, path: day.jsonl}]
+receivers: [{name: ops, webhook: {url: \"http://localhost:1\"}}]
+routes:
+- {matchers: [\"agent=reviwer\"], receivers: [ops]}
+- {receivers: [ops]}
+";
+
+const RULES: &str = "\
+alerts:
+- {name: fires, condition: error_rate > 10%, window: 10m}
+- {name: quiet, condition: error_rate > 90%, window: 10m}
+- {name: short, condition: error_rate > 10%, window: 10m, for: 6h}
+- name: levels
+  window: 10m
+  levels: {warning: error_rate > 10%, critical: error_rate > 95%}
+- {name: model, condition: error_rate > 10%, where: {model: gtp-4o}}
+- {name: both, condition: error_rate > 10%, where: {model: gpt-4o, agent: planner}}
+- {name: cost, condition: hourly_cost > $1}
+- {name: field, condition: field.cache_misses > 3}
+- {name: tenant, condition: error_rate > 10%, by: tenant, window: 10m}
+- name: override
+  condition: error_rate > 10%
+  overrides: [{where: {agent: \"batch-*\"}, condition: error_rate > 40%}]
+- {name: deliveries, by: receiver, condition: error_rate > 50%}
+";
+
+/// An hour of two agents, the reviewer failing half of the time.
+fn day() -> String {
+    let mut lines = String::new();
+    for second in (0..3_600).step_by(20) {
+        let time = format!("2025-01-06T08:{:02}:{:02}Z", second / 60, second % 60);
+        for (agent, model, ok) in [("reviewer", "gpt-4o", second % 40 == 0), ("planner", "claude", true)] {
+            let _ = writeln!(
+                lines,
+                "{{\"timestamp\": \"{time}\", \"agent_name\": \"{agent}\", \"model\": \"{model}\", \"success\": {ok}, \"execution_time_ms\": 900}}"
+            );
+        }
+    }
+    lines
+}
+
+#[test]
+fn rules_are_held_against_a_recording() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, text) in [("evenkeel.yaml", CONFIG), ("r.yaml", RULES), ("day.jsonl", &day())] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    assert_eq!(faults(dir.path(), &["evenkeel.yaml"]), [] as [Value; 0], "without a recording there is nothing to say");
+    let found: Vec<String> = faults(dir.path(), &["evenkeel.yaml", "--against", "day.jsonl"])
+        .iter()
+        .map(|fault| {
+            let text = if fault["file"] == "r.yaml" { RULES } else { CONFIG };
+            let (start, end) = bytes(fault);
+            let word = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+            format!("{}: {} | {} | {}", word("level"), &text[start..end], word("message"), word("help"))
+        })
+        .collect();
+    let curve = |rule: &str| format!("`evenkeel replay --curve {rule} FILE` shows at which threshold it would");
+    let expected = [
+        format!("error_rate > 90% | `quiet` never fired in this recording | {}", curve("quiet")),
+        "error_rate > 10% | `short` held in this recording, but never for 6h | shorten `for`, if it should have fired".into(),
+        format!("error_rate > 95% | `levels` never reached its level `critical` in this recording | {}", curve("levels")),
+        "gtp-4o | no `model` of the recording matches `gtp-4o` | did you mean `gpt-4o`?".into(),
+        "{model: gpt-4o, agent: planner} | no execution of the recording matches all of `where` | each label alone has matches: look at them together".into(),
+        "hourly_cost > $1 | no record of the recording has a known cost: `hourly_cost` has no data | map the field in `sources`, or delete the rule".into(),
+        "field.cache_misses > 3 | no record of the recording has a numeric field `cache_misses`: `mean(cache_misses)` has no data | map the field in `sources`, or delete the rule".into(),
+        "tenant | no record of the recording says its `tenant`: all are one subject | map the field in `sources`, or leave the label out".into(),
+        "\"batch-*\" | no `agent` of the recording matches `batch-*` | it has `planner`, `reviewer`".into(),
+        "\"agent=reviwer\" | no `agent` of the recording matches `reviwer` | did you mean `reviewer`?".into(),
+    ];
+    assert_eq!(found, expected.map(|line| format!("warning: {line}")));
+
+    let output = check(dir.path(), &["r.yaml", "--against", "day.jsonl"]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("held against 360 records") && shown.contains("`quiet` never fired"), "{shown}");
+    fs::write(dir.path().join("empty.jsonl"), "{}\n").expect("written");
+    let output = check(dir.path(), &["r.yaml", "--against", "empty.jsonl"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no record could be read: empty.jsonl:1:"), "{output:?}");
+    let both = check(dir.path(), &["evenkeel.yaml", ".", "--against", "none.jsonl"]);
+    assert_eq!(both.status.code(), Some(64), "{both:?}");
+}
