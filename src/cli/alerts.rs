@@ -1,9 +1,11 @@
 //! `evenkeel alerts`: what is active in the running daemon, and who is told of it when.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
 use crate::model::Unit;
@@ -13,10 +15,14 @@ Examples:
   evenkeel alerts                                    what fires, who knows, what comes next
   evenkeel alerts --ack 5f0c2d91 --note 'on it'      stop repeats until it ends or gets worse
   evenkeel alerts --json | jq '.alerts[].messages'
+  evenkeel alerts --margin                           how far every subject is from firing, nearest first
+  evenkeel alerts --margin runs.jsonl --rules rules/ the same at the end of a recording
 
 Below each alert stands a line per receiver: the next message and why then, or why not now
 (silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
-receiver failing). Exit codes: 0 nothing fires, 1 something fires, 64 the daemon refuses,
+receiver failing). The distance of --margin is how much the value may still move, as a share of the
+threshold; of `and` the part that is furthest counts, of `or` the nearest. Exit codes: 0 nothing
+fires, 1 something fires, 2 no subject has enough data (--margin), 64 the daemon refuses,
 74 no daemon answers.";
 
 /// Show active alerts and when their next message goes, or why it does not.
@@ -24,7 +30,19 @@ receiver failing). Exit codes: 0 nothing fires, 1 something fires, 64 the daemon
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    daemon: DaemonArgs,
+    recording: RecordingArgs,
+    /// How far every subject is from firing, in the running daemon or at the end of the FILEs.
+    #[arg(long, conflicts_with = "ack")]
+    margin: bool,
+    /// With --margin: this rule only.
+    #[arg(long, value_name = "NAME", requires = "margin")]
+    rule: Option<String>,
+    /// With --margin: show as many, the nearest first.
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "margin")]
+    limit: usize,
+    /// With --margin: rule files or folders, instead of those of the configuration.
+    #[arg(long, value_name = "PATH", requires = "margin")]
+    rules: Vec<PathBuf>,
     /// Take on the alert of this id (its beginning is enough).
     #[arg(long, value_name = "ID")]
     ack: Option<String>,
@@ -38,7 +56,14 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let mut answer = args.daemon.call("/api/v1/alerts", Call::Get)?;
+    if args.margin {
+        return super::margin::run(&args.recording, &args.rules, args.rule.as_deref(), args.limit, out);
+    }
+    if !args.recording.files.is_empty() {
+        return Err(Failure::Usage("FILEs go with --margin; what fired in a recording shows `evenkeel replay`".into()));
+    }
+    let daemon = DaemonArgs::of(args.recording.config.as_deref());
+    let mut answer = daemon.call("/api/v1/alerts", Call::Get)?;
     if let Some(start) = args.ack {
         let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
         let ids: Vec<&str> =
@@ -50,7 +75,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
             )));
         };
         let body = json!({"author": author(args.author)?, "note": args.note});
-        answer = args.daemon.call(&format!("/api/v1/alerts/{id}/ack"), Call::Post(body))?;
+        answer = daemon.call(&format!("/api/v1/alerts/{id}/ack"), Call::Post(body))?;
         if out.json {
             return super::remote::as_json(out, &answer);
         }

@@ -11,6 +11,7 @@ pub mod completions;
 pub mod explain;
 pub mod init;
 pub mod junit;
+pub mod margin;
 pub mod notify;
 pub mod output;
 pub mod profiles;

@@ -28,7 +28,8 @@ pub struct RecordingArgs {
     pub files: Vec<PathBuf>,
 
     /// The configuration; its sources say how fields are named. Without it the defaults hold and
-    /// scores look at the whole recording.
+    /// scores look at the whole recording; a verb that asks the daemon takes EVENKEEL_CONFIG or
+    /// evenkeel.yaml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

@@ -13,11 +13,14 @@ use crate::shell::sink;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The configuration of a daemon, unless another is named.
+const CONFIG: &str = "evenkeel.yaml";
+
 /// The configuration of the daemon that is meant.
 #[derive(Debug, clap::Args)]
 pub struct DaemonArgs {
     /// The configuration that the daemon runs with.
-    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = "evenkeel.yaml")]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = CONFIG)]
     config: PathBuf,
 }
 
@@ -32,6 +35,17 @@ pub enum Call {
 }
 
 impl DaemonArgs {
+    /// The daemon of a configuration; without one that of the environment or of this folder.
+    pub fn of(config: Option<&Path>) -> DaemonArgs {
+        let known = || std::env::var_os("EVENKEEL_CONFIG").map_or_else(|| CONFIG.into(), PathBuf::from);
+        DaemonArgs { config: config.map_or_else(known, Path::to_owned) }
+    }
+
+    /// Where its configuration is.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// The answer to a request.
     pub fn call(&self, path: &str, call: Call) -> Result<Value, Failure> {
         let settings = settings(&self.config)?;
@@ -54,9 +68,12 @@ impl DaemonArgs {
     }
 }
 
+/// How the message about a missing configuration begins.
+const NO_CONFIG: &str = "there is no";
+
 fn settings(config: &Path) -> Result<Settings, Failure> {
     if !config.exists() {
-        let text = format!("there is no {}; name the daemon's configuration with --config", config.display());
+        let text = format!("{NO_CONFIG} {}; name the daemon's configuration with --config", config.display());
         return Err(Failure::Usage(text));
     }
     Ok(policy_files::load(Some(config), &[]).map_err(Failure::Configuration)?.policy.settings)
@@ -85,6 +102,31 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
     }
     let said = body["error"].as_str().unwrap_or("no reason given");
     Err(Failure::Usage(format!("the daemon says {status}: {said}")))
+}
+
+/// A path with a query, escaped.
+pub fn query(path: &str, pairs: &[(&str, &str)]) -> String {
+    let mut url = reqwest::Url::parse("http://localhost").expect("an address");
+    url.set_path(path);
+    url.query_pairs_mut().extend_pairs(pairs);
+    format!("{}?{}", url.path(), url.query().unwrap_or_default())
+}
+
+/// The answer as the type that the daemon made it of.
+pub fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        Failure::Machine(format!("the daemon's answer is not as expected ({error}): is it of another version?"))
+    })
+}
+
+/// A failure to ask the daemon, of a verb that could also look at files.
+pub fn or_files(failure: Failure) -> Failure {
+    let or = |text: String| format!("{text}; or name FILEs of a recording");
+    match failure {
+        Failure::Machine(text) => Failure::Machine(or(text)),
+        Failure::Usage(text) if text.starts_with(NO_CONFIG) => Failure::Usage(or(text)),
+        other => other,
+    }
 }
 
 /// The person at the keyboard, as far as the environment tells.

@@ -189,6 +189,24 @@ pub fn step(
 }
 
 impl Alert {
+    /// The alert that would begin to fire at `now`, at a level: what routes and silences would make of it.
+    pub fn imagined(now: Timestamp, rule: &Rule, level: usize, verdict: Option<Verdict>, n: u64) -> Alert {
+        let found = Finding { verdicts: &[], levels: &[], recovers: false, n, context: Context::default() };
+        Alert {
+            id: String::new(),
+            since: now,
+            fired: None,
+            cleared: None,
+            evidence: found.evidence(verdict),
+            level: level as u8,
+            worst: level as u8,
+            holding: Vec::new(),
+            lapsed: None,
+            opens: rule.opens(now),
+            trend: Trend::default(),
+        }
+    }
+
     fn state(&self) -> AlertState {
         if self.fired.is_some() { AlertState::Firing } else { AlertState::Pending }
     }
@@ -220,7 +238,7 @@ impl Alert {
         self.worst = self.worst.max(self.level);
         self.lapsed = None;
         self.evidence = found.evidence(found.shown(level));
-        self.opens = rule.terms.active_hours.as_ref().filter(|h| !h.contain(now)).and_then(|h| h.opens_after(now));
+        self.opens = rule.opens(now);
     }
 
     /// Takes the level back that has not held for `keep_firing_for`; nobody is told.

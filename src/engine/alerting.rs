@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::alert::{self, Alert};
-use super::dispatch::{Dispatch, Scene, Sources};
+use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Muted, Report};
 use super::names::Name;
@@ -206,26 +206,11 @@ impl Engine {
     pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
         let now = self.state.clock.unwrap_or_default();
         let (scene, settings) = (self.scene(None), &self.policy.settings);
-        let one = |event: &AlertEvent| {
-            let told = self.state.dispatch.told(now, settings, &scene, receivers, event);
-            let why = match event.state {
-                AlertState::Firing if event.muted.is_some() => muting(event),
-                AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
-                AlertState::Firing if told.is_empty() => Dispatch::untold(settings, event),
-                AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
-                _ => String::new(),
-            };
-            AlertMessages { alert: event.id.clone(), receivers: told, why }
+        let one = |event: &AlertEvent| AlertMessages {
+            alert: event.id.clone(),
+            receivers: self.state.dispatch.told(now, settings, &scene, receivers, event),
+            why: self.untold(event),
         };
         alerts.iter().map(one).collect()
-    }
-}
-
-/// Why the rule has nobody told, in words.
-fn muting(event: &AlertEvent) -> String {
-    match event.muted {
-        Some(Muted::Shadow) => "a shadow rule tells nobody".to_owned(),
-        Some(Muted::Hours { until }) => format!("outside of the rule's active hours until {}", until.to_rfc3339()),
-        None => String::new(),
     }
 }

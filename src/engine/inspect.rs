@@ -1,51 +1,100 @@
 //! Why a rule says what it says of a subject, read off the state without changing it.
 //!
 //! The inputs are read and the condition is walked by the code that evaluates rules; there is no
-//! second opinion here.
+//! second opinion here. What is read is what an evaluation at the given instant would read: windows
+//! that nobody ages between the steps are aged in a copy.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Engine;
+use super::alert::{self, Alert};
 use super::budget::{self, Read};
-use super::evaluate;
-use super::event::AlertEvent;
-use super::rules::Evaluation;
-use crate::model::{Span, Subject, Timestamp};
-use crate::rule::program::Traced;
+use super::event::{AlertEvent, AlertState};
+use super::plan::RulePlan;
+use super::rules::{Evaluation, Inputs, RuleState};
+use super::split::Split;
+use super::telling::Telling;
+use super::{Engine, evaluate};
+use crate::model::{Severity, Span, Subject, Timestamp, Unit};
+use crate::rule::program::{Margin, Traced};
+use crate::rule::{Input, Level, Node, Recover, Rule};
+use crate::wire::fields::one_of;
+
+/// Subjects that a message names.
+const NAMED: usize = 20;
 
 /// A rule on one subject at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The moment.
     pub at: Timestamp,
     /// The rule's name.
     pub rule: String,
+    /// The file and line where the rule stands.
+    pub place: String,
     /// The condition as written.
     pub condition: String,
+    /// How bad it is when that holds.
+    pub severity: Severity,
     /// The subject.
     pub subject: Subject,
     /// The window that is looked at.
     pub window: Span,
     /// How long the condition must hold.
     pub hold: Span,
+    /// How long the alert fires on after it holds no more.
+    pub keep_firing_for: Span,
     /// Fewer samples than this are no data.
     pub min_samples: u32,
+    /// What no data means: `ok`, `alert` or `keep`.
+    pub no_data: String,
     /// What the condition reads.
     pub inputs: Vec<InputView>,
     /// The condition with a value at every node, parents before children.
     pub nodes: Vec<Traced>,
     /// Whether it holds; null without data.
     pub holds: Option<bool>,
+    /// Why there is no data; empty when there is.
+    pub lacking: String,
+    /// Left side of the comparison that decides.
+    pub value: Option<f64>,
+    /// Right side of it.
+    pub threshold: Option<f64>,
+    /// The unit of both.
+    pub unit: Unit,
     /// How much the value may still move before the rule holds, as a share of the threshold; negative beyond it.
     pub margin: Option<f64>,
+    /// What must hold before a firing alert ends, if the rule says so.
+    pub recover: Option<RecoverView>,
     /// The pending or firing alert.
     pub alert: Option<AlertEvent>,
+    /// When time alone moves the alert on: a pending one fires, one that is kept firing ends.
+    pub due: Option<Timestamp>,
     /// The subject's newest record.
     pub last_seen: Timestamp,
+    /// Who is told, when, and what holds messages back.
+    pub telling: Telling,
+    /// The value before, oldest first: in a recording what the rule saw at each time, in the daemon
+    /// what each slice of the window says for itself, or adds to a sum, and what an active alert saw since.
+    pub history: Vec<Point>,
+    /// What its first points are, in words; empty when all are what the rule saw.
+    pub history_note: String,
+}
+
+/// What a rule saw of a subject at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The instant.
+    pub at: Timestamp,
+    /// Left side of the comparison that decides; null without data.
+    pub value: Option<f64>,
+    /// Right side of it.
+    pub threshold: Option<f64>,
+    /// Whether the condition held; null without data.
+    pub holds: Option<bool>,
 }
 
 /// One value that a condition reads.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputView {
     /// Its name.
     pub name: String,
@@ -53,57 +102,227 @@ pub struct InputView {
     pub value: Option<f64>,
     /// As people write it.
     pub shown: String,
-    /// Samples in the window; null for a baseline.
+    /// Samples in the window; null for a baseline and for peers.
     pub n: Option<u64>,
 }
 
-impl Engine {
-    /// The rule on every subject that it looks at, in the order of their first records; `None` when there
-    /// is no such rule.
-    pub fn inspect(&self, name: &str) -> Option<Vec<Inspection>> {
-        let index = self.policy.rules.iter().position(|rule| rule.name == name)?;
-        let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
-        let split = &self.state.splits[plan.split];
-        let now = self.state.clock.unwrap_or_default();
-        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-        let evaluation = self.evaluation(now, plan.split, &budgets);
-        let alerts = self.active_alerts();
-        let inspections = (0..split.series.len()).map(|series| {
-            let (values, counts) = evaluation.inputs(index, split, series, state);
-            let subject = split.subject(series, &self.state.names);
-            let read = rule.program.inputs.iter().zip(values).zip(counts);
-            let inputs = read.map(|((input, value), n)| InputView {
-                name: input.to_string(),
-                value,
-                shown: value.map_or_else(|| "no data".to_owned(), |v| input.unit().show(v)),
-                n,
-            });
-            // Of several levels, the gravest that holds, else the mildest.
-            let levels = evaluate::levels(rule, split, series, &self.state.names);
-            let holding = levels.iter().rev().find(|level| level.root.eval(&values).is_some_and(|v| v.holds));
-            let level = holding.or(levels.first());
-            let root = level.map_or(&rule.program.root, |level| &level.root);
-            let verdict = root.eval(&values);
-            Inspection {
-                at: now,
-                rule: rule.name.clone(),
-                condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
-                window: rule.window,
-                hold: level.map_or(rule.hold, |level| level.hold),
-                min_samples: rule.min_samples,
-                inputs: inputs.collect(),
-                nodes: rule.program.trace(root, &values),
-                holds: verdict.map(|v| v.holds),
-                margin: verdict.filter(|v| v.threshold != 0.0).map(|v| {
-                    let distance = (v.value - v.threshold).abs() / v.threshold.abs();
-                    if v.holds { -distance } else { distance }
-                }),
-                alert: alerts.iter().find(|e| e.rule == rule.name && e.subject == subject).cloned(),
-                last_seen: split.series[series].last_seen,
-                subject,
-            }
+/// The condition under which a firing alert may end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecoverView {
+    /// As written.
+    pub condition: String,
+    /// With a value at every node, parents before children.
+    pub nodes: Vec<Traced>,
+    /// Whether it holds; null without data.
+    pub holds: Option<bool>,
+}
+
+/// A rule and all that an evaluation of it reads.
+pub(super) struct Gaze<'a> {
+    pub rule: &'a Rule,
+    pub plan: &'a RulePlan,
+    pub split: &'a Split,
+    pub state: &'a RuleState,
+    index: usize,
+    evaluation: Evaluation<'a>,
+}
+
+/// What a rule finds on one subject.
+pub(super) struct Sight<'a> {
+    pub values: Inputs,
+    /// The levels of the subject; empty for a rule without.
+    pub levels: &'a [Level],
+    pub recover: Option<&'a Recover>,
+    /// Of several levels, the gravest that holds, else the mildest.
+    pub level: usize,
+    pub root: &'a Node,
+    /// Whether it holds; `None` without data.
+    pub holds: Option<bool>,
+    pub margin: Option<Margin>,
+}
+
+impl Sight<'_> {
+    /// Fewest samples behind a value of the condition.
+    pub fn samples(&self) -> u64 {
+        self.values.1.iter().flatten().copied().min().unwrap_or(0)
+    }
+}
+
+impl<'a> Gaze<'a> {
+    pub fn new(engine: &'a Engine, index: usize, now: Timestamp, budgets: &'a [Read<'a>]) -> Gaze<'a> {
+        let plan = &engine.plan.rules[index];
+        let evaluation = engine.evaluation(now, plan.split, budgets);
+        let (split, state) = (&engine.state.splits[plan.split], &engine.state.rules[index]);
+        Gaze { rule: &engine.policy.rules[index], plan, split, state, index, evaluation }
+    }
+
+    /// What the rule finds on a series of its split.
+    pub fn at(&self, series: usize) -> Sight<'a> {
+        let aged = self.split.aged(series, self.evaluation.now);
+        let (split, own) = aged.as_ref().map_or((self.split, series), |alone| (alone, 0));
+        let reading = self.evaluation.reading(self.plan.window, split, own);
+        let values = self.evaluation.read(self.index, self.split, &reading, self.rule.min_samples, series, self.state);
+        let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
+        let (levels, recover) = self.rule.terms.case(case);
+        let holds = |level: &Level| level.root.eval(&values.0).is_some_and(|v| v.holds);
+        let level = levels.iter().rposition(holds).unwrap_or(0);
+        let root = levels.get(level).map_or(&self.rule.program.root, |level| &level.root);
+        let holds = root.eval(&values.0).map(|verdict| verdict.holds);
+        Sight { holds, margin: root.margin(&values.0), values, levels, recover, level, root }
+    }
+
+    pub fn subject(&self, series: usize) -> Subject {
+        self.split.subject(series, self.evaluation.names)
+    }
+
+    /// The pending or firing alert of a series.
+    pub fn alert(&self, series: usize) -> Option<&'a Alert> {
+        self.state.alerts.get(&(series as u32))
+    }
+
+    pub fn alert_state(&self, series: usize) -> AlertState {
+        match self.alert(series) {
+            None => AlertState::Inactive,
+            Some(alert) if alert.fired.is_some() => AlertState::Firing,
+            Some(_) => AlertState::Pending,
+        }
+    }
+
+    /// Why a sight has no verdict; empty when it has one.
+    pub fn lacking(&self, sight: &Sight<'_>) -> String {
+        if sight.margin.is_some() {
+            return String::new();
+        }
+        let (values, counts) = &sight.values;
+        let least = u64::from(self.rule.min_samples);
+        let read = self.rule.program.inputs.iter().zip(values).zip(counts).filter(|((_, value), _)| value.is_none());
+        let missing = read.map(|((input, _), n)| match (input, n) {
+            (Input::Baseline { .. }, _) => format!("too few past windows for the {input}"),
+            (Input::Peers(_) | Input::PeersScore, _) => format!("too few others for the {input}"),
+            (Input::Score, None) => "the agent has no score yet".to_owned(),
+            (_, Some(n)) if *n < least => format!("{input} has {n} of {least} samples"),
+            (_, Some(_)) => format!("{input} has no value"),
+            (_, None) => format!("nothing was seen of {input}"),
         });
-        Some(inspections.collect())
+        let missing: Vec<String> = missing.collect();
+        if missing.is_empty() { "the condition comes to no number".to_owned() } else { missing.join("; ") }
+    }
+}
+
+impl Engine {
+    /// What a rule says of a subject at `now`, or at the engine's clock if that is later; otherwise why
+    /// there is nothing to say. `wanted` is read as [`Subject::is_meant_by`] does.
+    pub fn why(&self, now: Timestamp, name: &str, wanted: &str) -> Result<Inspection, String> {
+        let (index, series) = self.find(name, wanted)?;
+        let now = self.state.clock.map_or(now, |clock| clock.max(now));
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        Ok(self.inspection(now, &Gaze::new(self, index, now, &budgets), series))
+    }
+
+    /// Where the rule and its subject are; otherwise what there is instead.
+    pub fn find(&self, name: &str, wanted: &str) -> Result<(usize, usize), String> {
+        let names = || self.policy.rules.iter().map(|rule| rule.name.as_str());
+        let Some(index) = names().position(|rule| rule == name) else {
+            return Err(format!("there is no rule `{name}`: {}", one_of(name, names())));
+        };
+        let split = &self.state.splits[self.plan.rules[index].split];
+        let subjects: Vec<Subject> =
+            (0..split.series.len()).map(|series| split.subject(series, &self.state.names)).collect();
+        let found: Vec<usize> = (0..subjects.len()).filter(|series| subjects[*series].is_meant_by(wanted)).collect();
+        let listed = |all: &[usize]| {
+            let shown: Vec<String> = all.iter().take(NAMED).map(|series| subjects[*series].to_string()).collect();
+            let more = all.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}{more}", shown.join("; "))
+        };
+        match found[..] {
+            [series] => Ok((index, series)),
+            [] if subjects.is_empty() => Err(format!("the rule `{name}` has seen no record yet")),
+            [] => {
+                let known = listed(&Vec::from_iter(0..subjects.len()));
+                Err(format!("the rule `{name}` has seen no `{wanted}` yet; it looks at: {known}"))
+            }
+            _ => Err(format!("`{wanted}` may be any of: {}", listed(&found))),
+        }
+    }
+
+    /// What the rule that was [found](Engine::find) sees of its subject.
+    pub fn point(&self, now: Timestamp, index: usize, series: usize) -> Point {
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        let Sight { margin, holds, .. } = Gaze::new(self, index, now, &budgets).at(series);
+        let (value, threshold) = (margin.map(|margin| margin.value), margin.map(|margin| margin.threshold));
+        Point { at: now, value, threshold, holds }
+    }
+
+    fn inspection(&self, now: Timestamp, gaze: &Gaze<'_>, series: usize) -> Inspection {
+        let rule = gaze.rule;
+        let sight = gaze.at(series);
+        let (values, counts) = &sight.values;
+        let subject = gaze.subject(series);
+        let read = rule.program.inputs.iter().zip(values).zip(counts);
+        let inputs = read.map(|((input, value), n)| InputView {
+            name: input.to_string(),
+            value: *value,
+            shown: value.map_or_else(|| "no data".to_owned(), |v| input.unit().show(v)),
+            n: *n,
+        });
+        let level = sight.levels.get(sight.level);
+        let recover = sight.recover.map(|recover| RecoverView {
+            condition: recover.condition.clone(),
+            nodes: rule.program.trace(&recover.root, values),
+            holds: recover.root.eval(values).map(|verdict| verdict.holds),
+        });
+        let event = |state, alert: &Alert| alert::event(state, alert, rule, sight.levels, &subject, now);
+        let alert = gaze.alert(series).map(|alert| event(gaze.alert_state(series), alert));
+        let telling = match &alert {
+            Some(event) => self.telling(now, event),
+            None => {
+                let verdict = sight.root.eval(values);
+                let imagined = Alert::imagined(now, rule, sight.level, verdict, sight.samples());
+                self.telling(now, &event(AlertState::Inactive, &imagined))
+            }
+        };
+        let threshold = sight.margin.map(|margin| margin.threshold);
+        let trend = self.slices(now, gaze.index, series);
+        let history_note = match &trend {
+            Some(trend) if trend.adds_up => "the window as it filled up".to_owned(),
+            Some(trend) => format!("each {} of the window for itself", trend.slice),
+            None => String::new(),
+        };
+        let began = gaze.alert(series).map(|alert| alert.since);
+        let slices = trend.iter().flat_map(|trend| &trend.slices);
+        let before = slices.filter(|(at, _)| began.is_none_or(|began| *at <= began));
+        let since = gaze.alert(series).into_iter().flat_map(|alert| &alert.trend.values);
+        let history =
+            before.chain(since).map(|(at, value)| Point { at: *at, value: Some(*value), threshold, holds: None });
+        Inspection {
+            at: now,
+            rule: rule.name.clone(),
+            place: rule.place.clone(),
+            condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
+            severity: level.map_or(rule.severity, |level| level.severity),
+            window: rule.window,
+            hold: level.map_or(rule.hold, |level| level.hold),
+            keep_firing_for: rule.keep_firing_for,
+            min_samples: rule.min_samples,
+            no_data: rule.terms.no_data.as_str().to_owned(),
+            inputs: inputs.collect(),
+            nodes: rule.program.trace(sight.root, values),
+            holds: sight.holds,
+            lacking: gaze.lacking(&sight),
+            value: sight.margin.map(|margin| margin.value),
+            threshold,
+            unit: sight.margin.map_or(Unit::Any, |margin| margin.unit),
+            margin: sight.margin.map(|margin| margin.share).filter(|share| share.is_finite()),
+            recover,
+            due: gaze.alert(series).and_then(|alert| alert::due(alert, rule, sight.levels)),
+            alert,
+            last_seen: gaze.split.series[series].last_seen,
+            telling,
+            history: history.collect(),
+            history_note,
+            subject,
+        }
     }
 
     /// What evaluates the rules of a split, for those who only read.

@@ -17,6 +17,7 @@ pub mod event;
 mod field;
 pub mod inspect;
 mod intake;
+pub mod margin;
 mod mirror;
 mod names;
 mod notify;
@@ -26,6 +27,7 @@ mod plan;
 mod rules;
 mod score;
 mod split;
+mod telling;
 mod trend;
 pub mod tune;
 mod tuning;
@@ -234,14 +236,12 @@ impl Engine {
 
     /// The picture for API, dashboard and CLI.
     pub fn view(&self) -> View {
-        let settings = &self.policy.settings;
         let now = self.state.clock.unwrap_or_default();
         let mut alerts = self.active_alerts();
         alerts.sort_by(|a, b| {
             (b.severity, b.state, &a.rule, &a.subject).cmp(&(a.severity, a.state, &b.rule, &b.subject))
         });
-        let receivers = self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers);
-        let receivers: Vec<_> = receivers.map(|(view, r)| self.state.mirror.view(r).unwrap_or(view)).collect();
+        let receivers = self.receivers();
         View {
             messages: self.messages(&alerts, &receivers),
             silences: self.state.dispatch.silences.list(),

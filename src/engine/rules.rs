@@ -241,7 +241,7 @@ impl Evaluation<'_> {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let reading = self.reading(plan.window, split, index);
         let key = index as u32;
-        let (values, counts) = self.inputs(rule_index, split, index, state);
+        let (values, counts) = self.read(rule_index, split, &reading, rule.min_samples, index, state);
         let n = counts.iter().flatten().copied().min().unwrap_or(0);
         let case = state.case(rule, split, index, self.names);
         let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
@@ -276,18 +276,13 @@ impl Evaluation<'_> {
         }
     }
 
-    fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
+    /// One window of a series, to be read at the instant.
+    pub(super) fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
         Reading { series: &split.series[index], look: split.look(index, window), now: self.now }
     }
 
-    /// The inputs of a rule on one series in slot order, and the samples behind each; a handful at
-    /// most, so fixed buffers keep the hot path free of allocation.
-    pub fn inputs(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Inputs {
-        let reading = self.reading(self.plans[rule_index].window, split, index);
-        self.read(rule_index, split, &reading, self.rules[rule_index].min_samples, index, state)
-    }
-
-    /// [`Evaluation::inputs`] of any window; those with fewer than `least` samples are no data.
+    /// The inputs of a rule on one series in slot order, and the samples behind each; those with fewer
+    /// than `least` are no data. A handful at most, so fixed buffers keep the hot path free of allocation.
     pub(super) fn read(
         &self,
         rule_index: usize,

@@ -363,6 +363,24 @@ impl Split {
         }
     }
 
+    /// One series by itself, its windows without what `now` has left behind; `None` when they hold
+    /// nothing of that kind. A series that no rule minds is not aged at every step; whoever reads
+    /// between the steps must not take from the split what the next one has to see going.
+    pub fn aged(&self, index: usize, now: Timestamp) -> Option<Split> {
+        let all = index * self.windows.len()..(index + 1) * self.windows.len();
+        if self.expiries[all.clone()].iter().all(|expiry| *expiry > now) {
+            return None;
+        }
+        let mut alone = Split::new(self.spec.clone(), self.windows.clone());
+        alone.keys.push(self.keys[index]);
+        alone.series.push(self.series[index].clone());
+        alone.looks = self.looks[all.clone()].to_vec();
+        alone.expiries = self.expiries[all].to_vec();
+        alone.rings = self.rings[index * self.tiers.len()..][..self.tiers.len()].to_vec();
+        alone.expire(0, now);
+        Some(alone)
+    }
+
     fn tier(&self, window: usize) -> usize {
         self.tiers.iter().position(|t| t.windows.contains(&window)).expect("every window is in a tier")
     }

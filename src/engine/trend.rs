@@ -40,7 +40,7 @@ impl Engine {
 
     /// What each slice of a rule's window says for itself, or what they add up to when the rule reads
     /// a sum; `None` for a rule that reads what slices do not have.
-    fn slices(&self, now: Timestamp, index: usize, series: usize) -> Option<Trend> {
+    pub(super) fn slices(&self, now: Timestamp, index: usize, series: usize) -> Option<Trend> {
         let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
         if rule
             .program

@@ -304,6 +304,64 @@ pub struct MessageView {
     pub why: String,
 }
 
+/// What keeps people from being told of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MuteKind {
+    /// The rule is on trial.
+    Shadow,
+    /// Outside the rule's hours.
+    ActiveHours,
+    /// Old records are being read.
+    History,
+    /// Somebody silenced it.
+    Silence,
+    /// Planned work.
+    Maintenance,
+    /// Another alert says it all.
+    Inhibition,
+    /// It began and ended too often.
+    Flapping,
+    /// Somebody took it on: no repeats.
+    Acknowledgement,
+    /// One message stands for all alerts of the rule.
+    Flood,
+}
+
+/// One thing that holds messages about an alert back, or makes them fewer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MuteView {
+    /// What it is.
+    pub kind: MuteKind,
+    /// In words, with its author and its end.
+    pub why: String,
+    /// Who wants it, where a person does.
+    pub author: Option<String>,
+    /// The silence's id.
+    pub id: Option<String>,
+    /// When it ends by time alone.
+    pub until: Option<Timestamp>,
+}
+
+/// One way that an alert takes, or would take if it fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WayView {
+    /// The receiver.
+    pub receiver: String,
+    /// The route in the order of the configuration, from 1; `None`: no route matches, or it routes by itself.
+    pub route: Option<u32>,
+    /// The route's matchers.
+    pub matchers: Vec<String>,
+    /// The labels of the group it is told in; `None`: it is told alone.
+    pub group_labels: Option<std::collections::BTreeMap<String, String>>,
+    /// When the newest message that tells of it was decided; `None`: none was.
+    pub last: Option<Timestamp>,
+    /// When the next message goes; `None` when only news sends one.
+    pub next: Option<Timestamp>,
+    /// Why then, or why not.
+    pub why: String,
+}
+
 /// A split of executions into series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SplitView {

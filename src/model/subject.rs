@@ -94,6 +94,16 @@ impl Dimension {
 pub struct Subject(pub BTreeMap<String, String>);
 
 impl Subject {
+    /// Whether a person means it who writes it out, or `agent=reviewer`, several labels with a comma
+    /// between them, the value of a label alone, or `fleet` for the empty set.
+    pub fn is_meant_by(&self, wanted: &str) -> bool {
+        let one = |part: &str| match part.split_once('=') {
+            Some((label, value)) => self.get(label.trim()) == Some(value.trim()),
+            None => self.0.values().any(|value| value == part.trim()),
+        };
+        self.to_string() == wanted || one(wanted) || wanted.split(',').all(one)
+    }
+
     /// The value of a label, if the subject has it.
     pub fn get(&self, label: &str) -> Option<&str> {
         self.0.get(label).map(String::as_str)
@@ -117,5 +127,31 @@ impl fmt::Display for Subject {
             write!(f, "{gap}{name}={value}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_name_a_subject_in_several_ways() {
+        let one: Subject = [("agent", "code, reviewer")].into_iter().collect();
+        let two: Subject = [("agent", "a"), ("task_type", "review")].into_iter().collect();
+        for (subject, wanted, expected) in [
+            (&one, "code, reviewer", true),
+            (&one, "agent=code, reviewer", true),
+            (&one, "agent=code", false),
+            (&two, "agent=a task_type=review", true),
+            (&two, "agent=a, task_type=review", true),
+            (&two, "a,review", true),
+            (&two, "review", true),
+            (&two, "agent=review", false),
+            (&two, "fleet", false),
+            (&Subject::default(), "fleet", true),
+            (&Subject::default(), "", false),
+        ] {
+            assert_eq!(subject.is_meant_by(wanted), expected, "{subject} {wanted}");
+        }
     }
 }

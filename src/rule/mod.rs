@@ -31,7 +31,7 @@ pub use aggregate::Aggregate;
 pub use hours::ActiveHours;
 pub use terms::{LEVEL_LIMIT, Level, NoData, OVERRIDE_LIMIT, Override, Recover, Terms};
 
-use crate::model::{Dimension, Metric, Severity, Span, Unit};
+use crate::model::{Dimension, Metric, Severity, Span, Timestamp, Unit};
 
 /// A checked rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,11 @@ impl Rule {
         let own = self.terms.levels.is_empty().then_some(&mut self.program.root);
         let levels = self.terms.levels.iter_mut().chain(self.terms.overrides.iter_mut().flat_map(|o| &mut o.levels));
         own.into_iter().chain(levels.map(|level| &mut level.root))
+    }
+
+    /// When its alerts may be told again; `None`: they may be told at `now`.
+    pub fn opens(&self, now: Timestamp) -> Option<Timestamp> {
+        self.terms.active_hours.as_ref().filter(|hours| !hours.contain(now)).and_then(|hours| hours.opens_after(now))
     }
 }
 

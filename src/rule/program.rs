@@ -18,7 +18,7 @@ impl Program {
 }
 
 /// One node of a condition with its value, for people.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Traced {
     /// How deep it lies below the root.
     pub depth: usize,
@@ -91,6 +91,45 @@ impl Node {
     /// The verdict of a condition on the slots of a program, as [`Program::eval`] gives it.
     pub fn eval(&self, inputs: &[Option<f64>]) -> Option<Verdict> {
         truth(self, inputs)
+    }
+}
+
+/// How far a condition is from the other answer, and the comparison that says so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Margin {
+    /// How far the value may still move before the condition holds, as a share of the threshold; negative
+    /// beyond it. Infinite when the threshold is zero and the value is not.
+    pub share: f64,
+    /// The left side.
+    pub value: f64,
+    /// The right side.
+    pub threshold: f64,
+    /// The unit of both.
+    pub unit: Unit,
+}
+
+impl Node {
+    /// The margin of a condition: of `and` that of the side which is furthest from holding, of `or` that
+    /// of the nearest. `None` where [`Node::eval`] has no data either.
+    pub fn margin(&self, inputs: &[Option<f64>]) -> Option<Margin> {
+        // Also holds a side without data to what `eval` makes of it.
+        self.eval(inputs)?;
+        let further = |left: Margin, right: Margin| if right.share > left.share { right } else { left };
+        let nearer = |left: Margin, right: Margin| if right.share < left.share { right } else { left };
+        let of = |side: &Node| side.margin(inputs);
+        match self {
+            Node::Compare { op, left, right, unit } => {
+                let (value, threshold) = (number(left, inputs)?, number(right, inputs)?);
+                let apart = (value - threshold).abs();
+                let share = if apart == 0.0 { 0.0 } else { apart / threshold.abs() };
+                let share = if op.holds(value, threshold) { -share } else { share };
+                Some(Margin { share, value, threshold, unit: *unit })
+            }
+            Node::And(left, right) => of(left).into_iter().chain(of(right)).reduce(further),
+            Node::Or(left, right) => of(left).into_iter().chain(of(right)).reduce(nearer),
+            Node::Not(inner) => of(inner).map(|margin| Margin { share: -margin.share, ..margin }),
+            _ => None,
+        }
     }
 }
 
@@ -235,6 +274,29 @@ mod tests {
         let trace = program.trace(&program.root, &[Some(9.0), None]);
         let lines: Vec<String> = trace.iter().map(|t| format!("{} {} {}", t.depth, t.node, t.shown)).collect();
         assert_eq!(lines, ["0 > true", "1 cost $9.00", "1 number 1"]);
+    }
+
+    #[test]
+    fn the_margin_is_that_of_the_side_which_decides() {
+        let (a, b) = (|| compare(0, Comparison::Greater, 10.0), || compare(1, Comparison::Less, 4.0));
+        let and = Node::And(a(), b());
+        let or = Node::Or(a(), b());
+        let not = Node::Not(a());
+        for (root, first, second, expected) in [
+            (&and, Some(9.0), Some(6.0), Some((0.5, 4.0))),
+            (&and, Some(5.0), Some(4.4), Some((0.5, 10.0))),
+            (&and, Some(15.0), Some(3.0), Some((-0.25, 4.0))),
+            (&and, Some(5.0), None, Some((0.5, 10.0))),
+            (&and, Some(15.0), None, None),
+            (&or, Some(9.0), Some(6.0), Some((0.1, 10.0))),
+            (&or, Some(15.0), Some(6.0), Some((-0.5, 10.0))),
+            (&not, Some(9.0), None, Some((-0.1, 10.0))),
+            (&not, Some(10.0), None, Some((0.0, 10.0))),
+            (&not, None, None, None),
+        ] {
+            let margin = root.margin(&[first, second]).map(|m| ((m.share * 1e9).round() / 1e9, m.threshold));
+            assert_eq!(margin, expected, "{root:?} {first:?} {second:?}");
+        }
     }
 
     #[test]

@@ -77,6 +77,15 @@ impl NoData {
     /// The words of rule files.
     pub const WORDS: [&'static str; 3] = ["ok", "alert", "keep"];
 
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoData::Ok => "ok",
+            NoData::Alert => "alert",
+            NoData::Keep => "keep",
+        }
+    }
+
     /// From the word of rule files.
     pub fn from_word(word: &str) -> Option<NoData> {
         Some(match word {

@@ -1,4 +1,4 @@
-//! What people ask of the running daemon: made into commands that the journal keeps.
+//! What people ask of the running daemon: questions are answered, changes made into commands that the journal keeps.
 //!
 //! Owns what only the loop can know: the engine's time, which alerts fire, which silences exist.
 
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::api::{Asked, Ends, LONGEST, Refused, Wish};
+use super::api::{Asked, Change, Ends, LONGEST, Refused, Wish};
 use super::journal::Logged;
 use super::machine::Machine;
 use crate::engine::Engine;
@@ -17,7 +17,14 @@ use crate::model::Timestamp;
 /// Does what is asked, and answers when it is written down.
 pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
     let now = machine.now();
-    let (command, body) = match command(&machine.fold.engine, now, asked.wish) {
+    let change = match asked.wish {
+        Wish::Know(question) => {
+            let _ = asked.answer.send(question.answer(&machine.fold.engine, now));
+            return Vec::new();
+        }
+        Wish::Change(change) => change,
+    };
+    let (command, body) = match command(&machine.fold.engine, now, change) {
         Ok(decided) => decided,
         Err(refused) => {
             let _ = asked.answer.send(Err(refused));
@@ -33,11 +40,11 @@ pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
     effects
 }
 
-fn command(engine: &Engine, now: Timestamp, wish: Wish) -> Result<(Command, Value), Refused> {
+fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, Value), Refused> {
     let bad = |text: String| Refused(StatusCode::BAD_REQUEST, text);
     let missing = |text: String| Refused(StatusCode::NOT_FOUND, text);
-    match wish {
-        Wish::Silence { matchers, author, comment, starts, ends } => {
+    match change {
+        Change::Silence { matchers, author, comment, starts, ends } => {
             let starts = starts.unwrap_or(now).max(now);
             let ends = match ends {
                 Ends::At(at) => at,
@@ -61,12 +68,12 @@ fn command(engine: &Engine, now: Timestamp, wish: Wish) -> Result<(Command, Valu
             let body = json!({"id": id, "starts_at": starts, "ends_at": ends});
             Ok((Command::Silence(Silence { id, matchers, author, comment, starts, ends }), body))
         }
-        Wish::Expire(id) => match engine.silences().iter().find(|silence| silence.id == id) {
+        Change::Expire(id) => match engine.silences().iter().find(|silence| silence.id == id) {
             Some(silence) if silence.ends > now => Ok((Command::ExpireSilence { id: id.clone() }, json!({"id": id}))),
             Some(silence) => Err(bad(format!("the silence {id} ended at {}", silence.ends))),
             None => Err(missing(format!("there is no silence {id}; GET /api/v1/silences lists them"))),
         },
-        Wish::Acknowledge { alert, author, note } => {
+        Change::Acknowledge { alert, author, note } => {
             let fires = engine.alerts().iter().any(|a| a.id == alert && a.state == AlertState::Firing);
             if !fires {
                 return Err(missing(format!("no alert {alert} fires; GET /api/v1/alerts lists them")));

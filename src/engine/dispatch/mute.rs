@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::silence::Silences;
 use crate::engine::event::{AlertEvent, Silence};
+use crate::engine::view::{MuteKind, MuteView};
 use crate::model::{Timestamp, hours};
 use crate::settings::Settings;
 use crate::settings::routing::Inhibition;
@@ -36,6 +37,16 @@ impl Mute<'_> {
         }
     }
 
+    /// For views.
+    pub fn view(&self) -> MuteView {
+        let (kind, author, id) = match self {
+            Mute::Silence(silence) => (MuteKind::Silence, Some(silence.author.clone()), Some(silence.id.clone())),
+            Mute::Maintenance { .. } => (MuteKind::Maintenance, None, None),
+            Mute::Inhibited(_) => (MuteKind::Inhibition, None, None),
+        };
+        MuteView { kind, why: self.reason(), author, id, until: self.until() }
+    }
+
     /// For people.
     pub fn reason(&self) -> String {
         match self {
@@ -47,7 +58,7 @@ impl Mute<'_> {
     }
 }
 
-/// What holds an alert back at `now`, if anything does.
+/// What holds an alert back at `now`, if anything does: of several, the first that people can change.
 pub fn of<'a>(
     settings: &'a Settings,
     silences: &'a Silences,
@@ -55,17 +66,28 @@ pub fn of<'a>(
     event: &AlertEvent,
     now: Timestamp,
 ) -> Option<Mute<'a>> {
+    all(settings, silences, sources, event, now).next()
+}
+
+/// Everything that holds an alert back at `now`.
+pub fn all<'a>(
+    settings: &'a Settings,
+    silences: &'a Silences,
+    sources: &'a Sources,
+    event: &AlertEvent,
+    now: Timestamp,
+) -> impl Iterator<Item = Mute<'a>> {
     let labels = event.identity();
-    if let Some(silence) = silences.covering(&labels, now) {
-        return Some(Mute::Silence(silence));
-    }
-    let open = |window: &&crate::settings::routing::Maintenance| {
-        hours::within(&window.hours, now) && all_match(&window.matchers, &labels)
-    };
-    if let Some(window) = settings.routing.maintenance.iter().find(open) {
-        return Some(Mute::Maintenance { name: &window.name, until: hours::next_change(&window.hours, now) });
-    }
-    sources.inhibiting(&settings.routing.inhibitions, &labels).map(Mute::Inhibited)
+    let silenced = silences.covering(&labels, now).into_iter().map(Mute::Silence);
+    let inhibited = sources.inhibiting(&settings.routing.inhibitions, &labels).map(Mute::Inhibited);
+    let planned = settings
+        .routing
+        .maintenance
+        .iter()
+        .filter(move |window| hours::within(&window.hours, now) && all_match(&window.matchers, &labels));
+    let planned = planned
+        .map(move |window| Mute::Maintenance { name: &window.name, until: hours::next_change(&window.hours, now) });
+    silenced.chain(planned).chain(inhibited)
 }
 
 /// The firing alerts that inhibit, per inhibition by the values that both sides must share.

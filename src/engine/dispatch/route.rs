@@ -66,18 +66,29 @@ pub fn closed(route: &Route, now: Timestamp) -> Option<Option<Timestamp>> {
     Some(None)
 }
 
+/// The routes that an alert with these labels takes, by their index.
+fn taken(settings: &Settings, labels: &BTreeMap<String, String>) -> Vec<u32> {
+    let mut taken = Vec::new();
+    for (index, route) in settings.routing.routes.iter().enumerate() {
+        if all_match(&route.matchers, labels) {
+            taken.push(index as u32);
+            if !route.proceed {
+                break;
+            }
+        }
+    }
+    taken
+}
+
 /// Everyone who is to be told of an alert.
 pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination> {
     let labels = event.identity();
     let takes = |receiver: &&Receiver| gets_messages(receiver) && event.severity >= receiver.min_severity;
     let alone = || format!("alert:{:016x}", lineage(&event.rule, &event.subject));
     let mut found: Vec<Destination> = Vec::new();
-    let mut matched = false;
-    for (index, route) in settings.routing.routes.iter().enumerate() {
-        if !all_match(&route.matchers, &labels) {
-            continue;
-        }
-        matched = true;
+    let taken = taken(settings, &labels);
+    for &index in &taken {
+        let route = of(settings, Some(index));
         let group = route.group_by.as_ref().map(|names| {
             if names.iter().any(|name| name == "...") {
                 return labels.clone();
@@ -89,14 +100,11 @@ pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination>
         for receiver in settings.receivers.iter().filter(takes).filter(|r| route.receivers.contains(&r.name)) {
             if !found.iter().any(|d| d.receiver == receiver.name && d.key == key) {
                 let (receiver, key) = (receiver.name.clone(), key.clone());
-                found.push(Destination { receiver, route: Some(index as u32), key, labels: group.clone() });
+                found.push(Destination { receiver, route: Some(index), key, labels: group.clone() });
             }
         }
-        if !route.proceed {
-            break;
-        }
     }
-    if !matched {
+    if taken.is_empty() {
         let to = |receiver: &Receiver| Destination {
             receiver: receiver.name.clone(),
             route: None,
@@ -106,6 +114,20 @@ pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination>
         found.extend(settings.receivers.iter().filter(takes).map(to));
     }
     found
+}
+
+/// Receivers on the routes of an alert that are not told because it is too mild for them.
+pub fn spared<'a>(settings: &'a Settings, event: &AlertEvent) -> Vec<(Option<u32>, &'a Receiver)> {
+    let taken = taken(settings, &event.identity());
+    let spared = |r: &&Receiver| gets_messages(r) && event.severity < r.min_severity;
+    let receivers = settings.receivers.iter().filter(spared);
+    if taken.is_empty() {
+        return receivers.map(|receiver| (None, receiver)).collect();
+    }
+    let on = |receiver: &Receiver| {
+        taken.iter().copied().find(|index| of(settings, Some(*index)).receivers.contains(&receiver.name))
+    };
+    receivers.filter_map(|receiver| on(receiver).map(|route| (Some(route), receiver))).collect()
 }
 
 impl Dispatch {

@@ -42,10 +42,12 @@ impl Silences {
         }
     }
 
-    /// The silence in force that covers these labels for longest.
-    pub fn covering(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Option<&Silence> {
+    /// The silences in force that cover these labels, the one that ends last first.
+    pub fn covering(&self, labels: &BTreeMap<String, String>, now: Timestamp) -> Vec<&Silence> {
         let covers = |s: &&Silence| s.starts <= now && now < s.ends && all_match(&s.matchers, labels);
-        self.all.values().filter(covers).max_by_key(|s| s.ends)
+        let mut found: Vec<&Silence> = self.all.values().filter(covers).collect();
+        found.sort_by_key(|silence| std::cmp::Reverse(silence.ends));
+        found
     }
 
     /// All that are known, those that end last first.

@@ -1,8 +1,8 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
-use super::{Dispatch, Group, Member, Scene, lineage, mute, route};
+use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
 use crate::engine::event::AlertEvent;
-use crate::engine::view::{MessageView, ReceiverView};
+use crate::engine::view::{MessageView, MuteKind, MuteView, ReceiverView, WayView};
 use crate::model::Timestamp;
 use crate::settings::Settings;
 
@@ -16,22 +16,111 @@ impl Dispatch {
         queues: &[ReceiverView],
         event: &AlertEvent,
     ) -> Vec<MessageView> {
-        let key = lineage(&event.rule, &event.subject);
-        let mut found = Vec::new();
-        for place in self.places.get(&key).into_iter().flatten() {
-            let Some((group, member)) = self.groups.get(place).and_then(|g| Some((g, g.members.get(&key)?))) else {
-                continue;
+        let places = self.places.get(&lineage(&event.rule, &event.subject)).into_iter().flatten();
+        places.filter_map(|place| self.message_of(now, settings, scene, queues, event, place)).collect()
+    }
+
+    /// What the receiver of a place was told of an alert that is told there.
+    fn message_of(
+        &self,
+        now: Timestamp,
+        settings: &Settings,
+        scene: &Scene,
+        queues: &[ReceiverView],
+        event: &AlertEvent,
+        place: &Place,
+    ) -> Option<MessageView> {
+        let group = self.groups.get(place)?;
+        let member = group.members.get(&lineage(&event.rule, &event.subject))?;
+        let (next, why) = self.next(now, settings, scene, group, member, event);
+        let queue = queues.iter().find(|q| q.receiver == place.0 && q.queued > 0);
+        let why = match queue.and_then(|q| Some((q, q.failing_since?))) {
+            Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
+            None => why,
+        };
+        let last = group.last.filter(|_| member.told.is_some());
+        Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, next, why })
+    }
+
+    /// Where an alert goes, or would go if it fired: one entry per receiver and group.
+    pub fn ways(
+        &self,
+        now: Timestamp,
+        settings: &Settings,
+        scene: &Scene,
+        queues: &[ReceiverView],
+        event: &AlertEvent,
+    ) -> Vec<WayView> {
+        let mut places = self.places.get(&lineage(&event.rule, &event.subject)).cloned().unwrap_or_default();
+        let message = |place: &Place| self.message_of(now, settings, scene, queues, event, place);
+        let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
+            let matchers = &route::of(settings, route).matchers;
+            let (last, next, why) = message.map_or((None, None, why), |m| (m.last, m.next, m.why));
+            WayView {
+                receiver: receiver.to_owned(),
+                route: route.map(|index| index + 1),
+                matchers: matchers.iter().map(|matcher| matcher.to_string()).collect(),
+                group_labels,
+                last,
+                next,
+                why,
+            }
+        };
+        let mut ways = Vec::new();
+        for to in route::destinations(settings, event) {
+            let own = |p: &Place| p.0 == to.receiver && (p.1 == to.key || p.1.starts_with("flood:"));
+            let told = places.iter().position(own).map(|at| places.remove(at)).and_then(|place| message(&place));
+            let closed = route::closed(route::of(settings, to.route), now);
+            let why = match closed {
+                Some(Some(opens)) => format!("its route is outside its hours until {opens}"),
+                Some(None) => "its route is outside its hours".to_owned(),
+                None => String::new(),
             };
-            let (next, why) = self.next(now, settings, scene, group, member, event);
-            let queue = queues.iter().find(|q| q.receiver == place.0 && q.queued > 0);
-            let why = match queue.and_then(|q| Some((q, q.failing_since?))) {
-                Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
-                None => why,
-            };
-            let last = group.last.filter(|_| member.told.is_some());
-            found.push(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, next, why });
+            ways.push(way(to.route, &to.receiver, to.labels, told, why));
         }
-        found
+        for place in places {
+            ways.push(way(None, &place.0, None, message(&place), String::new()));
+        }
+        for (route, receiver) in route::spared(settings, event) {
+            let why = format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str());
+            ways.push(way(route, &receiver.name, None, None, why));
+        }
+        for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {
+            let why = match event.severity < receiver.min_severity {
+                true => format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str()),
+                false => "an Alertmanager: kept up while the alert fires, it routes by itself".to_owned(),
+            };
+            ways.push(way(None, &receiver.name, None, None, why));
+        }
+        ways
+    }
+
+    /// Everything that holds messages about an alert back, or makes them fewer.
+    pub fn mutes(&self, now: Timestamp, settings: &Settings, scene: &Scene, event: &AlertEvent) -> Vec<MuteView> {
+        let key = lineage(&event.rule, &event.subject);
+        let mut mutes: Vec<MuteView> =
+            mute::all(settings, &self.silences, &scene.sources, event, now).map(|mute| mute.view()).collect();
+        let mut add = |kind, why: String, author: Option<&String>, until| {
+            mutes.push(MuteView { kind, why, author: author.cloned(), id: None, until });
+        };
+        let flaps = settings.routing.damping.flaps;
+        if let Some(until) = self.flaps.held_until(now, key, flaps) {
+            let why = format!(
+                "flapping: began or ended more than {flaps} times within 1h; its end is held until {until} at least"
+            );
+            add(MuteKind::Flapping, why, None, Some(until));
+        }
+        if let Some(ack) = self.acks.of(&event.id) {
+            let note = if ack.note.is_empty() { String::new() } else { format!(": {}", ack.note) };
+            let graver = if self.acks.cover(&event.id, event.severity) { "" } else { ", but it got graver since" };
+            let why = format!("acknowledged by {} at {}{note}; not repeated until it ends{graver}", ack.author, ack.at);
+            add(MuteKind::Acknowledgement, why, Some(&ack.author), None);
+        }
+        if self.places.get(&key).into_iter().flatten().any(|place| place.1 == flood::key(&event.rule)) {
+            let why = format!("a flood: one message stands for all alerts of `{}`", event.rule);
+            add(MuteKind::Flood, why, None, None);
+        }
+        mutes
     }
 
     fn next(
@@ -75,6 +164,9 @@ impl Dispatch {
             return "there are no receivers".to_owned();
         }
         let severity = event.severity.as_str();
+        if settings.receivers.iter().any(|r| !route::gets_messages(r) && event.severity >= r.min_severity) {
+            return "kept up at an Alertmanager, which routes by itself".to_owned();
+        }
         format!("no receiver on its routes takes {severity} alerts")
     }
 }

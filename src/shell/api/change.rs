@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::look::Question;
 use super::{Shared, problem};
 use crate::model::{Span, Timestamp};
 use crate::wire::matcher::LabelMatcher;
@@ -25,7 +26,7 @@ const MATCHERS: usize = 50;
 /// The longest silence.
 pub const LONGEST: Span = Span::days(366);
 
-/// What somebody wants changed, and where the answer goes.
+/// What somebody wants changed or wants to know, and where the answer goes.
 #[derive(Debug)]
 pub struct Asked {
     /// What is wanted.
@@ -34,9 +35,18 @@ pub struct Asked {
     pub answer: oneshot::Sender<Result<Value, Refused>>,
 }
 
-/// Changes that people may want.
+/// What people may want of the daemon's loop.
 #[derive(Debug)]
 pub enum Wish {
+    /// To know something that is in no picture.
+    Know(Question),
+    /// To have something changed.
+    Change(Change),
+}
+
+/// Changes that people may want.
+#[derive(Debug)]
+pub enum Change {
     /// A silence.
     Silence {
         /// What it covers.
@@ -103,31 +113,31 @@ struct AckBody {
 
 pub(super) async fn silence(State(shared): State<Shared>, request: Request) -> Response {
     match read::<SilenceBody>(request).await.and_then(SilenceBody::wish) {
-        Ok(wish) => respond(&shared.asks, wish, StatusCode::CREATED).await,
+        Ok(wish) => respond(&shared.asks, Wish::Change(wish), StatusCode::CREATED).await,
         Err(refused) => refuse(refused),
     }
 }
 
 pub(super) async fn expire(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
-    respond(&shared.asks, Wish::Expire(id), StatusCode::OK).await
+    respond(&shared.asks, Wish::Change(Change::Expire(id)), StatusCode::OK).await
 }
 
 pub(super) async fn acknowledge(State(shared): State<Shared>, Path(alert): Path<String>, request: Request) -> Response {
     let wish = read::<AckBody>(request).await.and_then(|body| {
-        Ok(Wish::Acknowledge {
+        Ok(Change::Acknowledge {
             alert,
             author: text("author", body.author, true)?,
             note: text("note", body.note, false)?,
         })
     });
     match wish {
-        Ok(wish) => respond(&shared.asks, wish, StatusCode::OK).await,
+        Ok(wish) => respond(&shared.asks, Wish::Change(wish), StatusCode::OK).await,
         Err(refused) => refuse(refused),
     }
 }
 
 impl SilenceBody {
-    fn wish(self) -> Result<Wish, Refused> {
+    fn wish(self) -> Result<Change, Refused> {
         if self.matchers.is_empty() || self.matchers.len() > MATCHERS {
             return Err(Refused::bad(format!("`matchers` holds {}: write 1 to {MATCHERS}", self.matchers.len())));
         }
@@ -137,7 +147,7 @@ impl SilenceBody {
             (None, Some(length)) => Ends::After(length),
             _ => return Err(Refused::bad("write either `ends_at` or `duration`")),
         };
-        Ok(Wish::Silence {
+        Ok(Change::Silence {
             matchers: matchers.map_err(|reason| Refused::bad(format!("`matchers`: {reason}")))?,
             author: text("author", self.author, true)?,
             comment: text("comment", self.comment, true)?,
@@ -168,7 +178,7 @@ async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T, Refus
     serde_json::from_slice(&body).map_err(|error| Refused::bad(format!("the body is not as expected: {error}")))
 }
 
-async fn respond(asks: &mpsc::Sender<Asked>, wish: Wish, status: StatusCode) -> Response {
+pub(super) async fn respond(asks: &mpsc::Sender<Asked>, wish: Wish, status: StatusCode) -> Response {
     let busy = || Refused(StatusCode::SERVICE_UNAVAILABLE, "the daemon is busy or ends; try again".to_owned());
     let (answer, answered) = oneshot::channel();
     let result = match asks.try_send(Asked { wish, answer }) {
@@ -181,6 +191,6 @@ async fn respond(asks: &mpsc::Sender<Asked>, wish: Wish, status: StatusCode) -> 
     }
 }
 
-fn refuse(Refused(status, error): Refused) -> Response {
+pub(super) fn refuse(Refused(status, error): Refused) -> Response {
     problem(status, &error, None)
 }

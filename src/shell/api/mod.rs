@@ -1,13 +1,15 @@
 //! The HTTP API: JSON and metrics from one picture of the daemon, and the few changes people may make.
 //!
-//! The daemon publishes a [`Picture`]; every request is answered from the newest one, so that the
-//! parts of an answer agree with each other and no request can hold up the engine. A connection
+//! The daemon publishes a [`Picture`]; requests are answered from the newest one, so that the
+//! parts of an answer agree with each other and no request holds up the engine. The few questions
+//! about one rule that no picture answers go to the loop, one at a time. A connection
 //! serves one request and has a bounded life: scrapes come seconds apart and gain nothing from
 //! being kept, and a client that stalls costs one slot for half a minute at most.
 
 mod access;
 mod change;
 mod exposition;
+mod look;
 mod metrics;
 mod performance;
 mod status;
@@ -35,7 +37,7 @@ use crate::engine::event::AlertEvent;
 use crate::engine::view::{AlertMessages, View};
 use crate::model::Timestamp;
 pub use access::{Access, AccessError};
-pub use change::{Asked, Ends, LONGEST, Refused, Wish};
+pub use change::{Asked, Change, Ends, LONGEST, Refused, Wish};
 pub use status::{DaemonStatus, SourceStatus};
 
 /// Connections at once; further ones wait in the system's queue.
@@ -144,7 +146,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// What is served, by path.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 13] = [
     "/healthz",
     "/metrics",
     "/api/agent-performance",
@@ -155,6 +157,9 @@ const PATHS: [&str; 10] = [
     "/api/v1/silences/{id}",
     "/api/v1/alerts/{id}/ack",
     "/api/v1/budgets",
+    "/api/v1/why",
+    "/api/v1/margins",
+    "/api/v1/rules",
 ];
 
 fn router(access: Access, shared: Shared) -> Router {
@@ -169,6 +174,9 @@ fn router(access: Access, shared: Shared) -> Router {
         .route(PATHS[7], delete(change::expire))
         .route(PATHS[8], post(change::acknowledge))
         .route(PATHS[9], get(budgets))
+        .route(PATHS[10], get(look::why))
+        .route(PATHS[11], get(look::margins))
+        .route(PATHS[12], get(look::rules))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing here; see `paths`", Some(&PATHS)) })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "not this method on this path", None)

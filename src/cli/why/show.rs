@@ -1,0 +1,122 @@
+//! The answer of `why` for people.
+
+use std::io::Write as _;
+
+use super::super::{Failure, Output};
+use super::picture;
+use crate::engine::event::AlertState;
+use crate::engine::inspect::Inspection;
+use crate::engine::view::WayView;
+use crate::model::Timestamp;
+use crate::rule::program::Traced;
+
+/// Writes everything, the decision first, then who is told.
+pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
+    writeln!(out, "{} on {} at {}", out.bold(&found.rule), found.subject, found.at)?;
+    writeln!(out, "  {}", state(out, found))?;
+    writeln!(out, "\n  {} {}", found.condition, out.dim(format!("{}, {}", found.severity.as_str(), found.place)))?;
+    nodes(out, &found.nodes)?;
+    writeln!(out, "\n  read in a window of {}, at least {} samples:", found.window, found.min_samples)?;
+    for input in &found.inputs {
+        let whose = if input.name.starts_with("peers") { "the others" } else { "past windows" };
+        let n = input.n.map_or_else(|| whose.to_owned(), |n| format!("n {n}"));
+        let few = input.n.is_some_and(|n| n < u64::from(found.min_samples));
+        let few = if few { ", too few" } else { "" };
+        writeln!(out, "    {:<34}  {} ({n}{few})", input.name, input.shown)?;
+    }
+    writeln!(out, "  last record {} ago, at {}", found.at.since(found.last_seen), found.last_seen)?;
+    if let Some(margin) = found.margin {
+        let side = if margin < 0.0 { "beyond" } else { "away from" };
+        writeln!(out, "  the value is {:.1} % of the threshold {side} it", margin.abs() * 100.0)?;
+    }
+    if let Some([line, ends]) = picture::draw(out, &found.history, found.unit) {
+        let note = if found.history_note.is_empty() { "" } else { "; first " };
+        writeln!(out, "\n  {line}\n  {ends}{}", out.dim(format!("{note}{}", found.history_note)))?;
+    }
+    if let Some(recover) = found.recover.as_ref().filter(|_| found.alert.is_some()) {
+        writeln!(out, "\n  it ends only when {}", recover.condition)?;
+        nodes(out, &recover.nodes)?;
+    }
+    telling(out, found)
+}
+
+fn nodes(out: &mut Output, nodes: &[Traced]) -> Result<(), Failure> {
+    for node in nodes {
+        let line = format!("    {}{}", "  ".repeat(node.depth), node.node);
+        let shown = match node.shown.as_str() {
+            "true" => out.red("true"),
+            "no data" => out.dim("no data"),
+            other => other.to_owned(),
+        };
+        writeln!(out, "{line:<40}{shown}")?;
+    }
+    Ok(())
+}
+
+fn state(out: &Output, found: &Inspection) -> String {
+    let held = |since: Timestamp| found.at.since(since);
+    let Some(alert) = &found.alert else {
+        return match (found.holds, found.no_data.as_str()) {
+            (None, "ok") => format!("inactive: there is no data, and no data does not fire ({})", found.lacking),
+            (None, "keep") => format!("inactive: there is no data, and all stays as it was ({})", found.lacking),
+            (None, _) => format!("inactive: no data fires at the next evaluation ({})", found.lacking),
+            (Some(true), _) => "inactive: it holds, and the next evaluation sees it".to_owned(),
+            _ => "inactive: the condition does not hold".to_owned(),
+        };
+    };
+    let lacking = if found.holds.is_none() { format!("; no data: {}", found.lacking) } else { String::new() };
+    if alert.state == AlertState::Pending {
+        let due = found.due.map_or_else(String::new, |due| format!("; fires at {due} if it goes on"));
+        let text = format!("pending: true for {} of {}{due}{lacking}", held(alert.active_since), found.hold);
+        return out.yellow(text);
+    }
+    let since = alert.fired_at.unwrap_or(alert.active_since);
+    let kept = match (found.holds, &found.recover, found.due) {
+        (Some(true), ..) => String::new(),
+        (_, Some(recover), None) if recover.holds != Some(true) => {
+            "; it holds no more and ends when its `recover` holds".to_owned()
+        }
+        (_, _, Some(due)) => format!("; it holds no more and is kept firing until {due}"),
+        _ => "; it holds no more: the next evaluation ends it".to_owned(),
+    };
+    out.red(format!("firing since {since}, for {}{kept}{lacking}", held(since)))
+}
+
+fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
+    let telling = &found.telling;
+    let fires = found.alert.as_ref().is_some_and(|alert| alert.state == AlertState::Firing);
+    writeln!(out, "\n  {}", if fires { "who is told" } else { "who would be told" })?;
+    for mute in &telling.mutes {
+        writeln!(out, "    {} {}", out.yellow("muted:"), mute.why)?;
+    }
+    if telling.ways.is_empty() {
+        writeln!(out, "    nobody: there are no receivers, or none on its routes")?;
+    }
+    for way in &telling.ways {
+        let told = way.last.map_or_else(String::new, |last| format!("told {last}; "));
+        let why = if way.why.is_empty() { "when it fires" } else { &way.why };
+        writeln!(out, "    {:<16}  {told}{why}", way.receiver)?;
+        if let Some(place) = place(way) {
+            writeln!(out, "    {:<16}  {}", "", out.dim(place))?;
+        }
+    }
+    if !telling.why.is_empty() {
+        writeln!(out, "    {}", telling.why)?;
+    }
+    Ok(())
+}
+
+/// Which route it is, and in which group.
+fn place(way: &WayView) -> Option<String> {
+    let number = way.route?;
+    let matchers = if way.matchers.is_empty() { "every alert".to_owned() } else { way.matchers.join(", ") };
+    let group = match &way.group_labels {
+        None => "told alone".to_owned(),
+        Some(labels) if labels.is_empty() => "in one group with all".to_owned(),
+        Some(labels) => {
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("in the group {}", labels.join(" "))
+        }
+    };
+    Some(format!("by route {number} ({matchers}), {group}"))
+}

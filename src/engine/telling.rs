@@ -1,0 +1,75 @@
+//! Who is told of a rule on a subject, on which way, when, and what holds messages back: for people who ask.
+//!
+//! Decides nothing: routes, mutes and times are those of the dispatcher that sends.
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::dispatch::Dispatch;
+use super::event::{AlertEvent, AlertState, Muted};
+use super::view::{MuteKind, MuteView, ReceiverView, WayView};
+use crate::model::Timestamp;
+
+/// What is told of an alert, or would be if it fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Telling {
+    /// What holds messages back.
+    pub mutes: Vec<MuteView>,
+    /// Where it goes.
+    pub ways: Vec<WayView>,
+    /// Why nobody is told now; empty when somebody is.
+    pub why: String,
+}
+
+impl Engine {
+    /// What is told of an alert; one that does not fire is taken as if it began to.
+    pub(super) fn telling(&self, now: Timestamp, event: &AlertEvent) -> Telling {
+        let (scene, settings) = (self.scene(None), &self.policy.settings);
+        let dispatch = &self.state.dispatch;
+        let mut mutes = dispatch.mutes(now, settings, &scene, event);
+        if self.state.backfill {
+            let why = "history is being read: what still fires at its end is told then".to_owned();
+            mutes.insert(0, MuteView { kind: MuteKind::History, why, author: None, id: None, until: None });
+        }
+        if let Some((kind, until)) = event.muted.map(kind) {
+            mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
+        }
+        let ways = dispatch.ways(now, settings, &scene, &self.receivers(), event);
+        Telling { mutes, ways, why: self.untold(event) }
+    }
+
+    /// Why nobody is told of an alert now; empty when somebody is or was.
+    pub(super) fn untold(&self, event: &AlertEvent) -> String {
+        match event.state {
+            AlertState::Firing if event.muted.is_some() => muting(event),
+            AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
+            AlertState::Firing if !self.state.dispatch.knows(event) => Dispatch::untold(&self.policy.settings, event),
+            AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
+            AlertState::Inactive => "inactive: there is nothing to tell".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// The receivers and their queues.
+    pub(super) fn receivers(&self) -> Vec<ReceiverView> {
+        let settings = &self.policy.settings;
+        let receivers = self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers);
+        receivers.map(|(view, receiver)| self.state.mirror.view(receiver).unwrap_or(view)).collect()
+    }
+}
+
+fn kind(muted: Muted) -> (MuteKind, Option<Timestamp>) {
+    match muted {
+        Muted::Shadow => (MuteKind::Shadow, None),
+        Muted::Hours { until } => (MuteKind::ActiveHours, Some(until)),
+    }
+}
+
+/// Why the rule has nobody told, in words.
+fn muting(event: &AlertEvent) -> String {
+    match event.muted {
+        Some(Muted::Shadow) => "a shadow rule tells nobody".to_owned(),
+        Some(Muted::Hours { until }) => format!("outside of the rule's active hours until {}", until.to_rfc3339()),
+        None => String::new(),
+    }
+}

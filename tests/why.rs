@@ -1,0 +1,281 @@
+//! `why`: what it says is what an evaluation would find and what the dispatcher would do.
+
+mod live;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel::engine::event::{Acknowledgement, AlertState, Command, Event, Silence};
+use evenkeel::engine::inspect::Inspection;
+use evenkeel::engine::view::MuteKind;
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Outcome, Record, Span, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::replay;
+use evenkeel::wire::matcher::LabelMatcher;
+use live::{Home, Sink, execution, now_ms};
+
+/// A Thursday, 2026-05-28T20:26:40Z.
+const START: i64 = 1_780_000_000_000;
+
+const RULES: &str = "
+alerts:
+  - {name: down, condition: error_rate > 50%, window: 10s, min_samples: 2, severity: critical}
+  - {name: trial, condition: error_rate > 40%, window: 10s, min_samples: 2, severity: high, shadow: true}
+  - {name: office, condition: error_rate > 40%, window: 10s, min_samples: 2, active_hours: {days: [mon], times: [\"09:00-17:00\"]}}
+  - {name: slow, condition: error_rate > 30% and executions > 1, window: 10s, min_samples: 2, for: 5s}
+";
+
+struct Day {
+    engine: Engine,
+    now: i64,
+}
+
+impl Day {
+    fn new(settings: &str) -> Day {
+        let source = PolicySource {
+            config: Some(("evenkeel.yaml".into(), format!("evaluation_interval: 1s\n{settings}"))),
+            rules: vec![("rules.yaml".into(), RULES.into())],
+            ..PolicySource::default()
+        };
+        let (policy, faults) = Policy::load(&source, Path::new(""));
+        Day { engine: Engine::new(Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}"))), State::default()), now: 0 }
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(START + self.now * 1_000)
+    }
+
+    /// A run a second up to `second`, all with this outcome.
+    fn runs(&mut self, second: i64, agent: &str, outcome: Outcome) {
+        while self.now < second {
+            self.now += 1;
+            let record = Record::new("day", agent.to_owned(), Some(self.at()), outcome);
+            let at = self.at();
+            let effects = self.engine.handle(at, Event::Records(&[record]));
+            replay::perfect_world(&mut self.engine, at, effects, &mut |_, _| {});
+        }
+    }
+
+    fn idle(&mut self, second: i64) {
+        self.now = second;
+        let at = self.at();
+        replay::wake(&mut self.engine, at, &mut |engine, now, effects| {
+            replay::perfect_world(engine, now, effects, &mut |_, _| {});
+        });
+    }
+
+    fn command(&mut self, command: Command) {
+        let at = self.at();
+        let effects = self.engine.handle(at, Event::Command(command));
+        replay::perfect_world(&mut self.engine, at, effects, &mut |_, _| {});
+    }
+
+    fn why(&self, rule: &str) -> Inspection {
+        self.engine.why(self.at(), rule, "a1").unwrap_or_else(|text| panic!("{text}"))
+    }
+
+    fn kinds(&self, rule: &str) -> Vec<MuteKind> {
+        self.why(rule).telling.mutes.iter().map(|mute| mute.kind).collect()
+    }
+}
+
+const RECEIVERS: &str = "receivers:
+- {name: pager, min_severity: critical, webhook: {url: http://a}}
+- {name: chat, webhook: {url: http://b}}
+- {name: peer, alertmanager: {urls: [http://c]}}
+routes:
+- {matchers: [severity=critical], receivers: [pager], repeat_interval: 10m, continue: true}
+- {matchers: [], receivers: [pager, chat], group_by: [agent], group_wait: 30s}
+";
+
+#[test]
+fn few_samples_age_at_every_look() {
+    let mut day = Day::new("");
+    day.runs(1, "a1", Outcome::Error);
+    // One sample is less than the rule minds, so no step looks at the window again.
+    for (second, n) in [(2, 1), (8, 1), (30, 0)] {
+        day.idle(second);
+        let found = day.why("down");
+        assert_eq!((found.inputs[0].n, found.holds), (Some(n), None), "after {second} s");
+        assert_eq!(found.lacking, format!("error_rate has {n} of 2 samples"));
+    }
+    // Looking takes nothing away from what the engine decides on.
+    let mut unseen = Day::new("");
+    unseen.runs(1, "a1", Outcome::Error);
+    unseen.idle(30);
+    for day in [&mut day, &mut unseen] {
+        day.runs(34, "a1", Outcome::Error);
+    }
+    assert_eq!(day.engine.alerts(), unseen.engine.alerts());
+    assert!(!day.engine.alerts().is_empty());
+}
+
+#[test]
+fn hold_progress_routes_and_times_are_those_of_the_dispatcher() {
+    let mut day = Day::new(RECEIVERS);
+    day.runs(4, "a1", Outcome::Error);
+    let found = day.why("slow");
+    let alert = found.alert.expect("pending");
+    assert_eq!((alert.state, found.due), (AlertState::Pending, Some(alert.active_since + Span::seconds(5))));
+    assert_eq!(found.margin.map(|share| (share * 100.0).round()), Some(-233.0), "100 % against 30 %");
+    let found = day.why("down");
+    let ways: Vec<(&str, Option<u32>, bool)> =
+        found.telling.ways.iter().map(|way| (way.receiver.as_str(), way.route, way.last.is_some())).collect();
+    assert_eq!(
+        ways,
+        [("pager", Some(1), true), ("pager", Some(2), false), ("chat", Some(2), false), ("peer", None, false)]
+    );
+    let fired = found.alert.and_then(|alert| alert.fired_at).expect("fires");
+    assert_eq!(found.telling.ways[0].next, Some(fired + Span::minutes(10)), "{:?}", found.telling.ways[0]);
+    assert_eq!(found.telling.ways[2].next, Some(fired + Span::seconds(30)), "{:?}", found.telling.ways[2]);
+    assert_eq!(found.telling.ways[2].matchers, Vec::<String>::new());
+    let mild = day.why("slow");
+    let pager = mild.telling.ways.iter().find(|way| way.receiver == "pager").expect("on the route");
+    assert_eq!((pager.route, pager.why.as_str()), (Some(2), "takes `critical` alerts and graver ones only"));
+}
+
+#[test]
+fn everything_that_mutes_is_named_with_author_and_end() {
+    let quiet = "inhibit:\n- {source: severity=critical, target: severity=warning, equal: [agent]}\n\
+                 maintenance:\n- {name: nightly, matchers: [\"agent=a*\"], hours: [\"20:00-22:00\"]}\n\
+                 damping: {flaps: 2, flood: 1}\n";
+    let mut day = Day::new(&format!("{RECEIVERS}{quiet}"));
+    day.runs(10, "a1", Outcome::Error);
+    let ends = day.at() + Span::hours(1);
+    for (id, author, ends) in [("s1", "ada", day.at() + Span::minutes(5)), ("s2", "bob", ends)] {
+        let matchers = vec![LabelMatcher::parse("agent=a1").expect("a matcher")];
+        let (id, author, comment) = (id.to_owned(), author.to_owned(), "disk swap".to_owned());
+        day.command(Command::Silence(Silence { id, matchers, author, comment, starts: day.at(), ends }));
+    }
+    let alert = day.why("down").alert.expect("fires").id;
+    let (author, note) = ("eve".to_owned(), "on it".to_owned());
+    day.command(Command::Acknowledge(Acknowledgement { alert, author, note, at: day.at() }));
+    use MuteKind::{Acknowledgement as Ack, ActiveHours, Inhibition, Maintenance, Shadow, Silence as Silenced};
+    assert_eq!(day.kinds("down"), [Silenced, Silenced, Maintenance, Ack]);
+    assert_eq!(day.kinds("slow"), [Silenced, Silenced, Maintenance, Inhibition]);
+    assert_eq!(day.kinds("trial"), [Shadow, Silenced, Silenced, Maintenance]);
+    assert_eq!(day.kinds("office"), [ActiveHours, Silenced, Silenced, Maintenance, Inhibition]);
+    let found = day.why("down");
+    let mutes = &found.telling.mutes;
+    assert_eq!(
+        (mutes[0].author.as_deref(), mutes[0].until, mutes[0].id.as_deref()),
+        (Some("bob"), Some(ends), Some("s2"))
+    );
+    assert!(
+        mutes[0].why.contains("silenced by bob until 2026-05-28T21:26:50.000Z (s2): disk swap"),
+        "{}",
+        mutes[0].why
+    );
+    assert_eq!(mutes[2].until, Some(Timestamp(START + 5_600_000)), "{}", mutes[2].why);
+    assert!(mutes[3].why.contains("acknowledged by eve") && mutes[3].why.contains("on it"), "{}", mutes[3].why);
+    let office = &day.why("office").telling.mutes[0];
+    assert!(office.why.contains("2026-06-01T09:00:00"), "{}", office.why);
+    assert!(day.why("slow").telling.mutes[3].why.contains("inhibited by down on agent=a1"));
+    // Up and down until it counts as flapping.
+    for turn in 0..3 {
+        day.runs(40 + 40 * turn, "a1", Outcome::Ok);
+        day.runs(60 + 40 * turn, "a1", Outcome::Error);
+    }
+    assert!(day.kinds("down").contains(&MuteKind::Flapping), "{:?}", day.kinds("down"));
+}
+
+#[test]
+fn margins_are_those_of_why_and_the_nearest_come_first() {
+    let mut day = Day::new(RECEIVERS);
+    let mut at = 0;
+    for turn in 0..8 {
+        for (agent, bad) in [("a1", turn < 8), ("b1", turn % 4 == 0), ("c1", false)] {
+            at += 1;
+            day.runs(at, agent, if bad { Outcome::Error } else { Outcome::Ok });
+        }
+    }
+    day.runs(at + 1, "new", Outcome::Error);
+    let all = day.engine.margins(day.at(), None, 100).expect("margins");
+    assert_eq!((all.subjects, all.without_data, all.margins.len()), (16, 4, 16), "4 rules on 4 agents");
+    for margin in &all.margins {
+        let why = day.engine.why(day.at(), &margin.rule, &margin.subject.to_string()).expect("an inspection");
+        assert_eq!((margin.margin, margin.value, margin.threshold), (why.margin, why.value, why.threshold));
+        assert_eq!((&margin.lacking, margin.n), (&why.lacking, why.inputs[0].n.expect("counted")));
+        assert_eq!(margin.state, why.alert.map_or(AlertState::Inactive, |alert| alert.state));
+    }
+    let shares: Vec<Option<f64>> = all.margins.iter().map(|margin| margin.margin).collect();
+    assert!(shares[..12].is_sorted() && shares[..12].iter().all(Option::is_some), "{shares:?}");
+    assert!(shares[0] < Some(0.0) && all.margins[0].subject.get("agent") == Some("a1"));
+    assert!(all.margins[12..].iter().all(|m| m.subject.get("agent") == Some("new") && !m.lacking.is_empty()));
+    let some = day.engine.margins(day.at(), Some("down"), 2).expect("margins");
+    let of_rule = all.margins.iter().filter(|margin| margin.rule == "down").take(2);
+    assert_eq!((some.subjects, some.margins), (4, of_rule.cloned().collect()));
+    let rules = day.engine.rules(day.at());
+    for rule in &rules {
+        let of = |state| all.margins.iter().filter(|m| m.rule == rule.rule && m.state == state).count() as u64;
+        let states = rule.subjects.expect("counted");
+        assert_eq!((states.firing, states.pending), (of(AlertState::Firing), of(AlertState::Pending)), "{rule:?}");
+        assert_eq!((states.no_data, states.firing + states.pending + states.no_data + states.inactive), (1, 4));
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
+}
+
+/// Exit code, standard output and standard error of a verb.
+fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = home.command(arguments);
+    let output = command.env("USER", "ada").stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_running_daemon_answers_as_a_recording_does() {
+    let sink = Sink::start(Duration::ZERO);
+    let port = free_port();
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{port}\n\
+         api_token: {{file: token}}\nreceivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n",
+        sink.url
+    );
+    let rules = "alerts:\n- {name: errors, condition: error_rate > 50%, window: 1m, min_samples: 3, severity: high}\n";
+    let mut home = Home::new(&config, rules);
+    std::fs::write(home.path("token"), "s3cret\n").expect("writes");
+    let (code, _, fault) = run(&home, &["why", "errors", "a1"]);
+    assert!(code == Some(74) && fault.contains("is `evenkeel run` up?; or name FILEs of a recording"), "{fault}");
+    home.append("s.jsonl", execution(now_ms(), "quiet", true));
+    home.start();
+    home.until("the API answers", || run(&home, &["alerts"]).0 == Some(0));
+    let lines: String = (0..5).map(|n| execution(now_ms() + n, "a 1,b", false)).collect();
+    home.append("s.jsonl", lines);
+    home.until("the rule fires", || run(&home, &["why", "errors", "a 1,b"]).0 == Some(1));
+    home.until("it is told", || {
+        run(&home, &["why", "errors", "agent=a 1,b"]).1.contains("told; nothing more until it ends")
+    });
+    let (_, text, _) = run(&home, &["why", "errors", "a 1,b"]);
+    assert!(
+        text.contains("firing since ") && text.contains("error_rate                          100% (n 5)"),
+        "{text}"
+    );
+    let (_, json, _) = run(&home, &["why", "errors", "a 1,b", "--json"]);
+    let live: Inspection = serde_json::from_str(&json).expect("an inspection");
+    let (code, json, fault) = run(&home, &["why", "errors", "a 1,b", "s.jsonl", "--config", "evenkeel.yaml", "--json"]);
+    assert_eq!(code, Some(1), "{fault}");
+    let recorded: Inspection = serde_json::from_str(&json).expect("an inspection");
+    assert_eq!((&live.inputs, &live.nodes, live.margin), (&recorded.inputs, &recorded.nodes, recorded.margin));
+    assert_eq!(live.telling.ways[0].receiver, recorded.telling.ways[0].receiver);
+    let (code, near, _) = run(&home, &["alerts", "--margin"]);
+    assert!(
+        code == Some(1) && near.contains("100.0 % beyond") && near.contains("error_rate has 1 of 3 samples"),
+        "{near}"
+    );
+    let (code, near, _) = run(&home, &["alerts", "--margin", "s.jsonl", "--rules", "rules.yaml", "--json"]);
+    let near: serde_json::Value = serde_json::from_str(&near).expect("JSON");
+    assert_eq!((code, near["margins"][0]["margin"].as_f64(), &near["without_data"]), (Some(1), Some(-1.0), &1.into()));
+    let (code, _, fault) = run(&home, &["why", "errors", "nobody"]);
+    assert!(code == Some(64) && fault.contains("it looks at: agent=quiet; agent=a 1,b"), "{fault}");
+    let (code, _, fault) = run(&home, &["why", "error", "quiet"]);
+    assert!(code == Some(64) && fault.contains("did you mean `errors`?"), "{fault}");
+    assert_eq!(run(&home, &["why", "errors", "quiet"]).0, Some(2), "one sample is no data");
+}
