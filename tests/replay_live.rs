@@ -37,7 +37,19 @@ fn bits(value: Option<f64>) -> String {
 
 #[test]
 fn replay_decides_as_the_daemon_did() {
+    decides_alike("15s");
+}
+
+#[test]
+fn replay_decides_as_a_daemon_that_evaluates_at_once() {
+    decides_alike("1ms");
+}
+
+fn decides_alike(interval: &str) {
     let folder = folder();
+    let config = folder.path().join("evenkeel.yaml");
+    let text = fs::read_to_string(&config).expect("read");
+    fs::write(&config, format!("{text}evaluation_interval: {interval}\n")).expect("written");
     evenkeel(folder.path(), &["run", "--once", "--config", "evenkeel.yaml"]);
     let replayed = evenkeel(folder.path(), &["replay", "--config", "evenkeel.yaml", "--json"]);
     let mut end = String::new();

@@ -25,6 +25,9 @@ use crate::rule::{Input, Rule};
 /// Series whose memory is fetched together.
 const GLANCE: usize = 64;
 
+/// How soon a verdict that time alone can change at any moment is looked at again, at the soonest.
+const RUNS: Span = Span::seconds(1);
+
 /// What a rule knows beside the windows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RuleState {
@@ -222,8 +225,8 @@ impl Evaluation<'_> {
             // Silence only grows: it crosses its threshold once, and only a record ends it.
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
-            Time::Runs => self.now + self.step,
-            Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => self.now + self.step,
+            Time::Runs => self.now + self.step.max(RUNS),
+            Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => self.now + self.step.max(RUNS),
             Time::Scores if self.standings.0.of(split, index).is_some() => self.standings.1,
             Time::Peers | Time::Scores => NEVER,
         })

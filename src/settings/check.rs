@@ -490,7 +490,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
     #[test]
     fn every_fault_is_said_at_its_place() {
         let text = r#"statedir: x
-evaluation_interval: 500ms
+evaluation_interval: 2h
 listen: 0.0.0.0:9533
 clock: sundial
 sources:
@@ -514,7 +514,7 @@ limits: {series: 1}
         assert_eq!(settings, None);
         let expected = [
             "1:1 evenkeel.yaml has no field `statedir` (did you mean `state_dir`?)",
-            "2:22 `evaluation_interval` is 500ms, out of its range (write a length of time from 1s to 1h)",
+            "2:22 `evaluation_interval` is 2h, out of its range (write a length of time from 1ms to 1h)",
             "3:9 `listen` is 0.0.0.0:9533, which others can reach, and there is no `api_token` (add `api_token: {file: /etc/evenkeel/token}`, or listen on 127.0.0.1)",
             "4:8 `clock` cannot be `sundial` (write one of: wall, records)",
             "6:21 `path` has a `*` before its last part (write one source per folder)",

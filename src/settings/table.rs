@@ -127,7 +127,12 @@ pub const SECTIONS: &[Section] = &[
                 "wall",
                 "What drives time: the wall clock, or the newest record, going on from there (recordings, demos).",
             ),
-            field("evaluation_interval", Span("1s", "1h"), "15s", "How often rules are evaluated."),
+            field(
+                "evaluation_interval",
+                Span("1ms", "1h"),
+                "15s",
+                "How often rules are evaluated, on what got an execution since: the time that an alert may come late. `1ms` is at once.",
+            ),
             example("sources", Many("source"), "", "What is read."),
             example("receivers", Many("receiver"), "", "Who is told."),
             example(

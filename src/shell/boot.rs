@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::fold::{self, Fold};
 use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
@@ -89,6 +90,8 @@ pub struct Boot {
     pub checkpoints: Vec<Checkpoint>,
     /// Reports that were made again, for the history.
     pub reports: Vec<(Timestamp, Report)>,
+    /// How long reading the journal took.
+    pub took: Duration,
 }
 
 /// Makes an engine from a state directory; `policy` is the one on disk, and is written to the journal when it is
@@ -102,6 +105,7 @@ pub fn boot(
     let journals = state_dir.join("journal");
     let mut poison = Poison::open(state_dir)?;
     let mut set_aside = 0;
+    let start = Instant::now();
     let (mut folding, segment, good) = loop {
         let mut folding = Folding::begin(state_dir, policy)?;
         let segments = segments_from(&journals, folding.first)?;
@@ -147,6 +151,7 @@ pub fn boot(
         }
     };
     poison.end();
+    let took = start.elapsed();
     let mut journal = Journal::open(&journals, segment.max(1), good)?;
     let fold = match folding.fold.take() {
         Some(mut fold) => {
@@ -164,7 +169,7 @@ pub fn boot(
         }
     };
     let checkpoints = folding.checkpoints.into_values().collect();
-    Ok(Boot { fold, journal, checkpoints, reports: folding.reports })
+    Ok(Boot { fold, journal, checkpoints, reports: folding.reports, took })
 }
 
 /// The segments from `first` on (0: from the beginning); none of them may be missing.

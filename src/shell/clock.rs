@@ -7,7 +7,7 @@
 //! The records' clock is for recordings and demonstrations: it stands at the newest record and goes on
 //! at normal speed from there, and newer records push it forward.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::{Span, Timestamp};
 use crate::settings::Clock as Kind;
@@ -26,8 +26,11 @@ pub struct Clock {
 
 /// The wall clock, in milliseconds; times before 1970 are 1970.
 pub fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 4))
+    Timestamp(i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX / 4))
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 impl Clock {
@@ -82,16 +85,20 @@ impl Clock {
 
     /// How long to sleep until the clock shows `deadline`; zero when it already does, `None` when the
     /// records' clock has not started.
-    pub fn until(&mut self, deadline: Timestamp) -> Option<std::time::Duration> {
+    pub fn until(&mut self, deadline: Timestamp) -> Option<Duration> {
         let now = self.now();
-        (now > Timestamp::MIN).then(|| deadline.since(now).to_std())
+        // The clock shows whole milliseconds, and part of this one is over.
+        let begun = match self.kind {
+            Kind::Wall if now == wall() => Duration::from_nanos(u64::from(since_1970().subsec_nanos() % 1_000_000)),
+            _ => Duration::ZERO,
+        };
+        (now > Timestamp::MIN).then(|| deadline.since(now).to_std().saturating_sub(begun))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_wall_clock_stands_still_rather_than_run_back() {

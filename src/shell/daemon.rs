@@ -6,13 +6,15 @@
 //! only while that writes and its queue is full. It does wait for the journal, since nothing may be handed out that a
 //! restart would not know.
 
+mod reload;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::api::{DaemonStatus, Picture};
 use super::clock::wall;
@@ -20,7 +22,9 @@ use super::heartbeat::Heartbeat;
 use super::intake::Intake;
 use super::journal::Logged;
 use super::lock::StateLock;
+use super::lookout::Lookout;
 use super::machine::Machine;
+use super::policy_watch::PolicyWatch;
 use super::refusal::RunError;
 use super::serving::{Listening, Serving, external_url};
 use super::signal::{Signal, Signals};
@@ -28,16 +32,15 @@ use super::sink::{self, Sinks};
 use super::store::Store;
 use super::targets::Targets;
 use super::{asked, log, policy_files, start, systemd};
-use crate::diagnostic::Diagnostic;
 use crate::engine::Engine;
 use crate::engine::event::{AlertState, Effect, Receipt};
 use crate::model::Timestamp;
 use crate::settings::Settings;
 
-/// How often files are looked at for new lines.
-const POLL: Duration = Duration::from_millis(200);
 /// How long lines are read before other events have their turn.
 const READ_TURN: Duration = Duration::from_millis(50);
+/// A deadline that is not further away is waited for on the spot.
+const AT_HAND: Duration = Duration::from_millis(1);
 /// Lines that were not looked at for so long are old.
 const LATE: Duration = Duration::from_secs(1);
 /// When something has happened, the API's picture is made again if it is at least this old; else if it is as old as
@@ -83,8 +86,7 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     let Some(mut daemon) = Daemon::start(options, &mut signals).await? else { return Ok(false) };
     observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(Serving::address) });
-    let mut poll = interval(POLL);
-    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut lookout = Lookout::start();
     let mut alive = interval(systemd::watchdog().unwrap_or(STALE));
     let unsettled = daemon.machine.fold.engine.unsettled();
     daemon.hand_out(unsettled);
@@ -105,14 +107,16 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
             wish = Serving::asked(&mut daemon.api) => { let effects = asked::answer(&mut daemon.machine, wish); daemon.hand_out(effects); daemon.changed = true; }
             Some(event) = daemon.targets.next(), if settled => daemon.event(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
-            _ = poll.tick() => {
+            () = lookout.due() => {
                 match daemon.read_lines() {
-                    Turn::More => poll.reset_immediately(),
+                    Turn::More => lookout.again(),
                     Turn::Refused => daemon.refused(options.once)?,
                     Turn::AllRead if daemon.machine.is_catching_up() => daemon.caught_up(),
                     Turn::AllRead => {}
                 }
+                daemon.deadline_at_hand();
                 daemon.housekeeping();
+                lookout.looked(daemon.intake.files(), &daemon.settings().sources);
             }
         }
         if daemon.is_to_be_shown() {
@@ -158,6 +162,7 @@ struct Daemon {
     store: Store,
     api: Option<Serving>,
     status: DaemonStatus,
+    policy: PolicyWatch,
     /// Whether anything has happened since the last picture.
     changed: bool,
     pictured: Instant,
@@ -174,6 +179,7 @@ struct Daemon {
 impl Daemon {
     /// `None` when a signal ended it.
     async fn start(options: &Options, signals: &mut Signals) -> Result<Option<Daemon>, RunError> {
+        let watch = PolicyWatch::new(options.config.as_deref());
         let loaded = policy_files::load(options.config.as_deref(), &[]).map_err(RunError::Policy)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -204,6 +210,7 @@ impl Daemon {
             store,
             api: None,
             status,
+            policy: watch,
             changed: true,
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
@@ -306,6 +313,15 @@ impl Daemon {
         self.hand_out(effects);
     }
 
+    /// What was just read may be evaluated within the millisecond. That is not worth a timer, which would take two, nor
+    /// should it wait for what is not urgent.
+    fn deadline_at_hand(&mut self) {
+        if let Some(due) = self.machine.until_deadline().filter(|due| *due <= AT_HAND) {
+            std::thread::sleep(due);
+            self.deadline();
+        }
+    }
+
     fn receipt(&mut self, receipt: Option<Receipt>) {
         if let Some(receipt) = receipt {
             self.event(Logged::Receipt(receipt));
@@ -331,60 +347,14 @@ impl Daemon {
         }
     }
 
-    /// All or nothing: on any fault the policy in force stays.
-    fn reload(&mut self) {
-        systemd::reloading();
-        match self.try_reload() {
-            Ok(()) => {
-                self.status.reloads += 1;
-                self.status.policy_loaded_at = wall();
-                self.status.policy_stale = false;
-                tracing::info!("policy is loaded again");
-                systemd::ready("policy is loaded again");
-            }
-            Err(faults) => {
-                self.status.reloads_refused += 1;
-                self.status.policy_stale = true;
-                for fault in &faults {
-                    tracing::error!("{fault}");
-                }
-                tracing::error!(faults = faults.len(), "policy is not loaded, the one in force stays");
-                systemd::ready("the new policy has faults, the old one stays in force");
-            }
-        }
-    }
-
-    fn try_reload(&mut self) -> Result<(), Vec<String>> {
-        let said = |diagnostics: Vec<Diagnostic>| diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>();
-        let loaded = policy_files::load(self.options.config.as_deref(), &[]).map_err(said)?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let (source, policy) = (loaded.source, Arc::new(loaded.policy));
-        let old = self.settings();
-        if policy.settings.state_dir != old.state_dir {
-            return Err(vec![
-                "`state_dir` cannot change while evenkeel runs: stop it, move the folder, start it".to_owned(),
-            ]);
-        }
-        if policy.settings.listen != old.listen || policy.settings.api_token != old.api_token {
-            tracing::warn!("`listen` and `api_token` take effect at the next start");
-        }
-        let effects = self.machine.reload(source, Arc::clone(&policy)).map_err(|error| vec![error.to_string()])?;
-        let settings = &policy.settings;
-        self.intake.reload(settings);
-        let external = external_url(settings, self.api.as_ref().map(Serving::address));
-        self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
-        self.targets.reload(settings);
-        self.heartbeat.reload(settings.heartbeat.as_ref());
-        self.hand_out(effects);
-        Ok(())
-    }
-
     fn housekeeping(&mut self) {
         self.machine.sync();
         self.machine.look_at_the_clock();
         self.machine.snapshot(|| self.intake.checkpoints(), false);
+        if self.machine.journal_fault().is_none() && self.policy.is_due() {
+            tracing::info!("the files of the policy have changed");
+            self.reload();
+        }
         self.heartbeat.beat(self.machine.faults().next().is_none(), &self.sinks);
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();

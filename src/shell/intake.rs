@@ -8,7 +8,11 @@ use super::fold::{Applied, Fold};
 use super::quarantine::{Quarantine, Rejected};
 use super::source::{Checkpoint, Chunk, Merge, Tailer};
 use crate::engine::event::Effect;
+use crate::model::Span;
 use crate::settings::{Settings, Source};
+
+/// Old lines of one file are read for so long, by their times, before another's have their turn, at least.
+const TURN: Span = Span::seconds(1);
 
 /// The sources of the settings in force.
 #[derive(Debug)]
@@ -63,6 +67,11 @@ impl Intake {
         self.counts.iter().zip(failing).map(|(count, failing)| SourceStatus { failing, ..count.clone() }).collect()
     }
 
+    /// How many files are followed.
+    pub fn files(&self) -> usize {
+        self.tailers.iter().map(Tailer::len).sum()
+    }
+
     /// What keeps sources from being read.
     pub fn troubles(&self) -> impl Iterator<Item = &str> {
         self.tailers.iter().filter_map(Tailer::trouble)
@@ -72,7 +81,8 @@ impl Intake {
     /// that none waits for another that is endless. `None` when all are read.
     pub fn next(&mut self, fold: &Fold, old: bool) -> Option<(usize, Chunk)> {
         if old {
-            let step = fold.policy().settings.evaluation_interval;
+            // Shorter turns than this would cost more than an order inside of them is worth.
+            let step = fold.policy().settings.evaluation_interval.max(TURN);
             let time = |at: &Checkpoint, line: &[u8]| fold.first_time(&at.source, &at.stem, line);
             return self.merge.next(&mut self.tailers, step, time);
         }

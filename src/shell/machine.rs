@@ -26,6 +26,9 @@ use crate::settings;
 const SEGMENT_BYTES: u64 = 32 << 20;
 /// A snapshot is at most this old when something has happened since.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(300);
+/// A journal that takes longer than this to read at a start ends with a snapshot at once: a process that is killed over
+/// and over, sooner than [`SNAPSHOT_AGE`] each time, would else take longer with each start, until it never came up.
+const SLOW_BOOT: Duration = Duration::from_millis(250);
 /// What a machine that loses power may forget of lines that nobody was told of; their files still have them, unless
 /// their writer truncated them since.
 const SYNC: Duration = Duration::from_secs(1);
@@ -51,6 +54,8 @@ pub struct Machine {
     waiting: VecDeque<Logged<'static>>,
     fault: Option<(String, Instant)>,
     snapshot_tried: Instant,
+    /// Whether the start was slow, and no snapshot was tried since.
+    snapshot_owed: bool,
     snapshot_at: Option<Timestamp>,
     snapshot_fault: Option<String>,
     clock_fault: Option<String>,
@@ -74,6 +79,7 @@ impl Machine {
             waiting: VecDeque::new(),
             fault: None,
             snapshot_tried: Instant::now(),
+            snapshot_owed: boot.took > SLOW_BOOT,
             snapshot_at: None,
             snapshot_fault: None,
             clock_fault: None,
@@ -248,13 +254,15 @@ impl Machine {
 
     /// Writes a snapshot if one is due, or `at_once` if anything happened since the last.
     pub fn snapshot(&mut self, checkpoints: impl FnOnce() -> Vec<Checkpoint>, at_once: bool) {
-        let due = self.journal.length() > SEGMENT_BYTES && self.snapshot_fault.is_none()
+        let due = self.snapshot_owed
+            || self.journal.length() > SEGMENT_BYTES && self.snapshot_fault.is_none()
             || self.snapshot_tried.elapsed() >= SNAPSHOT_AGE;
         // What the engine decided must not be in a snapshot before it is in the journal that precedes it.
         if self.journal.is_empty() || !(due || at_once) || !self.is_written() {
             return;
         }
         self.snapshot_tried = Instant::now();
+        self.snapshot_owed = false;
         let fault = self.write_snapshot(checkpoints()).err();
         if let Some(text) = &fault {
             tracing::error!("{text}; the journal is kept until a snapshot succeeds");

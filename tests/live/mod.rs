@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,8 @@ pub struct Message {
     pub agent: String,
     /// The label `alertname`.
     pub rule: String,
+    /// When it had come, by the wall clock in milliseconds.
+    pub at_ms: i64,
     /// The whole body.
     pub body: Value,
 }
@@ -35,6 +38,7 @@ pub struct Sink {
     /// Where it listens.
     pub url: String,
     messages: Arc<Mutex<Vec<Message>>>,
+    down: Arc<AtomicBool>,
 }
 
 impl Sink {
@@ -44,15 +48,22 @@ impl Sink {
         let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
         let messages = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&messages);
+        let down = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&down);
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let Ok(stream) = stream else { continue };
-                let kept = Arc::clone(&kept);
+                let (kept, fails) = (Arc::clone(&kept), Arc::clone(&fails));
                 let delay = delay * (number as u32 % 4) / 3;
-                std::thread::spawn(move || serve(stream, delay, &kept));
+                std::thread::spawn(move || serve(stream, delay, &kept, &fails));
             }
         });
-        Sink { url, messages }
+        Sink { url, messages, down }
+    }
+
+    /// Whether it answers 503 and keeps nothing from here on.
+    pub fn fails(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
     }
 
     /// Everything so far, in the order of arrival.
@@ -61,7 +72,7 @@ impl Sink {
     }
 }
 
-fn serve(mut stream: TcpStream, delay: Duration, kept: &Mutex<Vec<Message>>) {
+fn serve(mut stream: TcpStream, delay: Duration, kept: &Mutex<Vec<Message>>, down: &AtomicBool) {
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
     loop {
         let (mut id, mut length) = (String::new(), 0);
@@ -87,6 +98,12 @@ fn serve(mut stream: TcpStream, delay: Duration, kept: &Mutex<Vec<Message>>) {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
+        if down.load(Ordering::Relaxed) {
+            if stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").is_err() {
+                return;
+            }
+            continue;
+        }
         let body: Value = serde_json::from_slice(&body).expect("JSON");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let message = Message {
@@ -94,6 +111,7 @@ fn serve(mut stream: TcpStream, delay: Duration, kept: &Mutex<Vec<Message>>) {
             status: text(&body["alerts"][0]["status"]),
             agent: text(&body["alerts"][0]["labels"]["agent"]),
             rule: text(&body["alerts"][0]["labels"]["alertname"]),
+            at_ms: now_ms(),
             body,
         };
         kept.lock().expect("no thread panics with it").push(message);
@@ -289,15 +307,21 @@ impl Dice {
 }
 
 impl Home {
-    /// A counter of `/metrics`, of the daemon that says in the log where it listens.
-    pub fn metric(&self, name: &str) -> Option<f64> {
+    /// What the API of the daemon that says in the log where it listens has under a path: the whole answer.
+    pub fn get(&self, path: &str) -> Option<String> {
         let log = self.text("log");
         let address = log.lines().rev().find_map(|line| line.trim().strip_prefix("serves  http://"))?.to_owned();
         let mut stream = TcpStream::connect(&address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// A counter of `/metrics`; the sum of its series.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.get("/metrics")?;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.split_once(' ')?;
             (series.split('{').next() == Some(name)).then(|| value.trim().parse::<f64>().ok())?

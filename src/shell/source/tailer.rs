@@ -5,8 +5,8 @@
 //! over, a file renamed to another name that the source also matches is not read twice. A file whose name is
 //! gone is kept until it has been quiet for [`QUIET`], since its writer may not have noticed yet.
 //!
-//! Files are polled, not watched: a poll costs one `stat` per file, works on every file system, and
-//! cannot overflow a queue of events.
+//! What is new is found by polling: a poll costs one `stat` per file, works on every file system, and cannot overflow a
+//! queue of events. [`super::watch`] only says when to.
 
 use std::fs::Metadata;
 use std::io;

@@ -1,0 +1,80 @@
+//! The files of the policy change while the daemon runs: it obeys them without being asked, all of them or none.
+
+mod live;
+
+use std::time::Duration;
+
+use live::{Home, Sink, execution, now_ms};
+
+const RULE: &str = "alerts:
+- {name: failing, condition: error_rate > 50%, window: 5m, min_samples: 1, severity: high}
+";
+const SECOND: &str = "- {name: busy, condition: executions > 2, window: 5m, severity: warning}
+";
+
+fn config(url: &str) -> String {
+    format!(
+        "state_dir: state
+evaluation_interval: 1s
+rules: [rules.yaml]
+listen: 127.0.0.1:0
+sources: [{{name: fleet, path: fleet.jsonl}}]
+receivers: [{{name: ops, webhook: {{url: \"{url}\"}}}}]
+"
+    )
+}
+
+/// Loads of the policy so far, with and without effect.
+fn loads(home: &Home) -> Option<f64> {
+    home.metric("evenkeel_policy_loads_total")
+}
+
+fn told(sink: &Sink) -> Vec<String> {
+    sink.messages().iter().map(|m| format!("{} {} {}", m.rule, m.agent, m.status)).collect()
+}
+
+#[test]
+fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
+    let sink = Sink::start(Duration::ZERO);
+    let mut home = Home::new(&config(&sink.url), RULE);
+    home.start();
+    home.until_logged("caught up");
+    home.append("fleet.jsonl", execution(now_ms(), "a", false));
+    home.until("an alert is told", || told(&sink) == ["failing a firing"]);
+    let began = sink.messages()[0].body["alerts"][0]["startsAt"].clone();
+
+    // A second rule: the alert of the first one goes on and is not told again.
+    std::fs::write(home.path("rules.yaml"), RULE.to_owned() + SECOND).expect("written");
+    home.until("the files are loaded", || loads(&home) == Some(2.0));
+    for ago in 1..3 {
+        home.append("fleet.jsonl", execution(now_ms() - ago, "a", false));
+    }
+    home.until("the new rule tells", || told(&sink) == ["failing a firing", "busy a firing"]);
+    let alerts = home.get("/api/v1/alerts").expect("an answer");
+    assert!(alerts.contains(began.as_str().expect("a time").trim_end_matches('Z')), "{began}: {alerts}");
+
+    // A fault in one of two rules: nothing of the file counts, and both old rules still do.
+    let fault = RULE.replace("> 50%", "> 99%") + &SECOND.replace("executions", "executoins");
+    std::fs::write(home.path("rules.yaml"), fault).expect("written");
+    home.until("the fault is told", || home.metric("evenkeel_policy_stale") == Some(1.0));
+    assert!(home.text("log").contains("did you mean `executions`?"));
+    let b = |ago, ok| execution(now_ms() - ago, "b", ok);
+    home.append("fleet.jsonl", b(3, false) + &b(2, false) + &b(1, true));
+    home.until("the old rules tell", || {
+        let all = told(&sink);
+        all.len() == 4 && all.contains(&"failing b firing".into()) && all.contains(&"busy b firing".into())
+    });
+    assert_eq!(loads(&home), Some(3.0), "one load took effect at the start, one later, one was refused");
+
+    // A rule that goes takes its alerts along.
+    std::fs::write(home.path("rules.yaml"), RULE).expect("written");
+    home.until("the files are loaded", || home.metric("evenkeel_policy_stale") == Some(0.0));
+    home.until("its alerts end", || {
+        let all = told(&sink);
+        all.len() == 6 && all.contains(&"busy a resolved".into()) && all.contains(&"busy b resolved".into())
+    });
+    // By then whatever else might be told has been: the alerts of the rule that stayed were told once.
+    assert_eq!(told(&sink).iter().filter(|text| text.starts_with("failing")).count(), 2);
+    let (status, _) = home.stop();
+    assert!(status.success());
+}
