@@ -88,3 +88,34 @@ fn a_retry_after_is_kept_to_the_second() {
         assert_eq!(tried, [0, after.0], "{after}");
     }
 }
+
+#[test]
+fn the_success_of_another_message_does_not_cut_a_retry_after_short() {
+    let mut engine = engine();
+    let now = Timestamp(START);
+    let agents = ["a", "b", "c", "d", "e", "f"];
+    let failed =
+        agents.iter().flat_map(|agent| (0..20).map(|_| Record::new("test", *agent, Some(now), Outcome::Error)));
+    let records: Vec<Record<'_>> = failed.collect();
+    let mut effects = engine.handle(now, Event::Records(&records));
+    effects.extend(engine.handle(now + Span::seconds(15), Event::Deadline));
+    let delivered = |effects: Vec<Effect>| {
+        effects
+            .into_iter()
+            .filter_map(|e| if let Effect::Deliver(d) = e { Some(d.id) } else { None })
+            .collect::<Vec<_>>()
+    };
+    let mut at = now + Span::seconds(15);
+    let flying = delivered(effects);
+    assert_eq!(flying.len(), 4, "as many as fly at once");
+    let after = Some(Span::seconds(30));
+    let said = [Attempt::Retry { reason: "answered 429".into(), after }, Attempt::Done, Attempt::Done, Attempt::Done];
+    for (id, result) in flying.into_iter().zip(said) {
+        let effects = engine.handle(at, Event::Receipt(Receipt::Delivery { id, result }));
+        assert_eq!(delivered(effects), [], "at {at}");
+        at = at + Span(100);
+    }
+    let quiet = engine.handle(now + Span::seconds(15 + 29), Event::Deadline);
+    assert_eq!(delivered(quiet), []);
+    assert_eq!(delivered(engine.handle(now + Span::seconds(15 + 30), Event::Deadline)).len(), 3, "the rest");
+}

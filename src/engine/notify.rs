@@ -52,8 +52,10 @@ impl Message {
 struct Queue {
     waiting: VecDeque<Message>,
     flying: Vec<Message>,
-    /// No attempt before this instant.
+    /// No attempt before this instant, after failures.
     not_before: Option<Timestamp>,
+    /// No attempt before this instant, because the receiver said so; another message's success does not end it.
+    asked_for: Option<Timestamp>,
     failures: u32,
     failing_since: Option<Timestamp>,
     last_error: String,
@@ -145,7 +147,8 @@ impl Outbox {
             Attempt::Retry { reason, after } => {
                 queue.retries += 1;
                 queue.failing_since.get_or_insert(now);
-                queue.not_before = Some(now + pause(queue.failures, after));
+                queue.not_before = Some(now + pause(queue.failures, None));
+                queue.asked_for = queue.asked_for.max(after.map(|after| now + after.min(RETRY_AFTER_CAP)));
                 queue.failures += 1;
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Queued, reason));
@@ -220,11 +223,15 @@ impl Queue {
 
     /// The message that may be tried now.
     fn ready(&self, now: Timestamp) -> Option<usize> {
-        self.free().filter(|_| self.not_before.is_none_or(|t| now >= t))
+        self.free().filter(|_| self.held_until().is_none_or(|t| now >= t))
+    }
+
+    fn held_until(&self) -> Option<Timestamp> {
+        self.not_before.max(self.asked_for)
     }
 
     fn deadline(&self) -> Timestamp {
-        let retry = self.free().map(|at| self.not_before.unwrap_or(self.waiting[at].queued));
+        let retry = self.free().map(|at| self.held_until().unwrap_or(self.waiting[at].queued));
         let expiry = self.waiting.iter().filter_map(Message::expires).min();
         retry.into_iter().chain(expiry).min().unwrap_or(NEVER)
     }
