@@ -80,7 +80,7 @@ fn settings(config: &Path) -> Result<Settings, Failure> {
 }
 
 async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failure> {
-    let http = sink::client();
+    let http = sink::direct_client();
     let request = match call {
         Call::Get => http.get(url),
         Call::Post(body) => http.post(url).json(&body),

@@ -19,6 +19,9 @@ use crate::wire::mail::one_line;
 /// The longest pause that a receiver may ask for: an alert older than a day is given up anyway.
 const LONGEST_PAUSE: Span = Span::days(1);
 
+/// Parts of an address shorter than this are words, not keys.
+const SHORTEST_KEY: usize = 8;
+
 /// Bytes of an answer that are looked at.
 const ANSWER_LIMIT: usize = 4 << 10;
 
@@ -68,6 +71,12 @@ impl Post {
         self.secrets.push(secret);
     }
 
+    /// The same, when the address itself may hold keys: many servers say it again in their answer.
+    pub fn with_secret_address(mut self) -> Post {
+        self.secrets.extend(keys_of(&self.url));
+        self
+    }
+
     /// Reads a secret that is kept out of every reason.
     pub async fn secret(&mut self, secret: &Secret) -> Result<SecretText, String> {
         let text = secret::read(secret).await.map_err(|error| format!("{}: {error}", self.place()))?;
@@ -104,23 +113,42 @@ pub fn seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as i64
 }
 
-/// The client that all webhooks share, with the certificate authorities of the system.
+/// The client that all webhooks share, with the certificate authorities and proxies of the system.
 pub fn client() -> Client {
+    configured(|builder| builder)
+}
+
+/// The client that talks to the daemon itself: its token must not pass through a proxy.
+pub fn direct_client() -> Client {
+    configured(reqwest::ClientBuilder::no_proxy)
+}
+
+fn configured(further: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Client {
     // Only the first call of the process installs; the later ones find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
-        Client::builder()
+        let builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             // Alerts are rare: a kept connection that the receiver has closed would be a failure that is none.
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(0);
+        further(builder)
     };
     // A system without certificate authorities must still reach receivers on plain HTTP.
     builder()
         .build()
         .or_else(|_| builder().tls_certs_only([]).build())
         .expect("a client without certificate authorities needs nothing from the system")
+}
+
+/// The parts of an address that may be keys, whole ones before their parts.
+fn keys_of(url: &Url) -> impl Iterator<Item = SecretText> {
+    let (path, query) = (url.path(), url.query().unwrap_or_default());
+    let long = path.split('/').chain(query.split(['&', '='])).filter(|part| part.len() >= SHORTEST_KEY);
+    let whole = [format!("{path}?{query}"), path.to_owned(), query.to_owned()].into_iter();
+    // A path of `/` hides nothing, and would hide every `/`.
+    whole.filter(|part| part.len() > 1).chain(long.map(str::to_owned)).map(SecretText::new)
 }
 
 /// Scheme and authority; never the user, path or query, which may hold keys.
@@ -222,5 +250,10 @@ mod tests {
     fn places_hold_no_keys() {
         let url = Url::parse("https://user:pass@hooks.example:8443/services/T0KEN?key=hush").expect("a URL");
         assert_eq!(place(&url), "https://hooks.example:8443");
+        let keys: Vec<SecretText> = keys_of(&url).collect();
+        let keys: Vec<&str> = keys.iter().map(SecretText::expose).collect();
+        let whole = ["/services/T0KEN?key=hush", "/services/T0KEN", "key=hush"];
+        assert_eq!(keys, [whole.as_slice(), &["services"]].concat());
+        assert_eq!(keys_of(&Url::parse("http://hooks.example").expect("a URL")).count(), 1, "nothing but `/?`");
     }
 }

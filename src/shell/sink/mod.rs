@@ -21,7 +21,7 @@ use crate::settings::{Channel, Heartbeat, Receiver};
 use crate::wire::mail::one_line;
 use crate::wire::{notice, ntfy, pagerduty, slack, template};
 use http::Post;
-pub use http::client;
+pub use http::direct_client;
 pub use secret::{SecretError, SecretText, read};
 
 /// How long to leave a receiver alone whose configuration or credentials are at fault: quick
@@ -86,7 +86,7 @@ impl Sinks {
     pub async fn knock(&self, heartbeat: &Heartbeat) -> Attempt {
         let Heartbeat { url, token, timeout, .. } = heartbeat;
         let get = match Post::get(url, *timeout) {
-            Ok(get) => get.bearer(token.as_ref()).await,
+            Ok(get) => get.with_secret_address().bearer(token.as_ref()).await,
             Err(reason) => Err(reason),
         };
         match get {
@@ -103,7 +103,7 @@ impl Sinks {
                 let address = secret::read(url).await.map_err(|error| error.to_string())?;
                 let mut post = json(address.expose(), *timeout, &slack::body(&delivery.notification, external_url))?;
                 post.hide(address);
-                Ok(post)
+                Ok(post.with_secret_address())
             }
             Channel::PagerDuty { url, routing_key, timeout } => {
                 let key = secret::read(routing_key).await.map_err(|error| error.to_string())?;

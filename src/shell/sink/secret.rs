@@ -16,6 +16,11 @@ const LIMIT: u64 = 16 << 10;
 pub struct SecretText(String);
 
 impl SecretText {
+    /// Text that is to be kept out of what is said.
+    pub(super) fn new(text: String) -> SecretText {
+        SecretText(text)
+    }
+
     /// The text itself, for the one place that sends or compares it.
     pub fn expose(&self) -> &str {
         &self.0

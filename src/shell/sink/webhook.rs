@@ -33,7 +33,7 @@ pub async fn post(hook: &Hook<'_>, external_url: &str, delivery: &Delivery) -> R
 
 /// The message with its identity and time, its token, and its signature when the receiver has a key.
 pub async fn signed(post: Post, hook: &Hook<'_>, delivery: &Delivery) -> Result<Post, String> {
-    let mut post = post.bearer(hook.token).await?;
+    let mut post = post.with_secret_address().bearer(hook.token).await?;
     let key = match hook.secret {
         Some(secret) => Some(post.secret(secret).await?),
         None => None,
