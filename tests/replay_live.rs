@@ -169,3 +169,32 @@ fn why_reads_what_the_engine_decided_on() {
         assert_eq!(why["nodes"][0]["shown"], "true");
     }
 }
+
+#[test]
+fn a_firing_that_gets_graver_is_one_firing() {
+    let folder = folder();
+    let rules = "alerts:\n- name: failing\n  window: 10m\n  keep_firing_for: 5m\n  levels:\n    warning: error_rate > 10%\n    critical: error_rate > 60%\n";
+    fs::write(folder.path().join("levels.yaml"), rules).expect("written");
+    let (mut lines, failing) = (String::new(), |minute: u32| (20..30).contains(&minute) || (30..40).contains(&minute));
+    for minute in 0..120_u32 {
+        // Every fourth fails for ten minutes, then all, then none.
+        for second in [0, 15, 30, 45] {
+            let fails = failing(minute) && (second == 0 || minute >= 30);
+            lines += &format!(
+                "{{\"timestamp\": \"2026-03-05T{:02}:{:02}:{second:02}Z\", \"agent_name\": \"a\", \"success\": {}}}\n",
+                minute / 60,
+                minute % 60,
+                !fails
+            );
+        }
+    }
+    fs::write(folder.path().join("graver.jsonl"), lines).expect("written");
+    let text = evenkeel(folder.path(), &["replay", "graver.jsonl", "--rules", "levels.yaml", "--json"]);
+    let text = String::from_utf8(text).expect("UTF-8");
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let firing: Vec<&str> =
+        lines.iter().filter(|l| l["state"] == "firing").filter_map(|l| l["severity"].as_str()).collect();
+    assert_eq!(firing, ["warning", "critical"]);
+    let rule = &lines.last().expect("a summary")["rules"]["failing"];
+    assert_eq!((&rule["fired"], &rule["still_firing"]), (&1.into(), &0.into()), "{rule:#}");
+}

@@ -229,8 +229,8 @@ fn put_alert(connection: &Connection, alert: &AlertEvent) -> Result<()> {
         "INSERT INTO alerts (alert_id, state, at, rule, subject, severity, condition, value, threshold, n, window,
                              active_since, fired_at, labels, annotations)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-         ON CONFLICT (alert_id, state) DO UPDATE SET at = ?3, value = ?8, threshold = ?9, n = ?10, fired_at = ?13,
-                                                     annotations = ?15",
+         ON CONFLICT (alert_id, state) DO UPDATE SET at = ?3, severity = ?6, condition = ?7, value = ?8, threshold = ?9,
+                                                     n = ?10, fired_at = ?13, labels = ?14, annotations = ?15",
     )?;
     statement.execute(params![
         alert.id,

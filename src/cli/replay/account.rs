@@ -69,6 +69,8 @@ impl Account {
     pub fn alert(&mut self, event: &AlertEvent) {
         let key = (event.rule.clone(), event.subject.to_string());
         match event.state {
+            // Said again because it became graver or its hours began: the same firing goes on.
+            AlertState::Firing if self.open.contains_key(&key) => {}
             AlertState::Firing => {
                 let flap = self.ended.get(&key).is_some_and(|end| event.at.since(*end) <= event.window);
                 self.count(&key, |firings| {
