@@ -16,6 +16,11 @@ use crate::model::Timestamp;
 
 /// Does what is asked, and answers when it is written down.
 pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
+    if machine.is_without_time() {
+        let reason = "there is no time yet: the clock is that of the records, and none has come".to_owned();
+        let _ = asked.answer.send(Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason)));
+        return Vec::new();
+    }
     let now = machine.now();
     let change = match asked.wish {
         Wish::Know(question) => {

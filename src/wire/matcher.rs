@@ -36,23 +36,18 @@ impl LabelMatcher {
         if label.is_empty() || !label.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ':')) {
             return Err(format!("`{label}` is not a label: write `label=value`"));
         }
-        let unquoted = |value: &str| {
-            let value = value.trim();
-            value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned()
-        };
-        let globs = |value: &str| unquoted(value).split('|').map(|glob| glob.trim().to_owned()).collect::<Vec<_>>();
+        let globs = |value: &str| unquoted(value).split('|').map(word).collect::<Result<Vec<_>, _>>();
         let test = if rest.starts_with("=~") || rest.starts_with("!~") {
             return Err(format!(
                 "`{text}` is a regular expression: write `*` for any characters and `|` between alternatives"
             ));
         } else if let Some(value) = rest.strip_prefix("!=") {
-            Test::IsNot(globs(value))
+            Test::IsNot(globs(value)?)
         } else if let Some(value) = rest.strip_prefix(">=") {
-            let word = unquoted(value);
-            let severity = Severity::from_word(&word).filter(|_| label == "severity");
+            let severity = Severity::from_word(unquoted(value)).filter(|_| label == "severity");
             Test::AtLeast(severity.ok_or(format!("`{text}`: only a severity has an order: write `severity>=high`"))?)
         } else if let Some(value) = rest.strip_prefix('=') {
-            Test::Is(globs(value))
+            Test::Is(globs(value)?)
         } else {
             return Err(format!("`{text}` has none of `=`, `!=`, `>=` after the label"));
         };
@@ -96,6 +91,24 @@ impl LabelMatcher {
     }
 }
 
+/// Without the quotes around the whole, when it has such.
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    inner.filter(|v| !v.contains('"')).unwrap_or(value)
+}
+
+/// One of the alternatives. What is kept must mean the same when it is read again: silences are kept as text.
+fn word(text: &str) -> Result<String, String> {
+    let word = unquoted(text).trim();
+    if word.contains('"') || word.starts_with('~') {
+        return Err(format!(
+            "`{word}`: a value has no `\"` within and does not begin with `~`; write `*` in their place"
+        ));
+    }
+    Ok(word.to_owned())
+}
+
 /// Whether all of several pass.
 pub fn all_match(matchers: &[LabelMatcher], labels: &BTreeMap<String, String>) -> bool {
     matchers.iter().all(|matcher| matcher.matches(labels))
@@ -136,6 +149,8 @@ mod tests {
             ("agent = \"prod-1\"", true),
             ("agent!=prod-*", false),
             ("agent=dev|prod-1", true),
+            ("agent=\"dev\"|\"prod-1\"", true),
+            ("agent=\"dev|prod-1\"", true),
             ("rule=slow", true),
             ("severity>=warning", true),
             ("severity>=critical", false),
@@ -151,9 +166,29 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_kept_as_text_reads_the_same(text in r#"(agent|severity)[=!<>~ ]{1,3}[ab"|~* =>]{0,8}"#) {
+            if let Ok(matcher) = LabelMatcher::parse(&text) {
+                proptest::prop_assert_eq!(LabelMatcher::parse(&matcher.to_string()), Ok(matcher));
+            }
+        }
+    }
+
     #[test]
     fn what_means_nothing_is_refused() {
-        for text in ["", "agent", "=x", "agent=~a.*", "agent>3", "agent>=high", "severity=loud", "a b=c"] {
+        for text in [
+            "",
+            "agent",
+            "=x",
+            "agent=~a.*",
+            "agent>3",
+            "agent>=high",
+            "severity=loud",
+            "a b=c",
+            "agent=\"\"q\"\"",
+            "agent= ~a",
+        ] {
             assert!(LabelMatcher::parse(text).is_err(), "{text}");
         }
     }
