@@ -304,6 +304,30 @@ fn a_silence_holds_back_until_it_ends_or_is_taken_back() {
 }
 
 #[test]
+fn a_repeat_that_falls_due_in_a_hold_goes_out_when_it_ends() {
+    // 2026-05-28T20:26:40Z is the start, so planned work is from 200 s to 1,400 s.
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 1s, repeat_interval: 5m}\n";
+    let work = "maintenance:\n- {name: work, hours: [\"thu 20:30-20:50\"]}\n";
+    let mut plan = Plan::new(&format!("{work}{route}"));
+    plan.agent("a", "down");
+    plan.until(800);
+    plan.agent("b", "down");
+    plan.until(1_390);
+    assert_eq!(plan.told("ops"), ["3 firing a/down"]);
+    plan.until(1_800);
+    assert_eq!(plan.told("ops")[1..], ["1400 firing a/down b/down", "1700 firing a/down b/down"]);
+
+    let mut plan = Plan::new(route);
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.command(Command::Silence(silence("alertname=down", &plan, 1_190)));
+    plan.until(800);
+    plan.agent("b", "down");
+    plan.until(1_600);
+    assert_eq!(plan.told("ops"), ["3 firing a/down", "1200 firing a/down b/down", "1500 firing a/down b/down"]);
+}
+
+#[test]
 fn a_critical_alert_inhibits_the_warning_of_the_same_agent() {
     let mut plan = Plan::new(
         "inhibit:\n- {source: severity=critical, target: severity<critical, equal: [agent]}\n"

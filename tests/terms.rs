@@ -17,6 +17,16 @@ const START: i64 = 1_700_006_400_000;
 /// Feeds a run of each agent each 10 s, failing as `fails(agent, second)` says; the changes of alerts, and
 /// when messages went out.
 fn run(rule: &str, seconds: i64, fails: impl Fn(&str, i64) -> bool) -> (Vec<AlertEvent>, Vec<(i64, Severity)>) {
+    run_while(rule, seconds, |_, _| true, fails)
+}
+
+/// The same, of agents that work only while `works(agent, second)`.
+fn run_while(
+    rule: &str,
+    seconds: i64,
+    works: impl Fn(&str, i64) -> bool,
+    fails: impl Fn(&str, i64) -> bool,
+) -> (Vec<AlertEvent>, Vec<(i64, Severity)>) {
     let text = format!("alerts:\n  - name: r\n    window: 1m\n{rule}");
     let (rules, faults) = load(&[SourceFile::new("r.yaml", text)], Span::seconds(15));
     assert_eq!(faults, [], "{}", faults[0]);
@@ -36,7 +46,7 @@ fn run(rule: &str, seconds: i64, fails: impl Fn(&str, i64) -> bool) -> (Vec<Aler
     let mut engine = Engine::new(Arc::new(policy), State::default());
     let mut records = Vec::new();
     for second in (0..seconds).step_by(10) {
-        for agent in ["batch-1", "reviewer"] {
+        for agent in ["batch-1", "reviewer"].into_iter().filter(|agent| works(agent, second)) {
             let outcome = if fails(agent, second) { Outcome::Error } else { Outcome::Ok };
             let at = Some(Timestamp(START + second * 1_000));
             records.push(Record::new("test", agent, at, outcome));
@@ -101,4 +111,16 @@ fn an_alert_that_still_fires_when_hours_begin_is_told_then() {
     assert_eq!(events[0].muted, Some(Muted::Hours { until }));
     // The records of 300 s and 310 s share a step, so they come in together at 310 s.
     assert_eq!(told, [(310, Severity::Warning)]);
+}
+
+#[test]
+fn an_alert_that_is_kept_without_data_is_told_when_its_hours_begin() {
+    let rule = "    condition: error_rate > 40%\n    no_data: keep
+    active_hours: {zone: Europe/Berlin, times: \"01:05-02:00\"}\n";
+    // The reviewer falls silent after 100 s and its window of a minute is empty before the hours begin.
+    let (events, told) =
+        run_while(rule, 600, |agent, second| agent == "batch-1" || second < 100, |agent, _| agent == "reviewer");
+    assert_eq!(events.iter().map(|e| e.state).collect::<Vec<_>>(), [AlertState::Firing, AlertState::Firing]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((300..=315).contains(&told[0].0), "{told:?}");
 }

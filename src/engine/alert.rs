@@ -123,7 +123,9 @@ pub fn step(
     let lost = found.verdicts.iter().all(Option::is_none);
     let policy = if lost { rule.terms.no_data } else { NoData::Ok };
     if policy == NoData::Keep {
-        return None;
+        // What it is stays as it is, but its hours begin all the same.
+        let alert = slot.as_mut()?;
+        return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
     }
     let any = policy == NoData::Alert || found.verdicts.iter().flatten().any(|v| v.holds);
     let Some(alert) = slot else {

@@ -63,9 +63,13 @@ pub struct Repeat {
 impl Repeat {
     /// The wait before the repeat after `repeats` others.
     pub fn wait(&self, repeats: u32) -> Span {
-        let mut wait = self.interval.0 as f64;
+        let (mut wait, max) = (self.interval.0 as f64, self.max.0 as f64);
+        let grows = self.growth > 1.0;
         for _ in 0..repeats {
-            wait = (wait * self.growth).min(self.max.0 as f64);
+            if !grows || wait >= max {
+                break;
+            }
+            wait = (wait * self.growth).min(max);
         }
         Span(wait.round() as i64)
     }
@@ -364,5 +368,9 @@ mod tests {
         let repeat = Repeat { interval: Span::hours(4), growth: 2.0, max: Span::days(1) };
         let waits: Vec<Span> = (0..5).map(|n| repeat.wait(n)).collect();
         assert_eq!(waits, [4, 8, 16, 24, 24].map(Span::hours));
+        // At once also after years: every group asks at every look.
+        let steady = Repeat { growth: 1.0, ..repeat };
+        let all = (0..1_000).fold(Span::ZERO, |_, n| repeat.wait(u32::MAX - n).max(steady.wait(u32::MAX - n)));
+        assert_eq!((all, steady.wait(u32::MAX)), (Span::days(1), Span::hours(4)));
     }
 }

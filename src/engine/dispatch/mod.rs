@@ -331,7 +331,9 @@ impl Dispatch {
             gone.iter().for_each(|key| drop(group.members.remove(key)));
             group.last = Some(now);
         }
-        next = next.min(group.repeat_at(route, &self.acks).unwrap_or(NEVER));
+        // A repeat that fell due while all was held back goes out when the hold ends.
+        let repeat = group.repeat_at(route, &self.acks).filter(|at| *at > now);
+        next = next.min(repeat.unwrap_or(NEVER));
         group.due = (next != NEVER && next > now).then_some(next);
     }
 
