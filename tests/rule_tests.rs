@@ -102,6 +102,83 @@ fn thresholds_that_no_test_notices_are_told() {
     assert_eq!(evenkeel(dir.path(), &["test", "--run", "nothing"]).status.code(), Some(64));
 }
 
+/// States without data, values without an alert, labels of the settings and budgets, in stories.
+#[test]
+fn stories_know_missing_data_quiet_values_own_labels_and_budgets() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("written");
+    write(
+        "r.yaml",
+        "alerts:
+- {name: errors, condition: error_rate > 10%, window: 5m, min_samples: 20}
+- {name: gone, condition: error_rate > 10%, window: 5m, min_samples: 20, no_data: alert, for: 10m}
+- {name: squads, condition: error_rate > 10%, by: squad, where: {region: eu}}
+- {name: spent, budget: daily, levels: {info: budget >= 50%, critical: budget >= 100%}}
+",
+    );
+    let story = "settings:
+  sources: [{name: s, path: s.jsonl, labels: {squad: team, region: zone}}]
+  budgets: [{name: daily, amount: $10, period: day, by: agent}]
+tests:
+- name: no data
+  rule: errors
+  series:
+  - {agent: rare, runs: 2/min, steps: [{for: 10m, error_rate: 50%}]}
+  - {agent: busy, runs: 60/min, steps: [{for: 10m, error_rate: 8%}, {for: 20m}]}
+  expect:
+  - {at: 10m, agent: rare, state: no_data, n: 10}
+  - {at: 10m, agent: rare, state: inactive}
+  - {at: 10m, agent: busy, state: inactive, value: 8%, threshold: 10%, n: 300}
+  - {at: 30m, agent: busy, state: no_data, n: 0}
+  - {at: 30m, rule: gone, agent: busy, state: no_data}
+  - {at: 30m, rule: gone, agent: busy, state: firing}
+- name: own labels
+  rule: squads
+  series:
+  - {agent: a, squad: red, region: eu, steps: [{for: 10m, error_rate: 20%}]}
+  - {agent: b, squad: blue, region: us, steps: [{for: 10m, error_rate: 20%}]}
+  - {agent: c, squad: blue, region: eu, steps: [{for: 10m, error_rate: 5%}]}
+  expect:
+  - {at: 10m, squad: red, state: firing, value: 20%}
+  - {at: 10m, squad: blue, state: inactive, value: 5%}
+- name: a budget
+  rule: spent
+  series: [{agent: a, runs: 60/h, steps: [{for: 12h, hourly_cost: $1}]}]
+  expect:
+  - {at: 4h55m, state: inactive, value: 49.2%}
+  - {at: 5h5m, agent: a, state: firing, threshold: 50%}
+  - {at: 12h, agent: a, state: firing, value: 120%, threshold: 100%}
+  - {at: 24h5m, agent: a, state: resolved}
+  messages: [{agent: a, state: firing, count: 2}]
+";
+    write("r.test.yaml", story);
+    let output = evenkeel(dir.path(), &["test"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&evenkeel(dir.path(), &["check", "r.test.yaml"]).stdout).contains("ok: 1 test file"));
+
+    let wrong = story
+        .replace("agent: rare, state: no_data, n: 10", "agent: rare, state: no_data, n: 9")
+        .replace("state: inactive, value: 8%", "state: inactive, value: 9%")
+        .replace("at: 30m, agent: busy, state: no_data, n: 0", "at: 10m, agent: busy, state: no_data")
+        .replace("squad: blue, state: inactive, value: 5%", "squad: blue, state: inactive, n: 3");
+    write("r.test.yaml", &wrong);
+    let shown = text(&evenkeel(dir.path(), &["test"]).stdout);
+    for line in [
+        "expected  no_data at 10m, n 9\n        found     agent=rare no data, n 10",
+        "expected  inactive at 10m, value 9%, threshold 10%, n 300\n        found     agent=busy value 8%, threshold 10%, n 300",
+        "expected  no_data at 10m\n        found     agent=busy value 8%, threshold 10%, n 300",
+        "expected  inactive at 10m, n 3\n        found     squad=blue value 5%",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    write(
+        "r.test.yaml",
+        &story.replace("rule: squads", "rule: squads\n  start: x").replace("squad: red, state", "squat: red, state"),
+    );
+    let said = text(&evenkeel(dir.path(), &["test"]).stderr);
+    assert!(said.contains("did you mean `squad`?") && said.contains("`start` is `x`"), "{said}");
+}
+
 #[test]
 fn a_faulty_test_file_is_said_whole() {
     let dir = tempfile::tempdir().expect("a folder");

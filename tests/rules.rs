@@ -96,3 +96,33 @@ fn a_fault_in_every_rule_is_found() {
     assert!(rules.is_empty());
     assert_eq!(diagnostics.iter().filter(|d| d.level == Level::Error).count(), 500);
 }
+
+/// The rules of claude-force's analysis as they stand there: they load with warnings for the two metrics
+/// that nothing measures here, and the shipped pack says the same.
+#[test]
+fn the_rules_of_the_analysis_load_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/source");
+    let texts = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let texts = texts.filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    let Some(text) = texts.into_iter().find(|text| text.contains("# Recommended alerting rules")) else {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    };
+    let (_, rest) = text.split_once("# Recommended alerting rules\n").expect("found above");
+    let (appendix, _) = rest.split_once("\nF. ").expect("another appendix follows");
+    // The text lost its indentation on its way out of a PDF.
+    let indented = |line: &str| {
+        let outer = line.starts_with("alerts:") || line.starts_with("- ") || line.starts_with('#');
+        format!("{}{line}\n", if outer { "" } else { "  " })
+    };
+    let appendix: String = appendix.lines().map(indented).collect();
+    let (rules, diagnostics) = load(&[SourceFile::new("appendix-e.yaml", appendix.as_str())], Span::seconds(15));
+    let found: Vec<_> = diagnostics.iter().map(|d| (d.level, &appendix[d.bytes.clone()])).collect();
+    assert_eq!(found, [(Level::Warning, "semantic_selection_time"), (Level::Warning, "cache_miss_rate")]);
+    let shipped = SourceFile::new("claude-force.yaml", evenkeel::rule::shipped::CLAUDE_FORCE);
+    let (pack, _) = load(&[shipped], Span::seconds(15));
+    let said = |rules: &[evenkeel::rule::Rule]| -> Vec<_> {
+        rules.iter().map(|r| (r.name.clone(), r.condition.clone(), r.window, r.severity)).collect()
+    };
+    assert_eq!((rules.len(), said(&rules)), (6, said(&pack)));
+}

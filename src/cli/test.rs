@@ -125,7 +125,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
 /// Reads test files and the rules that they are about.
 fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let mut suites: BTreeMap<Vec<PathBuf>, Suite> = BTreeMap::new();
+    // Other settings may make other rules of the same files.
+    let mut suites: BTreeMap<(Vec<PathBuf>, String), Suite> = BTreeMap::new();
     let found: Vec<PathBuf> = paths.iter().flat_map(|path| policy_files::tests_of(path, &mut diagnostics)).collect();
     for path in found {
         // What is found below the working folder is named as one would type it.
@@ -142,7 +143,9 @@ fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
         // The rules have their own check; here only what stops the tests counts.
         diagnostics.extend(faults.into_iter().filter(|fault| fault.level == Level::Error));
         diagnostics.extend(also);
-        let suite = suites.entry(rules.0).or_insert_with(|| Suite { rules: rules.1, files: Vec::new() });
+        let settings = rule::story::load::settings_of(&file);
+        let under = format!("{:?}{:?}{:?}", settings.evaluation_interval, settings.labels(), settings.budgets);
+        let suite = suites.entry((rules.0, under)).or_insert_with(|| Suite { rules: rules.1, files: Vec::new() });
         suite.files.extend(story);
     }
     (suites.into_values().collect(), diagnostics)

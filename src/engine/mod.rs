@@ -31,6 +31,7 @@ mod telling;
 mod trend;
 pub mod tune;
 mod tuning;
+pub mod verdicts;
 pub mod view;
 mod window;
 

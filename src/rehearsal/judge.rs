@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Course, Failure, run};
+use super::{Course, Failure, Look, run};
 use crate::engine::event::{AlertEvent, AlertState, Delivery};
-use crate::model::{Span, Subject, Timestamp};
+use crate::engine::verdicts::Said;
+use crate::model::{Span, Subject, Timestamp, Unit};
 use crate::policy::Policy;
-use crate::rule::story::{MessageCheck, StateCheck, Story, Wanted, Whom};
+use crate::rule::story::{Expected, MessageCheck, StateCheck, Story, Wanted, Whom};
 
 /// Columns of a timeline.
 const COLUMNS: i64 = 60;
@@ -16,8 +17,8 @@ const DRAWN: usize = 3;
 /// Every wish that did not come true; `draw` makes the picture of one.
 pub(super) fn failures(story: &Story, course: &Course, draw: impl Fn(&StateCheck) -> Vec<String>) -> Vec<Failure> {
     let mut failures = Vec::new();
-    for (check, seen) in story.states.iter().zip(&course.seen) {
-        if let Some(found) = state(story, course, check, seen) {
+    for (at, check) in story.states.iter().enumerate() {
+        if let Some(found) = state(story, course, check, at) {
             let expected = format!("{} at {}{}", check.state.as_str(), check.at, said(&check.wanted));
             let about = about(&check.whom);
             failures.push(Failure { place: check.place.clone(), about, expected, found, timeline: draw(check) });
@@ -38,9 +39,14 @@ pub(super) fn failures(story: &Story, course: &Course, draw: impl Fn(&StateCheck
 }
 
 /// What was found instead of the state; `None` when it is as wanted.
-fn state(story: &Story, course: &Course, check: &StateCheck, seen: &[AlertEvent]) -> Option<String> {
+fn state(story: &Story, course: &Course, check: &StateCheck, at: usize) -> Option<String> {
     let now = story.start + check.at;
-    let active: Vec<&AlertEvent> = seen.iter().filter(|e| check.whom.means(&e.rule, &e.subject)).collect();
+    let said: Vec<&Said> = course.said[at].iter().filter(|s| check.whom.means(&check.whom.rule, &s.subject)).collect();
+    let Expected::Alert(wanted) = check.state else {
+        let none = |s: &&Said| s.value.is_none() && check.wanted.n.is_none_or(|n| n == s.n);
+        return (!said.iter().all(none)).then(|| describe_said(&said));
+    };
+    let active: Vec<&AlertEvent> = course.seen[at].iter().filter(|e| check.whom.means(&e.rule, &e.subject)).collect();
     let mut ended: Vec<&AlertEvent> = Vec::new();
     for event in course.transitions.iter().filter(|e| e.at <= now && check.whom.means(&e.rule, &e.subject)) {
         ended.retain(|e| e.subject != event.subject);
@@ -48,8 +54,12 @@ fn state(story: &Story, course: &Course, check: &StateCheck, seen: &[AlertEvent]
             ended.push(event);
         }
     }
-    let alerts = if check.state == AlertState::Resolved && active.is_empty() { ended } else { active };
-    let right = match check.state {
+    let alerts = if wanted == AlertState::Resolved && active.is_empty() { ended } else { active };
+    if wanted == AlertState::Inactive && alerts.is_empty() && check.asks_the_rule() {
+        let right = !said.is_empty() && said.iter().all(|s| check.wanted.is((s.value, s.threshold, s.n), s.unit));
+        return (!right).then(|| describe_said(&said));
+    }
+    let right = match wanted {
         AlertState::Inactive => alerts.is_empty(),
         state => !alerts.is_empty() && alerts.iter().all(|e| e.state == state && shows(&check.wanted, e)),
     };
@@ -94,12 +104,27 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
 
 /// Whether the alert shows the numbers, read as people read them.
 fn shows(wanted: &Wanted, event: &AlertEvent) -> bool {
-    let same = |wanted: &Option<(f64, String)>, found: Option<f64>| {
-        wanted.as_ref().is_none_or(|(value, _)| found.is_some_and(|f| event.unit.show(f) == event.unit.show(*value)))
+    wanted.is((event.value, event.threshold, event.n), event.unit)
+}
+
+impl Wanted {
+    fn is(&self, (value, threshold, n): (Option<f64>, Option<f64>, u64), unit: Unit) -> bool {
+        let same = |wanted: &Option<(f64, String)>, found: Option<f64>| {
+            wanted.as_ref().is_none_or(|(value, _)| found.is_some_and(|f| unit.show(f) == unit.show(*value)))
+        };
+        same(&self.value, value) && same(&self.threshold, threshold) && self.n.is_none_or(|wanted| wanted == n)
+    }
+}
+
+/// What the rule says of subjects that have no alert.
+fn describe_said(said: &[&Said]) -> String {
+    let show = |s: &Said, value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| s.unit.show(v));
+    let one = |s: &&Said| match s.value {
+        Some(_) => format!("{} value {}, threshold {}, n {}", s.subject, show(s, s.value), show(s, s.threshold), s.n),
+        None => format!("{} no data, n {}", s.subject, s.n),
     };
-    same(&wanted.value, event.value)
-        && same(&wanted.threshold, event.threshold)
-        && wanted.n.is_none_or(|n| n == event.n)
+    let found: Vec<String> = said.iter().take(DRAWN).map(one).collect();
+    if found.is_empty() { "no such subject".to_owned() } else { found.join("; ") }
 }
 
 fn said(wanted: &Wanted) -> String {
@@ -139,7 +164,8 @@ pub(super) fn timeline(policy: &Arc<Policy>, story: &Story, check: &StateCheck) 
     let length = story.length.0.max(check.at.0).max(1);
     let at = |column: i64| Span(length * (column + 1) / COLUMNS);
     let times: Vec<Timestamp> = (0..COLUMNS).map(|column| story.start + at(column)).collect();
-    let course = run(policy, story, &times);
+    let looks: Vec<Look<'_>> = times.iter().map(|at| (*at, None)).collect();
+    let course = run(policy, story, &looks);
     let mut subjects: Vec<Subject> = Vec::new();
     for event in course.seen.iter().flatten().chain(&course.transitions) {
         if check.whom.means(&event.rule, &event.subject) && !subjects.contains(&event.subject) {

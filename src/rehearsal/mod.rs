@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::event::{AlertEvent, Attempt, Delivery, Effect, Event, Report};
+use crate::engine::verdicts::Said;
 use crate::engine::{Engine, State};
 use crate::model::{Span, Timestamp};
 use crate::policy::Policy;
@@ -38,6 +39,8 @@ pub struct Failure {
 struct Course {
     /// Pending and firing alerts at the times of the checks, in their order.
     seen: Vec<Vec<AlertEvent>>,
+    /// What the rule of a check says of every subject then, where the check asks for it.
+    said: Vec<Vec<Said>>,
     /// Every change of state.
     transitions: Vec<AlertEvent>,
     /// Every message by its first attempt.
@@ -51,15 +54,23 @@ pub fn policy(file: &StoryFile, rules: Vec<Rule>) -> Policy {
 
 /// Plays a story; what came out otherwise, in the order of the file.
 pub fn play(policy: &Arc<Policy>, story: &Story) -> Vec<Failure> {
-    let times: Vec<Timestamp> = story.states.iter().map(|check| story.start + check.at).collect();
-    let course = run(policy, story, &times);
+    let looks: Vec<Look<'_>> = story
+        .states
+        .iter()
+        .map(|check| (story.start + check.at, check.asks_the_rule().then_some(check.whom.rule.as_str())))
+        .collect();
+    let course = run(policy, story, &looks);
     judge::failures(story, &course, |check| judge::timeline(policy, story, check))
 }
 
-/// Lets the story happen and looks at the alerts at each of `times`.
-fn run(policy: &Arc<Policy>, story: &Story, times: &[Timestamp]) -> Course {
+/// When to look, and which rule is asked then.
+type Look<'a> = (Timestamp, Option<&'a str>);
+
+/// Lets the story happen and looks at the alerts at each of `looks`.
+fn run(policy: &Arc<Policy>, story: &Story, looks: &[Look<'_>]) -> Course {
     let mut engine = Engine::new(policy.clone(), State::default());
-    let mut course = Course { seen: vec![Vec::new(); times.len()], ..Course::default() };
+    let (seen, said) = (vec![Vec::new(); looks.len()], vec![Vec::new(); looks.len()]);
+    let mut course = Course { seen, said, ..Course::default() };
     let (mut transitions, mut messages, mut told) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut on_effects = |engine: &mut Engine, now: Timestamp, effects: Vec<Effect>| {
         let mut see = |_: Timestamp, effect: &Effect| match effect {
@@ -69,8 +80,8 @@ fn run(policy: &Arc<Policy>, story: &Story, times: &[Timestamp]) -> Course {
         };
         replay::answer(engine, now, effects, &mut see, |delivery| attempt(story, now, delivery));
     };
-    let mut order: Vec<usize> = (0..times.len()).collect();
-    order.sort_by_key(|check| times[*check]);
+    let mut order: Vec<usize> = (0..looks.len()).collect();
+    order.sort_by_key(|check| looks[*check].0);
     let records = story.records();
     let mut rest = records.as_slice();
     let begun = engine.handle(story.start, Event::Deadline);
@@ -86,8 +97,10 @@ fn run(policy: &Arc<Policy>, story: &Story, times: &[Timestamp]) -> Course {
         replay::wake(engine, end, &mut on_effects);
     };
     for check in order {
-        until(&mut engine, times[check]);
+        let (at, rule) = looks[check];
+        until(&mut engine, at);
         course.seen[check] = engine.alerts();
+        course.said[check] = rule.map(|rule| engine.said_by(rule)).unwrap_or_default();
     }
     // Messages of the last moments may be held back for a while.
     until(&mut engine, story.start + Span(story.length.0.max(latest(story))));

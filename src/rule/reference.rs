@@ -80,7 +80,7 @@ pub const CONDITIONS: [(&str, &str); 19] = [
     ("cost / executions > $0.50", "arithmetic: `+ - * /` and parentheses"),
     ("p99_latency > 5 * baseline.p50_latency", "the baseline of a metric that is named"),
     ("p95_latency > baseline.p95 * 1.5", "half more than 19 of 20 windows before had"),
-    ("cost > 2 * baseline.p90.hourly_cost", "the percentile of a metric that is named"),
+    ("p99_latency > 2 * baseline.p90.p95_latency", "the percentile of a metric that is named"),
     ("hourly_cost > peers * 3", "three times what agents on the same task types spend"),
     ("score < 50", "the agent's points, 0 to 100"),
     ("score < peers - 20", "20 points below its peers"),
@@ -139,7 +139,7 @@ pub fn rules() -> String {
     let words = Dimension::ALL.map(|d| format!("`{}`", d.as_str())).join(", ");
     let _ = write!(
         page,
-        "\nAn unknown field is an error. Labels for `by` and `where` are {words}, and those that sources define with [`labels`](config.md#source). `receiver` splits the deliveries of \
+        "\nAn unknown field is an error. A test runs every field's example and every condition of this page. Labels for `by` and `where` are {words}, and those that sources define with [`labels`](config.md#source). `receiver` splits the deliveries of \
          notifications instead of executions and stands alone: a delivery is a run of its receiver.\n\n\
          ## Conditions\n\n| condition | meaning |\n| --- | --- |\n"
     );

@@ -132,7 +132,9 @@ pub fn rules_of_test(file: &SourceFile) -> ((Vec<PathBuf>, Vec<Rule>), Vec<Diagn
     let named: Vec<PathBuf> = rule::story::load::rules_of(file).iter().map(|path| folder.join(path)).collect();
     let mut faults = Vec::new();
     let files = texts(&named, &mut faults);
-    let (rules, also) = rule::load::load(&files, Settings::default().evaluation_interval);
+    let settings = rule::story::load::settings_of(file);
+    let (rules, also) =
+        rule::load::load_with(&files, settings.evaluation_interval, &settings.labels(), &settings.budgets);
     faults.extend(also);
     ((named, rules), faults)
 }

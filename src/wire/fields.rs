@@ -87,7 +87,7 @@ pub struct Fields<'a> {
     what: &'static str,
     bytes: Range<usize>,
     entries: Vec<(&'a Key, &'a Node)>,
-    asked: RefCell<Vec<&'static str>>,
+    asked: RefCell<Vec<String>>,
 }
 
 impl<'a> Fields<'a> {
@@ -109,10 +109,10 @@ impl<'a> Fields<'a> {
     }
 
     /// The value under `name`; an empty value is as good as none.
-    pub fn node(&self, name: &'static str) -> Option<&'a Node> {
+    pub fn node(&self, name: &str) -> Option<&'a Node> {
         let mut asked = self.asked.borrow_mut();
-        if !asked.contains(&name) {
-            asked.push(name);
+        if !asked.iter().any(|known| known == name) {
+            asked.push(name.to_owned());
         }
         self.entries.iter().find(|(key, _)| key.text == name).map(|(_, node)| *node).filter(|node| !node.is_null())
     }
@@ -132,7 +132,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text of one value.
-    pub fn text(&self, name: &'static str) -> Option<Spanned<String>> {
+    pub fn text(&self, name: &str) -> Option<Spanned<String>> {
         self.node(name).and_then(|node| scalar(node, name, self.faults))
     }
 
@@ -251,9 +251,9 @@ impl<'a> Fields<'a> {
     pub fn finish(self) {
         let asked = self.asked.into_inner();
         for (key, _) in &self.entries {
-            if !asked.contains(&key.text.as_str()) {
+            if !asked.contains(&key.text) {
                 let message = format!("{} has no field `{}`", self.what, key.text);
-                self.faults.error(key.bytes.clone(), message, one_of(&key.text, asked.iter().copied()));
+                self.faults.error(key.bytes.clone(), message, one_of(&key.text, asked.iter().map(String::as_str)));
             }
         }
     }

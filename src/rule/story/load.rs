@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::step::{self, RATE, RUNS_LIMIT};
-use super::{MessageCheck, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
+use super::{Expected, MessageCheck, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::engine::event::AlertState;
 use crate::model::{Dimension, Span, Timestamp, Unit};
@@ -47,6 +47,14 @@ pub fn rules_of(file: &SourceFile) -> Vec<String> {
     }
     let name = Path::new(&file.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
     vec![name.replacen(".test.", ".", 1)]
+}
+
+/// The settings under which a test file plays its stories: they say which labels and budgets its rules may name.
+pub fn settings_of(file: &SourceFile) -> Settings {
+    let Ok(root) = yaml::parse(file) else { return Settings::default() };
+    let faults = Faults::new(file);
+    let node = Fields::open(&root, "a test file", &faults).node("settings").cloned();
+    node.map_or_else(Settings::default, |node| Settings::within(file, &node).0)
 }
 
 /// Reads a test file about `rules`. `None` when anything is wrong.
@@ -166,8 +174,9 @@ impl Reader<'_> {
     }
 
     fn labels(&self, fields: &Fields<'_>) -> BTreeMap<Dimension, String> {
-        let text = |d: &'static Dimension| Some((*d, fields.text(d.as_str())?.value));
-        Dimension::ALL.iter().filter_map(text).collect()
+        let own = self.settings.labels().into_iter().map(Dimension::Custom);
+        let text = |d: Dimension| Some((d, fields.text(d.as_str())?.value));
+        Dimension::ALL.into_iter().chain(own).filter_map(text).collect()
     }
 
     fn series(&self, node: &Node) -> (Series, Span) {
@@ -273,13 +282,14 @@ impl CheckReader<'_> {
         let fields = Fields::open(node, "an expectation", self.reader.faults);
         let at = fields.require("at", "10m", self.at(&fields));
         let whom = self.whom(&fields);
-        let states = [AlertState::Inactive, AlertState::Pending, AlertState::Firing, AlertState::Resolved];
-        let state = self.word(&fields, &states);
+        let words = Expected::ALL.map(Expected::as_str);
+        let read = |word: &str| Expected::ALL.into_iter().find(|state| state.as_str() == word);
+        let state = fields.require("state", "firing", fields.word("state", &words, read)).map(|state| state.value);
         let wanted = self.wanted(&fields);
         fields.finish();
-        if state == Some(AlertState::Inactive) && wanted != Wanted::default() {
-            let help = "delete it; a pending, firing or resolved alert has numbers";
-            self.reader.faults.error(node.bytes.clone(), "an alert that is not there has no value", help);
+        if state == Some(Expected::NoData) && (&wanted.value, &wanted.threshold) != (&None, &None) {
+            let help = "delete it; `n` says how many samples there are";
+            self.reader.faults.error(node.bytes.clone(), "without data there is no value", help);
         }
         Some(StateCheck { at: at?, whom: whom?, state: state?, wanted, place: self.reader.place(node) })
     }

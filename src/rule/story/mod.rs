@@ -8,6 +8,7 @@
 pub mod load;
 mod step;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -54,6 +55,14 @@ pub struct Series {
     pub labels: BTreeMap<Dimension, String>,
     /// Its runs by the time since the start, in order.
     pub runs: Vec<(Span, Run)>,
+}
+
+impl Series {
+    /// Its labels that the settings define.
+    fn own_labels(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let own = self.labels.iter().filter(|(dimension, _)| matches!(dimension, Dimension::Custom(_)));
+        own.map(|(dimension, value)| (dimension.as_str(), Cow::Borrowed(value.as_str())))
+    }
 }
 
 /// One run of a story.
@@ -108,11 +117,47 @@ pub struct StateCheck {
     /// Of whom.
     pub whom: Whom,
     /// The state.
-    pub state: AlertState,
+    pub state: Expected,
     /// The numbers wanted beside it.
     pub wanted: Wanted,
     /// `file:line` where it stands.
     pub place: String,
+}
+
+/// A state of a rule on a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// That of its alert.
+    Alert(AlertState),
+    /// The rule has no data to decide on, whatever its alert does.
+    NoData,
+}
+
+impl Expected {
+    /// The words of test files.
+    pub const ALL: [Expected; 5] = [
+        Expected::Alert(AlertState::Inactive),
+        Expected::Alert(AlertState::Pending),
+        Expected::Alert(AlertState::Firing),
+        Expected::Alert(AlertState::Resolved),
+        Expected::NoData,
+    ];
+
+    /// The word of test files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Expected::Alert(state) => state.as_str(),
+            Expected::NoData => "no_data",
+        }
+    }
+}
+
+impl StateCheck {
+    /// Whether it takes what the rule says of subjects without an alert.
+    pub fn asks_the_rule(&self) -> bool {
+        let numbers = self.wanted != Wanted::default();
+        self.state == Expected::NoData || (self.state == Expected::Alert(AlertState::Inactive) && numbers)
+    }
 }
 
 /// Messages that are wanted.
@@ -166,6 +211,7 @@ impl Story {
                     tokens: run.tokens,
                     cost: run.cost,
                     quality: run.quality.map(Quality),
+                    labels: series.own_labels().collect(),
                     extra: run.fields.iter().map(|(name, value)| (name.as_str().into(), *value)).collect(),
                     ..Record::new(source, agent, Some(self.start + *at), run.outcome)
                 });
