@@ -206,7 +206,8 @@ fn rule(field: Option<(&str, &str)>, more: &str) -> String {
     lines.extend(more.lines().map(str::to_owned));
     let has = |lines: &[String], key: &str| lines.iter().any(|line| line.starts_with(&format!("{key}:")));
     for (key, value) in [("name", "r"), ("condition", "error_rate > 10%")] {
-        if !has(&lines, key) && !(key == "condition" && has(&lines, "levels")) {
+        let told = has(&lines, key) || (key == "condition" && has(&lines, "levels"));
+        if !told {
             lines.push(format!("{key}: {value}"));
         }
     }
