@@ -92,16 +92,41 @@ pub fn read_seeing(
     mut see: impl FnMut(&Record<'_>),
     mut on_effects: impl FnMut(&mut Engine, Timestamp, Vec<Effect>),
 ) -> Result<(Engine, Reading), Failure> {
-    let files = files(&policy, args)?;
     let policy = Arc::new(policy);
     let mut engine = Engine::new(policy.clone(), State::default());
     // One record of next century must not age all others out of their windows.
     let latest = Timestamp(jiff::Timestamp::now().as_millisecond()) + Span::days(1);
+    let fields = engine.fields().to_vec();
+    let reading = each(&policy, args, &fields, |records| {
+        records.retain(|record| until.is_none_or(|end| record.at.is_none_or(|at| at < end)));
+        records.iter().for_each(&mut see);
+        replay::feed_awake(&mut engine, records, Timestamp::MIN..=latest, &mut on_effects);
+    })?;
+    match until {
+        Some(end) => replay::wake(&mut engine, end, &mut on_effects),
+        None => replay::finish(&mut engine, &mut on_effects),
+    }
+    Ok((engine, reading))
+}
+
+/// Shows every record to `see`, in the order of the files, without an engine.
+pub fn scan(policy: &Policy, args: &RecordingArgs, mut see: impl FnMut(&[Record<'_>])) -> Result<Reading, Failure> {
+    let engine = Engine::new(Arc::new(policy.clone()), State::default());
+    each(policy, args, engine.fields(), |records| see(records))
+}
+
+fn each(
+    policy: &Policy,
+    args: &RecordingArgs,
+    fields: &[String],
+    mut see: impl FnMut(&mut Vec<Record<'_>>),
+) -> Result<Reading, Failure> {
+    let files = files(policy, args)?;
     let bar = progress(&files);
     let mut reading = Reading::default();
     for file in &files {
-        let source = source(&policy, args, file)?;
-        let reader = Reader::new(&source, &policy.prices, engine.fields())
+        let source = source(policy, args, file)?;
+        let reader = Reader::new(&source, &policy.prices, fields)
             .map_err(|e| Failure::Usage(e.to_string()))?
             .with_line_limit(policy.settings.limits.line_bytes);
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
@@ -117,19 +142,12 @@ pub fn read_seeing(
                     reading.reasons.push(format!("{}:{line}: {}", file.display(), rejected.reason));
                 }
             }
-            let mut records = std::mem::take(&mut batch.chunk.records);
-            records.retain(|record| until.is_none_or(|end| record.at.is_none_or(|at| at < end)));
-            records.iter().for_each(&mut see);
-            replay::feed_awake(&mut engine, &records, Timestamp::MIN..=latest, &mut on_effects);
+            see(&mut batch.chunk.records);
         });
         result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
     }
     bar.finish_and_clear();
-    match until {
-        Some(end) => replay::wake(&mut engine, end, &mut on_effects),
-        None => replay::finish(&mut engine, &mut on_effects),
-    }
-    Ok((engine, reading))
+    Ok(reading)
 }
 
 /// The files that are named, or those of the configuration's sources that are there.

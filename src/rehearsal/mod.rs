@@ -5,6 +5,7 @@
 
 pub mod against;
 pub mod coverage;
+pub mod fixture;
 mod judge;
 
 use std::collections::BTreeSet;

@@ -32,6 +32,10 @@ pub const WANTED: f64 = 3.0;
 struct Curve {
     rule: String,
     condition: String,
+    /// What a subject is called: `agent` for a rule that looks at agents.
+    noun: String,
+    /// Whether more is worse.
+    upward: bool,
     /// The time that the recording covers.
     span: Span,
     points: Vec<Point>,
@@ -129,7 +133,12 @@ pub fn run(
         let healthy_shown = healthy.map(|value| unit(&rule.program.root).show(value));
         Suggestion { point, healthy, healthy_shown }
     });
-    let curve = Curve { rule: name.to_owned(), condition: rule.condition, span, points, suggestion };
+    let noun = match rule.by[..] {
+        [dimension] => dimension.as_str().replace('_', " "),
+        _ => "subject".to_owned(),
+    };
+    let (rule, condition) = (name.to_owned(), rule.condition);
+    let curve = Curve { rule, condition, noun, upward: up, span, points, suggestion };
     if out.json {
         out.json(&curve)?;
     } else {
@@ -192,6 +201,11 @@ impl Values {
     }
 }
 
+/// Firings a week: whole ones, below one with a digit.
+fn weekly(n: f64) -> String {
+    if n > 0.0 && n < 1.0 { format!("{n:.1}") } else { format!("{n:.0}") }
+}
+
 fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<(), Failure> {
     writeln!(out, "{}: {}", out.bold(&curve.rule), curve.condition)?;
     writeln!(out, "{records} records over {:.1} days\n", curve.span.as_millis_f64() / 86_400_000.0)?;
@@ -210,17 +224,18 @@ fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<()
     }
     table.write(out, |_, _, _, text| text)?;
     let now = curve.points.iter().find(|point| point.factor == 1.0);
-    let say = |point: &Point| {
-        format!("at {} {:.0} a week on {}", point.shown, point.per_week, plural(point.subjects as usize, "subject"))
-    };
     match &curve.suggestion {
         Some(found) => {
-            let healthy = found
-                .healthy_shown
-                .as_ref()
-                .map_or_else(String::new, |value| format!("; the nearest value that fires nothing there is {value}"));
-            let now = now.map_or_else(String::new, say);
-            writeln!(out, "\nsuggested {}: {now}; {}{healthy}", out.green(&found.point.shown), say(&found.point))?;
+            let side = if curve.upward { "largest" } else { "smallest" };
+            let healthy = found.healthy_shown.as_ref().map(|value| format!("{side} healthy value {value}"));
+            let now = now.map(|now| {
+                let subjects = plural(now.subjects as usize, &curve.noun);
+                format!("at {} {} a week on {subjects}", now.shown, weekly(now.per_week))
+            });
+            let then = &found.point;
+            let then = format!("at {} {} on {}", then.shown, weekly(then.per_week), then.subjects);
+            let said: Vec<String> = now.into_iter().chain([then]).chain(healthy).collect();
+            writeln!(out, "\nsuggested {}: {}", out.green(&found.point.shown), said.join("; "))?;
         }
         None => writeln!(out, "\nno suggestion: at every threshold it fires more than {wanted} times a week")?,
     }

@@ -3,6 +3,7 @@
 mod account;
 mod curve;
 mod diff;
+mod fixture;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -27,6 +28,8 @@ Examples:
   evenkeel replay --config evenkeel.yaml runs.jsonl --json | jq 'select(.type == \"alert\")'
   evenkeel replay runs.jsonl --curve error_burst   at which threshold it would have fired how often
   evenkeel replay runs.jsonl --diff old.yaml new.yaml
+  evenkeel replay runs.jsonl --rules rules/ --fixture 5f0c2d91 --to rules/burst.test.yaml
+                                                   one alert as a test of its rule
 
 The engine, the rules and the decisions are those of `evenkeel run`; the clock is the records' own.
 Exit code 1 says that something fired.";
@@ -53,6 +56,14 @@ pub struct Args {
     /// What another file of rules would have fired: gained and lost per rule and subject.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "rules")]
     diff: Vec<PathBuf>,
+
+    /// Write the stretch of the alert with this id (its beginning is enough) as a test of its rule.
+    #[arg(long, value_name = "ALERT", conflicts_with_all = ["diff", "curve"])]
+    fixture: Option<String>,
+
+    /// Where to; by default the rule and the alert name a file in this folder.
+    #[arg(long, value_name = "FILE", requires = "fixture")]
+    to: Option<PathBuf>,
 }
 
 /// One line of the JSON stream.
@@ -91,6 +102,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         return diff::run(old, new, &args.recording, out);
     }
     let policy = recording::policy(args.recording.config.as_deref(), &args.rules)?;
+    if let Some(alert) = &args.fixture {
+        return fixture::run(policy, alert, args.to, &args.recording, out);
+    }
     if let Some(rule) = &args.curve {
         return curve::run(policy, rule, args.per_week, &args.recording, out);
     }
@@ -160,7 +174,7 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
         _ => out.green(state),
     };
     format!(
-        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}, {} window)",
+        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}, {} window)  {}",
         event.at,
         event.severity.as_str(),
         event.rule,
@@ -169,6 +183,7 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
         shown(event.threshold),
         event.n,
         event.window,
+        out.dim(&event.id[..event.id.len().min(8)]),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::run;
 use super::step::{self, RATE, RUNS_LIMIT};
 use super::{Expected, MessageCheck, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
 use crate::diagnostic::{Diagnostic, SourceFile};
@@ -25,7 +26,7 @@ pub const RECEIVER: &str = "test";
 pub(super) const QUANTITY: &str = "write a number, with a unit if it has one: `12%`, `15s`, `$2`, `80`";
 
 /// A number with its unit, in the unit's base.
-pub(super) fn quantity(text: &str) -> Option<(f64, Option<Unit>)> {
+pub fn quantity(text: &str) -> Option<(f64, Option<Unit>)> {
     match lex::lex(text).ok()?.as_slice() {
         [token] => match token.kind {
             Kind::Number(value, unit) => Some((value, unit)),
@@ -195,9 +196,15 @@ impl Reader<'_> {
             runs.extend(more);
             at = Span(at.0 + length.0);
         }
-        if steps.is_empty() && fields.node("steps").is_none() {
+        let written = fields.list("records");
+        runs.extend(written.iter().filter_map(|node| run::read(node, self.faults)));
+        if !written.is_empty() {
+            runs.sort_by_key(|(at, _)| *at);
+            at = runs.iter().map(|(at, _)| *at).max().unwrap_or(at).max(at);
+        }
+        if fields.node("steps").is_none() && fields.node("records").is_none() {
             let help = "add `steps: [{for: 10m, error_rate: 12%}]`; a step of `{for: 10m}` alone is silence";
-            self.faults.error(fields.place("steps"), "a series has no `steps`", help);
+            self.faults.error(fields.place("steps"), "a series has neither `steps` nor `records`", help);
         }
         fields.finish();
         (Series { labels, runs }, at)

@@ -6,6 +6,8 @@
 //! runs can have is a fault of the file: a test that is nearly right proves nothing.
 
 pub mod load;
+pub mod print;
+mod run;
 mod step;
 
 use std::borrow::Cow;

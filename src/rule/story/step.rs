@@ -54,14 +54,19 @@ pub(super) fn read(node: &Node, start: Span, rate: f64, faults: &Faults<'_>) -> 
     (runs.collect(), length)
 }
 
-struct Step<'a> {
+pub(super) struct Step<'a> {
     fields: &'a Fields<'a>,
     faults: &'a Faults<'a>,
     rate: f64,
     length: Span,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// The numbers of a mapping, without a rate and a length.
+    pub(super) fn new(fields: &'a Fields<'a>, faults: &'a Faults<'a>) -> Step<'a> {
+        Step { fields, faults, rate: 0.0, length: Span::ZERO }
+    }
+
     /// What the step says; `None` when nothing runs or something is wrong.
     fn mix(&self) -> Option<Mix> {
         let before = self.faults.errors();
@@ -120,7 +125,7 @@ impl Step<'_> {
         self.fields.share(name, 0.0, 1.0)
     }
 
-    fn number(&self, name: &'static str, unit: Unit) -> Option<Spanned<f64>> {
+    pub(super) fn number(&self, name: &'static str, unit: Unit) -> Option<Spanned<f64>> {
         let text = self.fields.text(name)?;
         match quantity(&text.value) {
             Some((value, found)) if found.is_none_or(|found| found == unit) && value >= 0.0 => {
