@@ -19,13 +19,14 @@ const RULES: &str = "
 alerts:
   - {name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: critical}
   - {name: slow, condition: p95_latency > 20s, window: 10s, min_samples: 1, severity: warning}
+  - {name: late, levels: {warning: p50_latency > 100s, critical: p50_latency > 200s}, window: 10s, min_samples: 1}
 ";
 
 /// A fleet whose alerts hold exactly as long as the plan says, and a world that answers.
 struct Plan {
     engine: Engine,
     now: i64,
-    /// Agents and what is wrong with them: `down`, `slow` or both.
+    /// Agents and what is wrong with them: `down`, `slow`, `late`, `latest`, or several.
     bad: BTreeMap<String, String>,
     /// What each receiver got: second, receiver, and what was said.
     got: Vec<(i64, String, Delivery)>,
@@ -75,7 +76,9 @@ impl Plan {
                 .map(|(agent, wrong)| {
                     let outcome = if wrong.contains("down") { Outcome::Error } else { Outcome::Ok };
                     let mut record = Record::new("plan", agent.clone(), Some(at), outcome);
-                    record.duration_ms = Some(if wrong.contains("slow") { 60_000.0 } else { 100.0 });
+                    let seconds = [("latest", 300.0), ("late", 150.0), ("slow", 60.0)];
+                    let found = seconds.iter().find(|(word, _)| wrong.contains(word));
+                    record.duration_ms = Some(found.map_or(100.0, |(_, seconds)| seconds * 1_000.0));
                     record
                 })
                 .collect();
@@ -350,6 +353,18 @@ fn a_critical_alert_inhibits_the_warning_of_the_same_agent() {
 }
 
 #[test]
+fn an_inhibition_ends_when_its_source_becomes_too_mild() {
+    let mut plan = Plan::new("inhibit:\n- {source: severity=critical, target: alertname=slow, equal: [agent]}\n");
+    plan.agent("a", "latest");
+    plan.until(30);
+    assert_eq!(plan.told("ops"), ["2 firing a/late"]);
+    plan.agent("a", "late");
+    plan.until(60);
+    let told = plan.told("ops");
+    assert!(told.len() == 2 && told[1].ends_with("firing a/slow"), "{told:?}");
+}
+
+#[test]
 fn maintenance_and_hours_hold_back_and_then_tell() {
     // 2026-05-28T20:26:40Z is the start.
     let window = "maintenance:\n- {name: work, matchers: [agent=a], hours: [\"thu 20:00-20:30\"]}\nroutes:\n- {receivers: [ops], matchers: [agent=a]}\n- {receivers: [team], active_hours: \"20:31-23:00\"}\n";
@@ -391,6 +406,28 @@ fn a_storm_gives_one_message_and_one_end() {
             ("down ended on all of the 812 agents it fired on, 20 shown", 792, 20),
         ]
     );
+}
+
+#[test]
+fn a_group_is_not_over_while_alerts_fire_that_no_message_shows() {
+    let mut plan = Plan::new(&format!("damping: {{flood: 0}}\n{GROUPED}"));
+    for agent in 0..250 {
+        plan.agent(&format!("{agent:03}"), "down");
+    }
+    plan.until(20);
+    for agent in 0..150 {
+        plan.agent(&format!("{agent:03}"), "ok");
+    }
+    plan.until(60);
+    let said: Vec<_> = plan.got.iter().map(|(_, _, d)| &d.notification).collect();
+    assert_eq!(said.iter().map(|n| n.state()).collect::<Vec<_>>(), [AlertState::Firing, AlertState::Firing]);
+    assert_eq!((said[1].alerts.len(), said[1].truncated), (100, 150));
+    assert_eq!(said[1].summary, "100 alerts fire and 150 ended, 100 shown");
+    for agent in 150..250 {
+        plan.agent(&format!("{agent:03}"), "ok");
+    }
+    plan.until(120);
+    assert_eq!(plan.got[2].2.notification.state(), AlertState::Resolved);
 }
 
 #[test]

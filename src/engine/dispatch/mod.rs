@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::{AlertEvent, Notification};
+use super::event::{AlertEvent, AlertState, Notification};
 use super::split::NEVER;
 use crate::model::{Severity, Span, Subject, Timestamp};
 use crate::settings::routing::Route;
@@ -317,7 +317,9 @@ impl Dispatch {
         };
         let repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
         if fresh || repeat {
-            news.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
+            for alerts in [&mut news, &mut known] {
+                alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
+            }
             let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(|(key, e)| (*key, e.severity)).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
@@ -348,6 +350,10 @@ impl Dispatch {
     ) -> Notification {
         let shown = if group.flood { flood::SHOWN } else { SHOWN };
         let truncated = alerts.len().saturating_sub(shown);
+        // Whoever looks at what is shown alone must not take the group for ended while some of it fires.
+        if let Some(at) = alerts.iter().position(|a| a.state == AlertState::Firing).filter(|at| *at >= shown) {
+            alerts.swap(at, shown - 1);
+        }
         alerts.truncate(shown);
         let summary = match alerts.first() {
             Some(lead) if group.flood => flood::summary(&lead.rule, scene, firing, ended, alerts.len()),
