@@ -19,6 +19,10 @@ alerts:
     window: 1h
     severity: critical
     annotations: {summary: 'value {{ value }}'}
+  - name: dear
+    levels: {warning: mean(price) > 10, critical: mean(price) > 100}
+    window: 1m
+    annotations: {summary: '{{ severity }}'}
 ";
 
 fn peer(name: &str) -> Receiver {
@@ -107,6 +111,23 @@ impl World {
         self.answer(now, effects);
     }
 
+    /// An execution of agent a every 10 s up to a second, at this price.
+    fn priced(&mut self, second: i64, price: f64) {
+        while self.now < second {
+            let now = self.at();
+            let mut record = Record::new("test", "a", Some(now), Outcome::Ok);
+            record.extra.push(("price".into(), price));
+            let effects = self.engine.handle(now, Event::Records(&[record]));
+            self.answer(now, effects);
+            self.until(self.now + 10);
+        }
+    }
+
+    fn reload(&mut self, policy: Arc<Policy>) {
+        let effects = self.engine.reload(self.at(), policy);
+        self.answer(self.at(), effects);
+    }
+
     fn seconds(&self, receiver: &str, state: AlertState) -> Vec<i64> {
         let of = self.taken.iter().filter(|(_, r, alerts)| r == receiver && alerts.iter().any(|a| a.1 == state));
         of.map(|(second, ..)| *second).collect()
@@ -186,4 +207,48 @@ fn a_new_peer_is_told_everything_and_a_restart_repeats_what_was_in_flight() {
     );
     world.answer(now, effects);
     assert_eq!(world.seconds("am/two", AlertState::Firing), [20]);
+}
+
+#[test]
+fn the_first_peer_is_told_what_fires_already() {
+    let mut world = World::new(&[]);
+    world.executions("a", 8, 2);
+    world.until(100);
+    world.reload(policy(&["am"]));
+    assert_eq!(world.seconds("am", AlertState::Firing), [100]);
+    world.executions("a", 1_000, 0);
+    world.until(130);
+    assert_eq!(world.seconds("am", AlertState::Resolved).len(), 1);
+}
+
+#[test]
+fn a_peer_that_takes_milder_alerts_than_before_is_told_those_that_fire() {
+    let mut strict = (*policy(&["am"])).clone();
+    strict.settings.receivers[0].min_severity = Severity::Critical;
+    let mut world = World { engine: Engine::new(Arc::new(strict), State::default()), ..World::new(&[]) };
+    world.priced(100, 50.0);
+    assert_eq!(world.taken, []);
+    world.reload(policy(&["am"]));
+    assert_eq!(world.taken, [(100, "am".into(), vec![("agent=a".into(), AlertState::Firing, "warning".into())])]);
+}
+
+#[test]
+fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 500.0);
+    world.priced(400, 50.0);
+    world.priced(600, 1.0);
+    use AlertState::{Firing, Resolved};
+    let said: Vec<(AlertState, &str)> =
+        world.taken.iter().flat_map(|t| &t.2).map(|(_, state, severity)| (*state, severity.as_str())).collect();
+    let mut course: Vec<(AlertState, &str)> = Vec::new();
+    said.iter().filter(|said| said.0 == Firing).for_each(|said| course.push(*said));
+    course.dedup();
+    assert_eq!(course, [(Firing, "critical"), (Firing, "warning")], "{:?}", world.taken);
+    let fell = world.taken.iter().find(|t| t.2.iter().any(|a| a.2 == "warning")).expect("the milder one").0;
+    let ended = world.seconds("am", Resolved)[0];
+    assert_eq!(ended, fell, "{:?}", world.taken);
+    // Both have ended in the end, and each under the labels it fired with.
+    assert_eq!(world.engine.view().alerts, []);
+    assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);
 }

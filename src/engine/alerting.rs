@@ -16,12 +16,20 @@ use crate::model::{Dimension, Timestamp};
 impl Engine {
     /// Takes a change of state in.
     pub(super) fn transition(&mut self, now: Timestamp, transition: Transition, effects: &mut Vec<Effect>) {
-        let Transition { rule: index, series, state, alert } = transition;
+        let Transition { rule: index, series, state, alert, fell } = transition;
         let rule = &self.policy.rules[index];
         let split = &self.state.splits[self.plan.rules[index].split];
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
         let mut event = alert::event(state, &alert, rule, levels, &subject, now);
+        if fell {
+            // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
+            self.state.dispatch.look_again(now, &self.policy.settings);
+            if self.state.mirror.knows(&event.id) {
+                self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
+            }
+            return;
+        }
         // Becoming graver, or its hours having begun, is no new alert.
         let began = alert.fired == Some(now);
         let shadow = rule.terms.shadow;
@@ -185,9 +193,7 @@ impl Engine {
     /// Tells receivers of alerts that began to fire while history was read and still do.
     pub(super) fn tell_untold(&mut self, now: Timestamp) {
         for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
-            if !self.state.mirror.knows(&event.id) {
-                self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
-            }
+            self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
             if !self.state.dispatch.knows(&event) {
                 self.state.dispatch.fire(now, &self.policy.settings, &event);
             }

@@ -93,6 +93,10 @@ impl Mirror {
                 peer
             });
             peer.resend = resend;
+            // What it was not to hear before it may be to hear now.
+            if (peer.min_severity, peer.send_resolved) != (receiver.min_severity, receiver.send_resolved) {
+                self.alerts.iter().for_each(|(key, alert)| peer.schedule(*key, alert.event.at));
+            }
             peer.min_severity = receiver.min_severity;
             peer.send_resolved = receiver.send_resolved;
             self.peers.insert(receiver.name.clone(), peer);
@@ -133,9 +137,16 @@ impl Mirror {
         self.put(key, ended, event.at);
     }
 
-    /// Whether the alert of an episode is known to fire.
+    /// Whether the alert of an episode is known to fire, whatever its labels.
     pub fn knows(&self, id: &str) -> bool {
         self.firing.contains_key(id)
+    }
+
+    /// Takes in that an alert still fires, if it is not known to fire under the labels that it has now.
+    pub fn refresh(&mut self, event: &AlertEvent, limit: u32) {
+        if self.firing.get(&event.id) != Some(&fingerprint(&event.identity())) {
+            self.fire(event, limit);
+        }
     }
 
     fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp) {

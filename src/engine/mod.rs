@@ -183,6 +183,9 @@ impl Engine {
         let gone = self.adopt();
         self.end_gone(now, before, &gone, &mut effects);
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
+        for event in firing.iter().filter(|event| event.muted.is_none()) {
+            self.state.mirror.refresh(event, self.policy.settings.limits.outbox);
+        }
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);

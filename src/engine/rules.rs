@@ -104,6 +104,8 @@ pub struct Transition {
     pub state: AlertState,
     /// The alert after (or at its end, before) the change.
     pub alert: Alert,
+    /// It only became milder: it fires on, and that is no news.
+    pub fell: bool,
 }
 
 /// What one evaluation of a split needs.
@@ -252,13 +254,18 @@ impl Evaluation<'_> {
         let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
         let context = if plan.recites { self.context(rule_index, index, &values) } else { Context::default() };
         let found = judged.finding(n, context);
+        let before = slot.as_ref().map_or(0, |alert| alert.level);
         let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
+            if alert.level < before {
+                let (alert, state) = (alert.clone(), AlertState::Firing);
+                transitions.push(Transition { rule: rule_index, series: index, state, alert, fell: true });
+            }
             state.alerts.insert(key, alert);
         }
         if let Some((to, alert)) = changed {
-            transitions.push(Transition { rule: rule_index, series: index, state: to, alert });
+            transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: false });
         }
         if self.window_ends(rule_index) {
             self.remember(rule, &reading, state, index, active);
