@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Notification};
+use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Message, Notification};
 use evenkeel::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use evenkeel::settings::{Channel, Receiver, Secret, SmtpTls};
 use evenkeel::shell::sink::Sinks;
@@ -42,15 +42,21 @@ fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
         id: DeliveryId(id.to_owned()),
         receiver: receiver.to_owned(),
         attempt: 1,
-        notification: Notification {
+        message: Message::Alerts(Notification {
             at: alert.at,
             group: alert.id.clone(),
             group_labels: alert.identity(),
             alerts: vec![alert],
             truncated: 0,
             summary: String::new(),
-        },
+            acknowledged: None,
+        }),
     }
+}
+
+fn said(delivery: &mut Delivery) -> &mut Notification {
+    let Message::Alerts(notification) = &mut delivery.message else { panic!("about alerts") };
+    notification
 }
 
 /// A secret in a file of its own; the folder goes with the guard.
@@ -393,7 +399,7 @@ async fn a_mail_shows_the_course_of_the_value_without_asking_anybody() {
     let sinks = sinks(vec![("mail", account.channel("oncall@example.org"))]);
     let mut firing = delivery("d-1", "mail", AlertState::Firing);
     assert_eq!(sinks.attempt(&firing).await, Attempt::Done);
-    let alert = &mut firing.notification.alerts[0];
+    let alert = &mut said(&mut firing).alerts[0];
     let values = (0..8).map(|i| (Timestamp(alert.at.0 - (7 - i) * 15_000), 0.03 * i as f64)).collect();
     alert.trend = Some(Box::new(Trend { values, ..Trend::default() }));
     assert_eq!(sinks.attempt(&firing).await, Attempt::Done);
@@ -427,10 +433,10 @@ async fn hostile_names_add_no_header_and_no_recipient() {
     let account = Account { port: server.port, tls: SmtpTls::None, ca_file: None, password: None };
     let sinks = sinks(vec![("mail", account.channel("oncall@example.org"))]);
     let mut hostile = delivery("d-1\r\nBcc: a@b", "mail", AlertState::Firing);
-    hostile.notification.alerts[0].rule =
+    said(&mut hostile).alerts[0].rule =
         "errors\r\nBcc: victim@example.org\r\n\r\n.\r\nRCPT TO:<victim@example.org>".to_owned();
-    hostile.notification.group = "x>\r\nX-Evil: 1".to_owned();
-    hostile.notification.alerts[0].subject = Subject::from_iter([("agent", "\u{1f6a8}\u{202e}\r\n.\r\nQUIT")]);
+    said(&mut hostile).group = "x>\r\nX-Evil: 1".to_owned();
+    said(&mut hostile).alerts[0].subject = Subject::from_iter([("agent", "\u{1f6a8}\u{202e}\r\n.\r\nQUIT")]);
     assert_eq!(sinks.attempt(&hostile).await, Attempt::Done);
     let message = server.next();
     assert_eq!(message["to"], serde_json::json!(["oncall@example.org"]));

@@ -115,7 +115,8 @@ impl Plan {
     fn told(&self, receiver: &str) -> Vec<String> {
         let line = |(second, _, delivery): &(i64, String, Delivery)| {
             let of = |state: AlertState| {
-                let alerts = delivery.notification.alerts.iter().filter(move |a| a.state == state);
+                let alerts =
+                    delivery.notification().expect("about alerts").alerts.iter().filter(move |a| a.state == state);
                 let mut names: Vec<String> =
                     alerts.map(|a| format!("{}/{}", a.subject.get("agent").unwrap_or("-"), a.rule)).collect();
                 names.sort();
@@ -123,7 +124,7 @@ impl Plan {
             };
             let mut parts = vec![second.to_string()];
             for (word, state) in [("firing", AlertState::Firing), ("ended", AlertState::Resolved)] {
-                if delivery.notification.alerts.iter().any(|a| a.state == state) {
+                if delivery.notification().expect("about alerts").alerts.iter().any(|a| a.state == state) {
                     parts.push(format!("{word} {}", of(state)));
                 }
             }
@@ -182,9 +183,13 @@ fn alerts_of_one_group_are_merged_and_batched() {
     plan.agent("c", "down");
     plan.until(60);
     assert_eq!(plan.told("ops"), ["12 firing a/down b/down", "42 firing a/down b/down c/down"]);
-    let groups: std::collections::BTreeSet<_> = plan.got.iter().map(|(_, _, d)| &d.notification.group).collect();
+    let groups: std::collections::BTreeSet<_> =
+        plan.got.iter().map(|(_, _, d)| &d.notification().expect("about alerts").group).collect();
     assert_eq!(groups.len(), 1);
-    assert_eq!(plan.got[0].2.notification.group_labels, BTreeMap::from([("alertname".into(), "down".into())]));
+    assert_eq!(
+        plan.got[0].2.notification().expect("about alerts").group_labels,
+        BTreeMap::from([("alertname".into(), "down".into())])
+    );
     // The ends are told together with what still fires, then the last of them alone.
     plan.agent("a", "ok");
     plan.until(100);
@@ -213,7 +218,7 @@ fn a_firing_group_is_repeated_ever_less_often_until_somebody_takes_it_on() {
     let seconds: Vec<i64> = plan.got.iter().map(|(at, ..)| *at).collect();
     assert_eq!(seconds, [2, 62, 182, 362, 542]);
     assert!(plan.why("a").starts_with("repeat at "), "{}", plan.why("a"));
-    let alert = plan.got[0].2.notification.alerts[0].id.clone();
+    let alert = plan.got[0].2.notification().expect("about alerts").alerts[0].id.clone();
     let ack = Acknowledgement { alert, author: "ada".into(), note: "on it".into(), at: plan.at() };
     plan.command(Command::Acknowledge(ack));
     plan.until(3_000);
@@ -397,7 +402,13 @@ fn a_storm_gives_one_message_and_one_end() {
         .got
         .iter()
         .filter(|(_, to, _)| to == "ops")
-        .map(|(_, _, d)| (d.notification.summary.as_str(), d.notification.truncated, d.notification.alerts.len()))
+        .map(|(_, _, d)| {
+            (
+                d.notification().expect("about alerts").summary.as_str(),
+                d.notification().expect("about alerts").truncated,
+                d.notification().expect("about alerts").alerts.len(),
+            )
+        })
         .collect();
     assert_eq!(
         said,
@@ -456,7 +467,7 @@ fn an_alert_that_flaps_is_told_once_and_then_held() {
         plan.until(round * 60 + 60);
     }
     assert_eq!(plan.told("ops").len(), 5, "two episodes whole, and the third that says it flaps");
-    assert!(plan.got[4].2.notification.alerts[0].annotations.contains_key("flapping"));
+    assert!(plan.got[4].2.notification().expect("about alerts").alerts[0].annotations.contains_key("flapping"));
     plan.until(20 * 60 + 3_600);
     assert_eq!(plan.told("ops").len(), 6);
     assert!(plan.told("ops")[5].ends_with("ended a/down"));

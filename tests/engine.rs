@@ -185,7 +185,7 @@ fn history_is_learned_quietly_and_what_still_fires_is_told_at_its_end() {
     let delivered: Vec<_> =
         effects.iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None }).collect();
     assert_eq!(delivered.len(), 1);
-    assert_eq!(delivered[0].notification.state(), AlertState::Firing);
+    assert_eq!(delivered[0].notification().expect("about alerts").state(), AlertState::Firing);
 }
 
 #[test]
@@ -361,9 +361,9 @@ fn settle(
     loop {
         while let Some(effect) = open.pop() {
             let Effect::Deliver(d) = effect else { continue };
-            let result = answer(&d.receiver, &d.notification.lead().rule);
+            let result = answer(&d.receiver, &d.notification().expect("about alerts").lead().rule);
             if result == Attempt::Done {
-                delivered.push((d.receiver.clone(), d.notification.lead().rule.clone()));
+                delivered.push((d.receiver.clone(), d.notification().expect("about alerts").lead().rule.clone()));
             }
             open.extend(engine.handle(now, Event::Receipt(Receipt::Delivery { id: d.id, result })));
         }

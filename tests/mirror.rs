@@ -86,7 +86,7 @@ impl World {
     }
 
     fn take(&mut self, now: Timestamp, delivery: &Delivery) {
-        let alerts = delivery.notification.alerts.iter();
+        let alerts = delivery.notification().expect("about alerts").alerts.iter();
         let said = alerts.map(|a| (a.subject.to_string(), a.state, a.annotations["summary"].clone())).collect();
         self.taken.push(((now.0 - START) / 1_000, delivery.receiver.clone(), said));
     }

@@ -57,7 +57,7 @@ fn run_while(
         replay::perfect_world(engine, now, effects, &mut |now, effect| match effect {
             Effect::Report(Report::Alert(event)) => events.push(event.clone()),
             Effect::Deliver(delivery) => {
-                told.push(((now.0 - START) / 1_000, delivery.notification.lead().severity));
+                told.push(((now.0 - START) / 1_000, delivery.notification().expect("about alerts").lead().severity));
             }
             _ => {}
         });

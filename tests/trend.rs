@@ -50,15 +50,15 @@ fn story(receivers: &str, condition: &str, bad: std::ops::Range<i64>, killed: bo
 }
 
 fn trend(delivery: &Delivery) -> &Trend {
-    delivery.notification.lead().trend.as_deref().expect("a course")
+    delivery.notification().expect("about alerts").lead().trend.as_deref().expect("a course")
 }
 
 #[test]
 fn a_message_tells_what_came_before_and_since() {
     let told = story(MAIL, "error_rate > 25%", 200..330, false);
-    let states: Vec<AlertState> = told.iter().map(|d| d.notification.state()).collect();
+    let states: Vec<AlertState> = told.iter().map(|d| d.notification().expect("about alerts").state()).collect();
     assert_eq!(states, [AlertState::Firing, AlertState::Resolved]);
-    let (fired, lead) = (trend(&told[0]), told[0].notification.lead());
+    let (fired, lead) = (trend(&told[0]), told[0].notification().expect("about alerts").lead());
     assert_eq!((fired.slice, fired.adds_up), (Span::seconds(10), false));
     // 12 slices of 10 s: all well, and then every execution fails.
     let values: Vec<f64> = fired.slices.iter().map(|(_, value)| *value).collect();
@@ -73,15 +73,15 @@ fn a_message_tells_what_came_before_and_since() {
     let peak = ended.values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     assert_eq!(peak, 1.0);
     let last = *ended.values.last().expect("values");
-    assert_eq!(Some(last.1), told[1].notification.lead().value);
-    assert_eq!(last.0, told[1].notification.lead().at);
+    assert_eq!(Some(last.1), told[1].notification().expect("about alerts").lead().value);
+    assert_eq!(last.0, told[1].notification().expect("about alerts").lead().at);
 }
 
 /// The picture of the documentation is one that a mail holds; `UPDATE_GENERATED=1` draws it anew.
 #[test]
 fn the_picture_of_the_documentation_is_what_a_mail_shows() {
     let told = story(MAIL, "error_rate > 25%", 200..330, false);
-    let drawn = evenkeel::wire::picture::png(told[1].notification.lead()).expect("a picture");
+    let drawn = evenkeel::wire::picture::png(told[1].notification().expect("about alerts").lead()).expect("a picture");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mail.png");
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::write(&file, &drawn).expect("the picture can be written");
@@ -96,7 +96,10 @@ fn sums_add_up_to_what_the_rule_saw_and_percentiles_stand_alone() {
     let fired = trend(&told[0]);
     assert!(fired.adds_up);
     assert!(fired.slices.windows(2).all(|pair| pair[0].1 < pair[1].1), "{:?}", fired.slices);
-    assert_eq!(fired.slices.last().map(|(_, value)| *value), told[0].notification.lead().value);
+    assert_eq!(
+        fired.slices.last().map(|(_, value)| *value),
+        told[0].notification().expect("about alerts").lead().value
+    );
     let told = story(MAIL, "p95_latency > 5s", 200..600, false);
     let values: Vec<f64> = trend(&told[0]).slices.iter().map(|(_, value)| *value).collect();
     assert_eq!((values[0], *values.last().expect("some")), (1_000.0, 9_000.0), "{values:?}");
@@ -108,7 +111,7 @@ fn a_restart_changes_no_course_and_without_mail_nobody_pays_for_one() {
     assert_eq!(lived, story(MAIL, "error_rate > 25%", 200..330, true));
     let hook = story(HOOK, "error_rate > 25%", 200..330, false);
     assert_eq!(hook.len(), 2);
-    assert!(hook.iter().all(|d| d.notification.lead().trend.is_none()));
+    assert!(hook.iter().all(|d| d.notification().expect("about alerts").lead().trend.is_none()));
 }
 
 #[test]

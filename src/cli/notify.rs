@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{Exit, Failure, Output};
-use crate::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Notification};
+use crate::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Message, Notification};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
 use crate::settings::{Channel, Receiver, Settings};
 use crate::shell::policy_files;
@@ -146,13 +146,14 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
         id: DeliveryId(format!("{}-{}", alert.id, state.as_str())),
         receiver: receiver.to_owned(),
         attempt: 1,
-        notification: Notification {
+        message: Message::Alerts(Notification {
             at: now,
             group: "evenkeel-test".to_owned(),
             group_labels: [("alertname".to_owned(), alert.rule.clone())].into(),
             alerts: vec![alert],
             truncated: 0,
             summary: String::new(),
-        },
+            acknowledged: None,
+        }),
     }
 }

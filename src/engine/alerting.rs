@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::alert::{self, Alert};
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
-use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Muted, Report};
+use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
 use super::view::{AlertMessages, ReceiverView};
@@ -38,6 +38,9 @@ impl Engine {
         match state {
             AlertState::Firing => {
                 self.state.counters.fired += u64::from(began);
+                if began {
+                    Engine::note_for_digests(&mut self.state, &event);
+                }
                 if began
                     && !shadow
                     && !self.state.backfill
@@ -56,6 +59,7 @@ impl Engine {
             }
             AlertState::Resolved => {
                 self.state.counters.resolved += 1;
+                Engine::note_for_digests(&mut self.state, &event);
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
@@ -76,7 +80,7 @@ impl Engine {
         let settings = &self.policy.settings;
         let State { dispatch, outbox, .. } = &mut self.state;
         dispatch.flush(now, settings, &scene, &mut |receiver, notification| {
-            outbox.push(&receiver.name, settings.limits.outbox, notification, effects)
+            outbox.push(&receiver.name, settings.limits.outbox, Message::Alerts(notification), effects)
         });
     }
 
@@ -201,10 +205,19 @@ impl Engine {
     }
 
     /// Somebody takes an alert on that fires.
-    pub(super) fn acknowledge(&mut self, ack: Acknowledgement) {
+    pub(super) fn acknowledge(&mut self, now: Timestamp, ack: Acknowledgement, effects: &mut Vec<Effect>) {
         let found = self.events(|alert| alert.id == ack.alert && alert.fired.is_some());
-        if let Some(event) = found.first() {
-            self.state.dispatch.acks.add(event.severity, ack);
+        let Some(event) = found.first() else { return };
+        let settings = &self.policy.settings;
+        let State { dispatch, outbox, backfill, .. } = &mut self.state;
+        let before = dispatch.acks.of(&ack.alert);
+        let said = before.is_some_and(|before| (&before.author, &before.note) == (&ack.author, &ack.note));
+        dispatch.acks.add(event.severity, ack.clone());
+        if said || *backfill {
+            return;
+        }
+        for (receiver, notification) in dispatch.taken_on(now, settings, event, &ack) {
+            outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), effects);
         }
     }
 

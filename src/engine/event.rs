@@ -177,7 +177,74 @@ pub struct Delivery {
     /// 1 for the first.
     pub attempt: u32,
     /// What is said.
-    pub notification: Notification,
+    pub message: Message,
+}
+
+impl Delivery {
+    /// The alerts that it is about; `None` for a digest.
+    pub fn notification(&self) -> Option<&Notification> {
+        if let Message::Alerts(notification) = &self.message { Some(notification) } else { None }
+    }
+}
+
+/// What a delivery says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// Something changed that somebody is to know at once.
+    Alerts(Notification),
+    /// What happened in a stretch of time.
+    Digest(Digest),
+}
+
+impl Message {
+    /// When it was decided to say it, by the engine's clock.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Message::Alerts(notification) => notification.at,
+            Message::Digest(digest) => digest.to,
+        }
+    }
+
+    /// Identity of what it is one message of: those of one group keep their order.
+    pub fn group(&self) -> &str {
+        match self {
+            Message::Alerts(notification) => &notification.group,
+            Message::Digest(digest) => &digest.group,
+        }
+    }
+}
+
+/// What happened from one time to another, in the words of its messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Identity of all digests of that name.
+    pub group: String,
+    /// From this instant on.
+    pub from: Timestamp,
+    /// Up to this instant, when it was made.
+    pub to: Timestamp,
+    /// Both on the clock of its zone, for people.
+    pub period: String,
+    /// One sentence that says it all.
+    pub headline: String,
+    /// The gravest severity of what fires; `None` when nothing does.
+    pub worst: Option<Severity>,
+    /// What there is to tell, the most pressing first; none when nothing happened.
+    pub sections: Vec<DigestSection>,
+}
+
+/// One part of a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DigestSection {
+    /// What it is about.
+    pub title: String,
+    /// A line each.
+    pub lines: Vec<String>,
+    /// How many more there are.
+    pub more: u64,
 }
 
 /// What one message says: the alerts of one group at one moment.
@@ -196,6 +263,8 @@ pub struct Notification {
     pub truncated: u64,
     /// What is to be said of the group as a whole, when the alerts alone do not say it; else empty.
     pub summary: String,
+    /// Somebody took the alerts on, and nothing else is news.
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 impl Notification {
@@ -338,14 +407,14 @@ pub struct NotificationReport {
     pub id: DeliveryId,
     /// The receiver's name.
     pub receiver: String,
-    /// The alert's identity.
+    /// The identity of its first alert; of a digest its name.
     pub alert_id: String,
-    /// The rule's name.
+    /// The rule's name; of a digest empty.
     pub rule: String,
     /// Whom it is about.
     pub subject: Subject,
-    /// `firing` or `resolved`.
-    pub state: AlertState,
+    /// `firing` or `resolved`; `None` for a digest.
+    pub state: Option<AlertState>,
     /// What became of it.
     pub status: NotificationStatus,
     /// Attempts so far.

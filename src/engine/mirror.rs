@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Notification, NotificationStatus};
+use super::event::{
+    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationStatus,
+};
 use super::notify;
 use super::split::NEVER;
 use super::view::ReceiverView;
@@ -209,14 +211,15 @@ impl Mirror {
                 id: batch_id(&name, self.batches),
                 receiver: name.clone(),
                 attempt: peer.failures + 1,
-                notification: Notification {
+                message: Message::Alerts(Notification {
                     at: now,
                     group: name,
                     group_labels: BTreeMap::new(),
                     alerts,
                     truncated: 0,
                     summary: String::new(),
-                },
+                    acknowledged: None,
+                }),
             };
             effects.push(Effect::Deliver(delivery.clone()));
             peer.flight = Some(Flight { delivery, holds });
@@ -247,7 +250,7 @@ impl Mirror {
                 peer.failures += 1;
                 peer.last_error.clone_from(reason);
                 for (key, _) in holds.iter().filter(|(key, _)| self.alerts.contains_key(key)) {
-                    peer.schedule(*key, delivery.notification.at);
+                    peer.schedule(*key, delivery.message.at());
                 }
                 return Some((name.clone(), false));
             }
@@ -261,8 +264,8 @@ impl Mirror {
         if !done {
             peer.last_error.clone_from(&reason);
         }
-        let next = delivery.notification.at + peer.resend.every;
-        for ((key, version), event) in holds.iter().zip(&delivery.notification.alerts) {
+        let next = delivery.message.at() + peer.resend.every;
+        for ((key, version), event) in holds.iter().zip(delivery.notification().map_or(&[][..], |n| &n.alerts)) {
             let Some(alert) = self.alerts.get(key) else { continue };
             if peer.told.insert(*key, *version) != Some(*version) {
                 *(if done { &mut peer.delivered } else { &mut peer.failed }) += 1;

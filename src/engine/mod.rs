@@ -11,6 +11,7 @@ mod alerting;
 mod baseline;
 mod batch;
 mod budget;
+mod digest;
 pub mod dispatch;
 mod evaluate;
 pub mod event;
@@ -45,6 +46,7 @@ use crate::policy::Policy;
 use alert::Alert;
 use baseline::Baseline;
 use budget::BudgetState;
+use digest::Digests;
 use dispatch::Dispatch;
 use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
 use intake::Seen;
@@ -82,6 +84,7 @@ pub struct State {
     /// Scores, when a rule reads them.
     standings: Standings,
     dispatch: Dispatch,
+    digests: Digests,
     outbox: Outbox,
     mirror: Mirror,
     tuning: Tuning,
@@ -136,6 +139,7 @@ impl Engine {
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         state.tuning.retain(&self.policy.settings.tune.targets);
         state.mirror.adopt(&self.policy.settings.receivers);
+        state.digests.retain(&self.policy.settings.digests);
         self.here = vec![Vec::new(); self.plan.splits.len()];
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
@@ -157,6 +161,7 @@ impl Engine {
             Event::Receipt(receipt) => self.receipt(now, receipt, &mut effects),
             Event::Deadline => {}
         }
+        self.begin_digests(now);
         self.say(now, &mut effects);
         if !self.state.backfill {
             self.state.outbox.pump(now, &mut effects);
@@ -169,7 +174,8 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let outbox =
             if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(self.state.mirror.deadline()) };
-        let next = self.next_evaluation().min(self.next_tuning()).min(self.next_message()).min(outbox);
+        let next = self.next_evaluation().min(self.next_tuning()).min(self.next_digest());
+        let next = next.min(self.next_message()).min(outbox);
         (next != NEVER).then_some(next)
     }
 
@@ -189,6 +195,7 @@ impl Engine {
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
+        self.begin_digests(now);
         self.say(now, &mut effects);
         self.count_active();
         if !self.state.backfill {
@@ -286,8 +293,8 @@ impl Engine {
         self.state.counters.clock_backwards += u64::from(now < clock);
         let now = now.max(clock);
         loop {
-            let (evaluation, tuning) = (self.next_evaluation(), self.next_tuning());
-            let due = evaluation.min(tuning).min(self.next_message()).max(clock);
+            let (evaluation, tuning, digest) = (self.next_evaluation(), self.next_tuning(), self.next_digest());
+            let due = evaluation.min(tuning).min(digest).min(self.next_message()).max(clock);
             if due > now {
                 break;
             }
@@ -297,6 +304,9 @@ impl Engine {
             }
             if tuning == due {
                 self.tune(due, effects);
+            }
+            if digest <= due {
+                self.digest(due, effects);
             }
             self.say(due, effects);
         }
@@ -378,7 +388,7 @@ impl Engine {
                 self.state.dispatch.silences.expire(now, &id);
                 self.state.dispatch.look_again(now, &self.policy.settings);
             }
-            Command::Acknowledge(ack) => self.acknowledge(ack),
+            Command::Acknowledge(ack) => self.acknowledge(now, ack, effects),
         }
     }
 

@@ -12,11 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
 use super::event::{
-    AlertEvent, Attempt, Delivery, DeliveryId, Effect, Notification, NotificationReport, NotificationStatus, Report,
+    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, NotificationReport, NotificationStatus,
+    Report,
 };
 use super::split::NEVER;
 use super::view::ReceiverView;
-use crate::model::{Span, Timestamp};
+use crate::model::{Span, Subject, Timestamp};
 use crate::settings::Receiver;
 
 /// First wait after a failed attempt; it doubles from there.
@@ -32,7 +33,7 @@ const IN_FLIGHT: usize = 4;
 
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Message {
+struct Envelope {
     /// When it was handed out first; one that never was does not expire, whatever the clock did.
     tried: Option<Timestamp>,
     /// Place in line; a message that is tried again keeps it.
@@ -41,7 +42,7 @@ struct Message {
     delivery: Delivery,
 }
 
-impl Message {
+impl Envelope {
     fn expires(&self) -> Option<Timestamp> {
         self.tried.map(|t| t + EXPIRY)
     }
@@ -50,8 +51,8 @@ impl Message {
 /// Messages to one receiver.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Queue {
-    waiting: VecDeque<Message>,
-    flying: Vec<Message>,
+    waiting: VecDeque<Envelope>,
+    flying: Vec<Envelope>,
     /// No attempt before this instant, after failures.
     not_before: Option<Timestamp>,
     /// No attempt before this instant, because the receiver said so; another message's success does not end it.
@@ -76,10 +77,10 @@ pub struct Outbox {
 impl Outbox {
     /// Queues a message; whether its queue took it. `limit` bounds each queue, so that a receiver
     /// that is down costs nobody else a message.
-    pub fn push(&mut self, receiver: &str, limit: u32, notification: Notification, effects: &mut Vec<Effect>) -> bool {
-        let (at, number) = (notification.at, self.next_number);
-        let id = delivery_id(&notification, number, receiver);
-        let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, notification };
+    pub fn push(&mut self, receiver: &str, limit: u32, message: Message, effects: &mut Vec<Effect>) -> bool {
+        let (at, number) = (message.at(), self.next_number);
+        let id = delivery_id(&message, number, receiver);
+        let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, message };
         let queue = self.queues.entry(receiver.to_owned()).or_default();
         let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
         let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
@@ -90,7 +91,7 @@ impl Outbox {
             self.dropped += 1;
             queue.failed += 1;
         } else {
-            queue.waiting.push_back(Message { tried: None, number, queued: at, delivery });
+            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery });
         }
         !full
     }
@@ -158,6 +159,24 @@ impl Outbox {
         Some((name.clone(), done))
     }
 
+    /// Takes back the messages of a group, if there are any and none was handed out yet.
+    pub fn withdraw(&mut self, group: &str, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let own = |m: &&Envelope| m.delivery.message.group() == group;
+        let all = || self.queues.values().flat_map(|q| q.flying.iter().chain(&q.waiting)).filter(own);
+        if all().next().is_none() || all().any(|message| message.tried.is_some()) {
+            return false;
+        }
+        for queue in self.queues.values_mut() {
+            let (gone, kept): (VecDeque<_>, _) = std::mem::take(&mut queue.waiting).into_iter().partition(|m| own(&m));
+            queue.waiting = kept;
+            for message in gone {
+                let reason = "the next one tells of it".to_owned();
+                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
+            }
+        }
+        true
+    }
+
     /// When [`Outbox::pump`] could hand something out next.
     pub fn deadline(&self) -> Timestamp {
         self.queues.values().map(Queue::deadline).min().unwrap_or(NEVER)
@@ -208,8 +227,8 @@ impl Queue {
         if self.flying.len() >= width {
             return None;
         }
-        let same = |a: &Message, b: &Message| a.delivery.notification.group == b.delivery.notification.group;
-        let free = |m: &Message| !self.flying.iter().any(|f| same(f, m));
+        let same = |a: &Envelope, b: &Envelope| a.delivery.message.group() == b.delivery.message.group();
+        let free = |m: &Envelope| !self.flying.iter().any(|f| same(f, m));
         if self.failures == 0 {
             return self.waiting.iter().position(free);
         }
@@ -217,7 +236,7 @@ impl Queue {
         // the probe is the one tried least, of each group the oldest.
         let mut first_of = BTreeSet::new();
         let candidates =
-            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(&m.delivery.notification.group) && free(m));
+            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(m.delivery.message.group()) && free(m));
         candidates.min_by_key(|(_, m)| (m.delivery.attempt, m.number)).map(|(at, _)| at)
     }
 
@@ -232,12 +251,12 @@ impl Queue {
 
     fn deadline(&self) -> Timestamp {
         let retry = self.free().map(|at| self.held_until().unwrap_or(self.waiting[at].queued));
-        let expiry = self.waiting.iter().filter_map(Message::expires).min();
+        let expiry = self.waiting.iter().filter_map(Envelope::expires).min();
         retry.into_iter().chain(expiry).min().unwrap_or(NEVER)
     }
 
     /// Back in line at its old place.
-    fn put_back(&mut self, message: Message) {
+    fn put_back(&mut self, message: Envelope) {
         let at = self.waiting.partition_point(|m| m.number < message.number);
         self.waiting.insert(at, message);
     }
@@ -251,12 +270,19 @@ impl Queue {
 
 /// The id of a message of a group to `receiver`; the same whenever it is made. The number tells
 /// messages of one group apart, its alerts those of a life before a lost state.
-fn delivery_id(notification: &Notification, number: u64, receiver: &str) -> DeliveryId {
+fn delivery_id(message: &Message, number: u64, receiver: &str) -> DeliveryId {
     let mut hash = Sha256::new();
-    let alerts = notification.alerts.iter().flat_map(|alert| [alert.id.as_str(), alert.state.as_str()]);
-    for part in [notification.group.as_str(), receiver].into_iter().chain(alerts) {
+    let mut put = |part: &str| {
         hash.update(part);
         hash.update([0]);
+    };
+    put(message.group());
+    put(receiver);
+    match message {
+        Message::Alerts(notification) => {
+            notification.alerts.iter().flat_map(|alert| [alert.id.as_str(), alert.state.as_str()]).for_each(put);
+        }
+        Message::Digest(digest) => put(&digest.to.to_rfc3339()),
     }
     hash.update(number.to_le_bytes());
     DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
@@ -270,7 +296,10 @@ pub fn pause(failures: u32, after: Option<Span>) -> Span {
 
 /// What became of a message.
 pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
-    report_of(now, delivery, delivery.notification.lead(), status, reason)
+    match &delivery.message {
+        Message::Alerts(notification) => report_of(now, delivery, notification.lead(), status, reason),
+        Message::Digest(digest) => made(now, delivery, (&digest.name, "", Subject::default(), None), status, reason),
+    }
 }
 
 /// What became of one alert of a message.
@@ -281,14 +310,24 @@ pub fn report_of(
     status: NotificationStatus,
     reason: String,
 ) -> Effect {
+    made(now, delivery, (&lead.id, &lead.rule, lead.subject.clone(), Some(lead.state)), status, reason)
+}
+
+fn made(
+    now: Timestamp,
+    delivery: &Delivery,
+    (id, rule, subject, state): (&str, &str, Subject, Option<AlertState>),
+    status: NotificationStatus,
+    reason: String,
+) -> Effect {
     Effect::Report(Report::Notification(NotificationReport {
         at: now,
         id: delivery.id.clone(),
         receiver: delivery.receiver.clone(),
-        alert_id: lead.id.clone(),
-        rule: lead.rule.clone(),
-        subject: lead.subject.clone(),
-        state: lead.state,
+        alert_id: id.to_owned(),
+        rule: rule.to_owned(),
+        subject,
+        state,
         status,
         attempts: delivery.attempt,
         reason,

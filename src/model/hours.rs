@@ -114,7 +114,7 @@ impl fmt::Display for Hours {
 }
 
 /// The instant at a minute counted from the begin of a day; `None` outside the calendar.
-fn moment(day: Date, minute: i64, zone: &TimeZone) -> Option<Timestamp> {
+pub(super) fn moment(day: Date, minute: i64, zone: &TimeZone) -> Option<Timestamp> {
     let day = day.checked_add(Days::new().days(minute.div_euclid(MINUTES))).ok()?;
     let minute = minute.rem_euclid(MINUTES);
     let time = day.at((minute / 60) as i8, (minute % 60) as i8, 0, 0);
@@ -134,7 +134,7 @@ fn weekly(text: &str) -> Result<Shape, String> {
         if digits && hours.is_none() && zone.is_none() {
             hours = Some(clock_range(word)?);
         } else if days.is_none() && hours.is_none() && zone.is_none() && is_day(&word.to_lowercase()) {
-            days = Some(day_list(&word.to_lowercase())?);
+            days = Some(self::days(&word.to_lowercase())?);
         } else if zone.is_none() && !digits {
             zone = Some(
                 TimeZone::get(word).map_err(|_| format!("`{word}` is neither a day nor a time zone: {EXPECTED}"))?,
@@ -160,7 +160,8 @@ fn day(word: &str) -> Option<usize> {
     DAYS.iter().position(|d| *d == word).or_else(|| full.iter().position(|d| *d == word))
 }
 
-fn day_list(text: &str) -> Result<[bool; 7], String> {
+/// Reads days such as `mon-fri` or `sat,sun`, Monday first.
+pub fn days(text: &str) -> Result<[bool; 7], String> {
     let mut days = [false; 7];
     let read = |word: &str| day(word).ok_or(format!("`{word}` is not a day: write one of {}", DAYS.join(", ")));
     for part in text.split(',') {

@@ -12,6 +12,7 @@ pub mod money;
 pub mod outcome;
 pub mod period;
 pub mod record;
+pub mod schedule;
 pub mod severity;
 pub mod subject;
 pub mod time;

@@ -72,7 +72,7 @@ fn state(story: &Story, course: &Course, check: &StateCheck, at: usize) -> Optio
 
 fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<String> {
     let about = |delivery: &Delivery| -> Vec<AlertEvent> {
-        let alerts = delivery.notification.alerts.iter();
+        let alerts = delivery.notification().into_iter().flat_map(|notification| &notification.alerts);
         alerts.filter(|e| check.whom.means(&e.rule, &e.subject)).cloned().collect()
     };
     let of_state = |alerts: &[AlertEvent]| {
@@ -84,7 +84,7 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
         course.messages.iter().filter(to).map(|d| (d, about(d))).filter(|(_, alerts)| !alerts.is_empty()).collect();
     let right = mine.iter().filter(|(delivery, alerts)| {
         of_state(alerts) == check.state
-            && check.at.is_none_or(|at| story.start + at == delivery.notification.at)
+            && check.at.is_none_or(|at| story.start + at == delivery.message.at())
             && alerts.iter().all(|e| shows(&check.wanted, e))
     });
     if right.count() as u64 == check.count {
@@ -94,7 +94,7 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
         .iter()
         .take(2 * DRAWN)
         .map(|(delivery, alerts)| {
-            let at = delivery.notification.at.since(story.start);
+            let at = delivery.message.at().since(story.start);
             let alerts: Vec<String> = alerts.iter().take(DRAWN).map(|e| describe(story, e)).collect();
             format!("to {} at {at}: {}", delivery.receiver, alerts.join(", "))
         })

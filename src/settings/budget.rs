@@ -9,7 +9,7 @@ use super::raw::Section;
 use crate::model::period::Period;
 use crate::model::{Dimension, Label};
 use crate::rule::{BY_LIMIT, Matcher};
-use crate::wire::fields::{Spanned, one_of, texts};
+use crate::wire::fields::{one_of, texts};
 
 /// How much may be used in a period.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,16 +65,7 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std:
         }
         found
     });
-    let mut zone = TimeZone::UTC;
-    if let Some(Spanned { value, bytes }) = section.text("zone") {
-        match TimeZone::get(&value) {
-            Ok(known) => zone = known,
-            Err(_) => {
-                let message = format!("`zone` is `{value}`, which is no zone that is known");
-                section.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
-            }
-        }
-    }
+    let zone = section.zone();
     let dimension = |word: &str, bytes: &std::ops::Range<usize>| {
         let known = || own.iter().find(|label| label.as_str() == word).map(|label| Dimension::Custom(*label));
         let found = Dimension::from_word(word).filter(|d| *d != Dimension::Receiver).or_else(known);
@@ -107,7 +98,7 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std:
     }
     section.finish();
     let (resource, amount) = amount?;
-    Some(Budget { name: name?, resource, amount, period: period?, zone, by, filter })
+    Some(Budget { name: name?, resource, amount, period: period?, zone: zone?, by, filter })
 }
 
 /// Reads `$50`, `2M tokens`, `900 executions`.

@@ -66,6 +66,17 @@ impl Channel {
             Channel::Email { .. } => "email",
         }
     }
+
+    /// Whether it is told that somebody took an alert on: where people talk about alerts or are called,
+    /// others then need not look.
+    pub fn hears_acknowledgements(&self) -> bool {
+        matches!(self, Channel::Slack { .. } | Channel::PagerDuty { .. } | Channel::Ntfy { .. })
+    }
+
+    /// Whether a group of alerts is one incident there, which is taken on as a whole.
+    pub fn has_incidents(&self) -> bool {
+        matches!(self, Channel::PagerDuty { .. })
+    }
 }
 
 impl Receiver {

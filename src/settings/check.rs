@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::raw::{Reader, Section};
-use super::{Clock, Limits, ScoreSettings, Settings, budget, receiver, routing, source, target};
+use super::{Clock, Limits, ScoreSettings, Settings, budget, digest, receiver, routing, source, target};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::model::agent::is_name;
 use crate::wire::fields::Spanned;
@@ -57,6 +57,7 @@ fn check(config: Section<'_>) -> Settings {
     let evaluation_interval = config.span("evaluation_interval").unwrap_or(default.evaluation_interval);
     let receivers = receiver::check(config.sections("receivers"), evaluation_interval);
     let routing = routing::check(&config, &receivers);
+    let digests = digest::check(config.sections("digests"), &receivers);
     let sources = source::check(config.sections("sources"));
     let budgets = budget::check(config.sections("budgets"), &source::labels_of(&sources));
     let settings = Settings {
@@ -71,6 +72,7 @@ fn check(config: Section<'_>) -> Settings {
         sources,
         budgets,
         receivers,
+        digests,
         heartbeat: config.section("heartbeat").and_then(receiver::heartbeat),
         routing,
         listen: listen(&config, config.node("api_token").is_some(), default.listen),
@@ -241,6 +243,8 @@ inhibit:
 maintenance:
   - {name: nightly, matchers: [agent=batch-*], hours: ["02:00-03:00"]}
 damping: {flaps: 8, flood: 30}
+digests:
+  - {name: week, on: mon, at: "07:30", zone: Europe/Berlin, quiet: false, receivers: [mail]}
 listen: 0.0.0.0:80
 api_token: {file: /etc/token}
 external_url: https://ops.example/keel
@@ -451,7 +455,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         let text = |spelled: bool| {
             let lines = |name, indent| if spelled { lines(name, indent) } else { format!("{indent}# nothing\n") };
             format!(
-                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}- name: s\n  slack:\n    url: {{env: A}}\n{}- name: p\n  pagerduty:\n    routing_key: {{env: A}}\n{}- name: y\n  ntfy:\n    topic: a\n{}- name: t\n  template:\n    url: http://t\n    body: 1\n{}heartbeat:\n  url: http://h\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}limits:\n{}",
+                "{}sources:\n- name: a\n  path: a\n{}  fields:\n{}- name: b\n  path: b\n  fields:\n    agent:\n{}    error:\n{}    duration:\n{}    input_tokens:\n{}    quality:\n{}receivers:\n- name: c\n{}  webhook:\n    url: http://c\n{}- name: d\n  email:\n    from: d@d\n    to: d@d\n    smtp: d\n{}- name: am\n  alertmanager:\n    urls: http://am\n{}- name: s\n  slack:\n    url: {{env: A}}\n{}- name: p\n  pagerduty:\n    routing_key: {{env: A}}\n{}- name: y\n  ntfy:\n    topic: a\n{}- name: t\n  template:\n    url: http://t\n    body: 1\n{}heartbeat:\n  url: http://h\n{}scores:\n{}tune:\n{}  targets:\n  - name: e\n    file: e.yaml\n{}    parameters:\n    - path: '{{agent}}.e_s'\n      parameter: timeout\n{}digests:\n- name: d\n  receivers: c\n{}limits:\n{}",
                 lines("config", ""),
                 lines("source", "  "),
                 lines("fields", "    "),
@@ -473,6 +477,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
                 lines("tune", "  "),
                 lines("target", "    "),
                 lines("parameter", "      "),
+                lines("digest", "  "),
                 lines("limits", "  "),
             )
         };

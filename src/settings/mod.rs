@@ -6,6 +6,7 @@
 pub mod budget;
 mod channel;
 mod check;
+pub mod digest;
 mod raw;
 mod receiver;
 pub mod reference;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub receivers: Vec<Receiver>,
     /// The sign of life that somebody else watches.
     pub heartbeat: Option<Heartbeat>,
+    /// Summaries of what happened, and who gets them when.
+    pub digests: Vec<digest::Digest>,
     /// Who of them is told of what, and when.
     pub routing: routing::Routing,
     /// Where the HTTP API listens; `None` switches it off.
@@ -75,6 +78,7 @@ impl Default for Settings {
             sources: Vec::new(),
             receivers: Vec::new(),
             heartbeat: None,
+            digests: Vec::new(),
             routing: routing::Routing::default(),
             listen: Some(LISTEN),
             api_token: None,

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use super::Secret;
 use super::table::{self, Kind};
 use crate::diagnostic::{Diagnostic, SourceFile};
@@ -165,6 +167,17 @@ impl<'a> Section<'a> {
             return None;
         }
         Some(span.value)
+    }
+
+    /// The time zone under `zone`; UTC when it is absent, `None` when it is at fault.
+    pub(super) fn zone(&self) -> Option<TimeZone> {
+        let Some(Spanned { value, bytes }) = self.text("zone") else { return Some(TimeZone::UTC) };
+        let zone = TimeZone::get(&value).ok();
+        if zone.is_none() {
+            let message = format!("`zone` is `{value}`, which is no zone that is known");
+            self.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
+        }
+        zone
     }
 
     pub(super) fn number(&self, name: &'static str) -> Option<f64> {

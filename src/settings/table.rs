@@ -141,6 +141,7 @@ pub const SECTIONS: &[Section] = &[
                 "",
                 "Who is told of what, when and how often; without routes, all and at once.",
             ),
+            example("digests", Many("digest"), "", "Summaries of what happened, and who gets them when."),
             example("heartbeat", One("heartbeat"), "", "A sign of life for a watcher elsewhere."),
             example("inhibit", Many("inhibition"), "", "Which alerts make others not worth a message."),
             example("maintenance", Many("maintenance"), "", "When which alerts are expected and nobody is told."),
@@ -326,6 +327,7 @@ pub const SECTIONS: &[Section] = &[
     routing::INHIBITION,
     routing::MAINTENANCE,
     routing::DAMPING,
+    routing::DIGEST,
     Section {
         name: "secret",
         what: "a secret",

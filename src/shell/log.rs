@@ -62,7 +62,8 @@ fn alert_line(alert: &AlertEvent) {
 
 fn notification_line(report: &NotificationReport) {
     let NotificationReport { receiver, rule, attempts, reason, .. } = report;
-    let (id, subject, state) = (&report.id.0, report.subject.to_string(), report.state.as_str());
+    let (id, subject, state) =
+        (&report.id.0, report.subject.to_string(), report.state.map_or("digest", AlertState::as_str));
     match report.status {
         NotificationStatus::Delivered => tracing::info!(receiver, rule, subject, state, id, attempts, "delivered"),
         NotificationStatus::Queued if reason.is_empty() => {

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::engine::event::{AlertEvent, Decision, NotificationReport, NotificationStatus, Recommendation, Report};
+use crate::engine::event::{
+    AlertEvent, AlertState, Decision, NotificationReport, NotificationStatus, Recommendation, Report,
+};
 use crate::model::{Subject, Timestamp};
 
 /// Version of the tables, kept in `PRAGMA user_version`.
@@ -264,7 +266,7 @@ fn put_notification(connection: &Connection, report: &NotificationReport) -> Res
         report.alert_id,
         report.rule,
         subject(&report.subject),
-        report.state.as_str(),
+        report.state.map_or("digest", AlertState::as_str),
         status(report.status),
         report.attempts,
         report.reason,
@@ -331,7 +333,7 @@ fn decision(decision: Decision) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::event::{AlertState, DeliveryId};
+    use crate::engine::event::DeliveryId;
     use crate::model::{Severity, Span, Unit};
 
     fn alert(id: &str, state: AlertState) -> Report {
@@ -365,7 +367,7 @@ mod tests {
             alert_id: "x".to_owned(),
             rule: "errors".to_owned(),
             subject: Subject::default(),
-            state: AlertState::Firing,
+            state: Some(AlertState::Firing),
             status,
             attempts,
             reason: String::new(),

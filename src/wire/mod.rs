@@ -1,6 +1,7 @@
 //! Every text format that is read or written at run time.
 
 pub mod alertmanager;
+pub mod digest;
 pub mod document;
 pub mod execution;
 pub mod fields;

@@ -3,7 +3,7 @@
 //! Every message says value, threshold, samples and window, the resolved one too: a reader must
 //! be able to judge an alert without opening anything else.
 
-use crate::engine::event::{AlertEvent, AlertState, Notification};
+use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::model::{Severity, Timestamp};
 use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, Picture, one_line};
@@ -66,6 +66,12 @@ pub fn subject_line(event: &AlertEvent) -> String {
 /// The subject of a message: that of its alert, or what is true of all of them.
 pub fn title(notification: &Notification) -> String {
     let lead = notification.lead();
+    if let Some(ack) = &notification.acknowledged {
+        return one_line(
+            &format!("[ACKNOWLEDGED] {} on {}: {}", lead.rule, lead.subject, taken_on(ack)),
+            SUBJECT_LIMIT,
+        );
+    }
     if !notification.summary.is_empty() {
         let state = notification.state().as_str().to_uppercase();
         return one_line(&format!("[{state}] {}: {}", lead.rule, notification.summary), SUBJECT_LIMIT);
@@ -86,6 +92,12 @@ pub fn title(notification: &Notification) -> String {
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
     let of = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(" ")) };
     one_line(&format!("{state} {what}{of}: {}, {}", lead.subject, evidence(lead)), SUBJECT_LIMIT)
+}
+
+/// `taken on by kim: looking into it`.
+pub fn taken_on(ack: &Acknowledgement) -> String {
+    let note = if ack.note.is_empty() { String::new() } else { format!(": {}", ack.note) };
+    format!("taken on by {}{note}", ack.author)
 }
 
 /// One alert of a group on one line: `firing agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)`.
@@ -175,7 +187,8 @@ fn pictures(notification: &Notification) -> Vec<Picture> {
     notification.alerts.iter().filter_map(one).take(PICTURED).collect()
 }
 
-fn footer(external_url: &str) -> String {
+/// Where a message comes from.
+pub fn footer(external_url: &str) -> String {
     if external_url.is_empty() { "evenkeel".to_owned() } else { format!("evenkeel {external_url}") }
 }
 
@@ -222,7 +235,8 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
     }
 }
 
-fn shade(severity: Severity) -> &'static str {
+/// The colour of a severity.
+pub fn shade(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "#1565c0",
         Severity::Warning => "#f9a825",
@@ -246,6 +260,7 @@ pub(super) mod tests {
             alerts,
             truncated: 0,
             summary: String::new(),
+            acknowledged: None,
         }
     }
 

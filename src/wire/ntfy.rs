@@ -23,6 +23,7 @@ pub fn body(notification: &Notification, topic: &str, tags: &[String], external_
     lines.extend(notification.alerts.iter().take(SHOWN).map(|alert| one_line(&notice::line(alert), LINE)));
     lines.extend(notice::more(notification, SHOWN));
     let emoji = match severity {
+        _ if notification.acknowledged.is_some() => "eyes",
         _ if resolved => "white_check_mark",
         Severity::High | Severity::Critical => "rotating_light",
         Severity::Warning => "warning",
@@ -34,6 +35,7 @@ pub fn body(notification: &Notification, topic: &str, tags: &[String], external_
         "title": one_line(&notice::title(notification), 2 * LINE),
         "message": lines.join("\n"),
         "priority": match severity {
+            _ if notification.acknowledged.is_some() => 2,
             _ if resolved => 3,
             Severity::Critical => 5,
             Severity::High => 4,

@@ -23,7 +23,11 @@ pub fn body(notification: &Notification, routing_key: &str, external_url: &str) 
     let resolved = notification.state() == AlertState::Resolved;
     let mut event = json!({
         "routing_key": routing_key,
-        "event_action": if resolved { "resolve" } else { "trigger" },
+        "event_action": match &notification.acknowledged {
+            Some(_) => "acknowledge",
+            None if resolved => "resolve",
+            None => "trigger",
+        },
         "dedup_key": key(&notification.group),
         "client": "evenkeel",
         "payload": {
@@ -41,6 +45,9 @@ pub fn body(notification: &Notification, routing_key: &str, external_url: &str) 
             },
         },
     });
+    if let Some(ack) = &notification.acknowledged {
+        event["payload"]["custom_details"]["acknowledged"] = json!(notice::taken_on(ack));
+    }
     if !external_url.is_empty() {
         event["client_url"] = json!(format!("{external_url}/api/v1/alerts"));
     }

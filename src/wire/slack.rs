@@ -28,19 +28,24 @@ pub fn body(notification: &Notification, external_url: &str) -> Value {
     if let Some(more) = notice::more(notification, SHOWN) {
         text += &format!("\n{more}");
     }
+    message(&escape(&subject), &text, notice::colour(notification), external_url)
+}
+
+/// A message of one coloured attachment; `fallback` and `text` are escaped already.
+pub fn message(fallback: &str, text: &str, colour: &str, external_url: &str) -> Value {
     let mut blocks = vec![json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})];
     if !external_url.is_empty() {
         let link = format!("<{}/api/v1/alerts|evenkeel>", escape(external_url));
         blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": link}]}));
     }
-    let fallback = escape(&subject);
     json!({
         "text": fallback,
-        "attachments": [{"color": notice::colour(notification), "fallback": fallback, "blocks": blocks}],
+        "attachments": [{"color": colour, "fallback": fallback, "blocks": blocks}],
     })
 }
 
-fn escape(text: &str) -> String {
+/// Text as Slack takes it.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -5,14 +5,14 @@
 
 use std::ops::Range;
 
-use super::notice;
-use crate::engine::event::{AlertEvent, AlertState, Notification};
+use super::{digest, notice};
+use crate::engine::event::{AlertEvent, AlertState, Digest, Message, Notification};
 use crate::rule::annotation;
 
 /// The fields of the whole message, with their meaning.
 pub const FIELDS: [(&str, &str); 8] = [
     ("title", "one line: `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`"),
-    ("status", "`firing` while any alert of the message fires, else `resolved`"),
+    ("status", "`firing` while any alert of the message fires, else `resolved`; `digest` of a digest"),
     ("group", "identity of the group, the same in all its messages"),
     ("receiver", "the receiver's name"),
     ("alerts", "how many alerts the group has"),
@@ -95,28 +95,42 @@ fn known(name: &str) -> bool {
 }
 
 /// The body of a message.
-pub fn fill(body: &str, media_type: &str, notification: &Notification, receiver: &str, external_url: &str) -> String {
+pub fn fill(body: &str, media_type: &str, message: &Message, receiver: &str, external_url: &str) -> String {
     let escape = Escape::of(media_type);
-    let lead = notification.lead();
     annotation::fill(body, |name| {
-        let text = whole(notification, receiver, external_url, name).or_else(|| of_alert(lead, name));
+        let text = match message {
+            _ if name == "receiver" => Some(receiver.to_owned()),
+            _ if name == "url" => Some(format!("{external_url}/api/v1/alerts")),
+            _ if name == "group" => Some(message.group().to_owned()),
+            Message::Alerts(notification) => whole(notification, name).or_else(|| of_alert(notification.lead(), name)),
+            Message::Digest(digest) => of_digest(digest, name),
+        };
         Some(escape.apply(&text.unwrap_or_else(|| "n/a".to_owned())))
     })
 }
 
-fn whole(notification: &Notification, receiver: &str, external_url: &str, name: &str) -> Option<String> {
+/// A digest has no alerts: their fields are `n/a`, numbers 0.
+fn of_digest(digest: &Digest, name: &str) -> Option<String> {
+    Some(match name {
+        "title" => digest::title(digest),
+        "status" => "digest".to_owned(),
+        "lines" => digest::lines(digest).join("\n"),
+        "colour" => digest::colour(digest).to_owned(),
+        name if NUMBERS.contains(&name) => "0".to_owned(),
+        _ => return None,
+    })
+}
+
+fn whole(notification: &Notification, name: &str) -> Option<String> {
     Some(match name {
         "title" => notice::title(notification),
         "status" => if notification.state() == AlertState::Resolved { "resolved" } else { "firing" }.to_owned(),
-        "group" => notification.group.clone(),
-        "receiver" => receiver.to_owned(),
         "alerts" => (notification.alerts.len() as u64 + notification.truncated).to_string(),
         "lines" => {
             let lines = notification.alerts.iter().take(SHOWN).map(notice::line);
             lines.chain(notice::more(notification, SHOWN)).collect::<Vec<_>>().join("\n")
         }
         "colour" => notice::colour(notification).to_owned(),
-        "url" => format!("{external_url}/api/v1/alerts"),
         _ => return None,
     })
 }
@@ -154,7 +168,7 @@ mod tests {
     fn fields_are_escaped_as_the_body_needs_it() {
         let mut alert = event("error_rate > 10%", AlertState::Firing);
         alert.annotations.insert("summary".into(), "say \"no\"\\\n& go".into());
-        let message = group(vec![alert]);
+        let message = Message::Alerts(group(vec![alert]));
         for (media_type, body, expected) in [
             (
                 "application/json",
@@ -171,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_field_is_known_to_both() {
-        let message = group(vec![event("error_rate > 10%", AlertState::Firing)]);
+        let message = Message::Alerts(group(vec![event("error_rate > 10%", AlertState::Firing)]));
         for (field, _) in FIELDS.iter().chain(annotation::FIELDS.iter()) {
             let body = format!("{{{{ {field} }}}}");
             assert!(check(&body, "text/plain").is_empty(), "{field}");

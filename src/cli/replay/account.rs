@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::engine::event::{AlertEvent, AlertState, Delivery, DeliveryId};
+use crate::engine::event::{AlertEvent, AlertState, Delivery, DeliveryId, Notification};
 use crate::model::{Span, Timestamp};
 
 /// One rule on one subject, or on all.
@@ -43,6 +43,8 @@ pub struct Messages {
     pub firing: u64,
     /// That it is over.
     pub resolved: u64,
+    /// What happened in a day or a week.
+    pub digests: u64,
 }
 
 /// The account of a recording.
@@ -95,9 +97,10 @@ impl Account {
     pub fn delivery(&mut self, delivery: &Delivery) {
         if self.told.insert(delivery.id.clone()) {
             let messages = self.messages.entry(delivery.receiver.clone()).or_default();
-            match delivery.notification.state() {
-                AlertState::Resolved => messages.resolved += 1,
-                _ => messages.firing += 1,
+            match delivery.notification().map(Notification::state) {
+                None => messages.digests += 1,
+                Some(AlertState::Resolved) => messages.resolved += 1,
+                Some(_) => messages.firing += 1,
             }
         }
     }

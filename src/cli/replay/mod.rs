@@ -123,7 +123,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         return Err(failure);
     }
     account.finish(engine.now().unwrap_or_default());
-    let messages = account.messages.iter().map(|(name, n)| (name.as_str(), n.firing + n.resolved)).collect();
+    let messages =
+        account.messages.iter().map(|(name, n)| (name.as_str(), n.firing + n.resolved + n.digests)).collect();
     let summary = Summary {
         at: engine.now(),
         reading,
@@ -229,8 +230,10 @@ fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
         writeln!(out, "  {reason}")?;
     }
     for (receiver, messages) in summary.messages_by_state {
-        let total = messages.firing + messages.resolved;
-        writeln!(out, "{total} messages to {receiver}: {} firing, {} resolved", messages.firing, messages.resolved)?;
+        let Messages { firing, resolved, digests } = messages;
+        let total = firing + resolved + digests;
+        let digests = if *digests > 0 { format!(", {digests} digests") } else { String::new() };
+        writeln!(out, "{total} messages to {receiver}: {firing} firing, {resolved} resolved{digests}")?;
     }
     Ok(())
 }

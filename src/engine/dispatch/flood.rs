@@ -54,21 +54,23 @@ pub fn key(rule: &str) -> String {
     format!("flood:{rule}")
 }
 
+/// `12,345`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let cut = |(i, c): (usize, char)| {
+        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([c])
+    };
+    digits.chars().enumerate().flat_map(cut).collect()
+}
+
 /// `errors fires on 812 of 1,000 agents, 20 shown`.
 pub fn summary(rule: &str, scene: &Scene, firing: usize, ended: usize, shown: usize) -> String {
     let (known, noun) = scene.subjects.get(rule).cloned().unwrap_or((0, "subjects".to_owned()));
-    let grouped = |n: usize| {
-        let digits = n.to_string();
-        let cut = |(i, c): (usize, char)| {
-            let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
-            comma.then_some(',').into_iter().chain([c])
-        };
-        digits.chars().enumerate().flat_map(cut).collect::<String>()
-    };
-    let known = grouped((known as usize).max(firing + ended));
+    let known = grouped(known.max((firing + ended) as u64));
     match firing {
-        0 => format!("{rule} ended on all of the {} {noun} it fired on, {shown} shown", grouped(ended)),
-        _ => format!("{rule} fires on {} of {known} {noun}, {shown} shown", grouped(firing)),
+        0 => format!("{rule} ended on all of the {} {noun} it fired on, {shown} shown", grouped(ended as u64)),
+        _ => format!("{rule} fires on {} of {known} {noun}, {shown} shown", grouped(firing as u64)),
     }
 }
 

@@ -29,6 +29,7 @@ use crate::settings::routing::Route;
 use crate::settings::{Receiver, Settings};
 use flap::Flaps;
 use flood::Floods;
+pub use flood::grouped;
 pub use mute::Sources;
 pub use route::gets_messages;
 pub use silence::{Acks, SILENCES, Silences};
@@ -361,7 +362,7 @@ impl Dispatch {
             _ => String::new(),
         };
         let (group, group_labels) = (group.name.clone(), group.labels.clone());
-        Notification { at, group, group_labels, alerts, truncated: truncated as u64, summary }
+        Notification { at, group, group_labels, alerts, truncated: truncated as u64, summary, acknowledged: None }
     }
 
     fn forget(&mut self, key: u64, place: &Place) {

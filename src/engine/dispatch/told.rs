@@ -1,7 +1,7 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
 use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
-use crate::engine::event::AlertEvent;
+use crate::engine::event::{Acknowledgement, AlertEvent, Notification};
 use crate::engine::view::{MessageView, MuteKind, MuteView, ReceiverView, WayView};
 use crate::model::Timestamp;
 use crate::settings::Settings;
@@ -156,6 +156,40 @@ impl Dispatch {
             Some(at) => (Some(at), format!("repeat at {at}")),
             None => (None, "told; nothing more until it ends".to_owned()),
         }
+    }
+
+    /// What is said of an alert that somebody took on just now, to those who were told of it and want to know.
+    pub fn taken_on(
+        &self,
+        now: Timestamp,
+        settings: &Settings,
+        event: &AlertEvent,
+        ack: &Acknowledgement,
+    ) -> Vec<(String, Notification)> {
+        let key = lineage(&event.rule, &event.subject);
+        let mut said = Vec::new();
+        for place in self.places.get(&key).into_iter().flatten() {
+            let Some(group) = self.groups.get(place) else { continue };
+            let receiver = settings.receivers.iter().find(|r| r.name == place.0);
+            let Some(channel) = receiver.map(|r| &r.channel).filter(|c| c.hears_acknowledgements()) else { continue };
+            let told = |m: &&Member| m.told.is_some() && m.ended.is_none();
+            let open = |m: &Member| m.told.is_some_and(|told| !self.acks.cover(&m.id, told));
+            let waits = channel.has_incidents() && group.members.values().filter(told).any(open);
+            if waits || group.members.get(&key).filter(told).is_none() {
+                continue;
+            }
+            let notification = Notification {
+                at: now,
+                group: group.name.clone(),
+                group_labels: group.labels.clone(),
+                alerts: vec![event.clone()],
+                truncated: 0,
+                summary: String::new(),
+                acknowledged: Some(ack.clone()),
+            };
+            said.push((place.0.clone(), notification));
+        }
+        said
     }
 
     /// Why nobody is told of an alert that fires.

@@ -52,6 +52,26 @@ pub(super) const ROUTE: Section = Section {
     ],
 };
 
+pub(super) const DIGEST: Section = Section {
+    name: "digest",
+    what: "a digest",
+    about: "What happened since the last one, in a short message: alerts, silences, changes of rank, budgets, suggested \
+            changes, faults of the telemetry. See [alerts.md](alerts.md#digests).",
+    fields: &[
+        required("name", Text, "morning", "Unique."),
+        field("on", Text, "mon-sun", "Days on which it comes: `mon` for once a week, `mon-fri`, `mon,thu`."),
+        field("at", Text, "08:00", "Time of day, in `zone`."),
+        field("zone", Text, "UTC", "IANA zone, e.g. `Europe/Berlin`."),
+        required("receivers", Texts, "[chat, mail]", "Names of receivers; not PagerDuty and Alertmanager."),
+        field(
+            "quiet",
+            Flag,
+            "true",
+            "Whether it also comes when there is nothing to tell, with one line that says so.",
+        ),
+    ],
+};
+
 pub(super) const INHIBITION: Section = Section {
     name: "inhibition",
     what: "an inhibition",

@@ -17,12 +17,12 @@ use lettre::{Address, Message};
 
 use super::secret::{self, SecretText};
 use super::{EXCERPT, Said, chain, fault, refuse, retry, within};
-use crate::engine::event::{Attempt, Delivery};
+use crate::engine::event::{self, Attempt, Delivery};
 use crate::model::Span;
 use crate::settings::{Secret, SmtpTls};
 use crate::wire::mail::{Letter, Picture, one_line};
-use crate::wire::notice;
 use crate::wire::signature::token;
+use crate::wire::{digest, notice};
 
 /// How long the server may take for its goodbye after it has taken the message.
 const QUIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -162,8 +162,11 @@ fn compose(account: &Account<'_>, external_url: &str, delivery: &Delivery) -> Re
     let (from, to) = (mailbox("from", account.from)?, mailbox("to", account.to)?);
     let addresses: (Address, Address) = (from.email.clone(), to.email.clone());
     let domain = from.email.domain().to_owned();
-    let letter = notice::letter(&delivery.notification, external_url);
-    let thread = format!("<alert-{}@{domain}>", token(&delivery.notification.group));
+    let (letter, root) = match &delivery.message {
+        event::Message::Alerts(notification) => (notice::letter(notification, external_url), "alert"),
+        event::Message::Digest(digest) => (digest::letter(digest, external_url), "digest"),
+    };
+    let thread = format!("<{root}-{}@{domain}>", token(delivery.message.group()));
     let envelope = Envelope::new(Some(addresses.0), vec![addresses.1]).map_err(|error| error.to_string())?;
     Message::builder()
         .from(from)

@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::event::{Attempt, Delivery, Receipt};
+use crate::engine::event::{Attempt, Delivery, Message, Notification, Receipt};
 use crate::model::{Span, Timestamp};
 use crate::settings::{Channel, Heartbeat, Receiver};
 use crate::wire::mail::one_line;
-use crate::wire::{notice, ntfy, pagerduty, slack, template};
+use crate::wire::{digest, notice, ntfy, pagerduty, slack, template};
 use http::Post;
 pub use http::direct_client;
 pub use secret::{SecretError, SecretText, read};
@@ -101,24 +101,31 @@ impl Sinks {
         match channel {
             Channel::Slack { url, timeout } => {
                 let address = secret::read(url).await.map_err(|error| error.to_string())?;
-                let mut post = json(address.expose(), *timeout, &slack::body(&delivery.notification, external_url))?;
+                let body = match &delivery.message {
+                    Message::Alerts(notification) => slack::body(notification, external_url),
+                    Message::Digest(digest) => digest::slack(digest, external_url),
+                };
+                let mut post = json(address.expose(), *timeout, &body)?;
                 post.hide(address);
                 Ok(post.with_secret_address())
             }
             Channel::PagerDuty { url, routing_key, timeout } => {
                 let key = secret::read(routing_key).await.map_err(|error| error.to_string())?;
-                let body = pagerduty::body(&delivery.notification, key.expose(), external_url);
+                let body = pagerduty::body(alerts(delivery)?, key.expose(), external_url);
                 let mut post = json(url, *timeout, &body)?;
                 post.hide(key);
                 Ok(post)
             }
             Channel::Ntfy { url, topic, tags, token, timeout } => {
-                let body = ntfy::body(&delivery.notification, topic, tags, external_url);
+                let body = match &delivery.message {
+                    Message::Alerts(notification) => ntfy::body(notification, topic, tags, external_url),
+                    Message::Digest(digest) => digest::ntfy(digest, topic, tags, external_url),
+                };
                 json(url, *timeout, &body)?.bearer(token.as_ref()).await
             }
             Channel::Template { url, body, content_type, secret, token, timeout } => {
                 let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
-                let (message, name) = (&delivery.notification, &delivery.receiver);
+                let (message, name) = (&delivery.message, &delivery.receiver);
                 let body = template::fill(body, content_type, message, name, external_url);
                 webhook::signed(Post::new(url, *timeout, content_type, body.into_bytes())?, &hook, delivery).await
             }
@@ -130,11 +137,16 @@ impl Sinks {
             Channel::Alertmanager { url, token, ahead, timeout, .. } => {
                 let until = Timestamp(http::seconds() * 1_000) + *ahead;
                 let alerts: Vec<_> =
-                    delivery.notification.alerts.iter().map(|e| notice::postable(e, until, external_url)).collect();
+                    alerts(delivery)?.alerts.iter().map(|e| notice::postable(e, until, external_url)).collect();
                 json(&format!("{url}/api/v2/alerts"), *timeout, &alerts)?.bearer(token.as_ref()).await
             }
         }
     }
+}
+
+/// The alerts, for receivers that the configuration lets have nothing else.
+fn alerts(delivery: &Delivery) -> Result<&Notification, String> {
+    delivery.notification().ok_or_else(|| "it takes alerts and no digests".to_owned())
 }
 
 fn json(url: &str, timeout: Span, body: &impl serde::Serialize) -> Result<Post, String> {

@@ -4,11 +4,11 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::http::{Post, seconds};
 use super::secret::SecretText;
-use crate::engine::event::Delivery;
+use crate::engine::event::{Delivery, Message, Notification};
 use crate::model::Span;
 use crate::settings::Secret;
 use crate::wire::alertmanager::Webhook;
-use crate::wire::{notice, signature};
+use crate::wire::{digest, notice, signature};
 
 /// A webhook receiver.
 pub struct Hook<'a> {
@@ -20,15 +20,21 @@ pub struct Hook<'a> {
 
 /// The message.
 pub async fn post(hook: &Hook<'_>, external_url: &str, delivery: &Delivery) -> Result<Post, String> {
-    let notification = &delivery.notification;
+    let body = match &delivery.message {
+        Message::Alerts(notification) => alerts(notification, &delivery.receiver, external_url),
+        Message::Digest(digest) => digest::webhook(digest, &delivery.receiver, external_url).to_string().into_bytes(),
+    };
+    signed(Post::new(hook.url, hook.timeout, "application/json", body)?, hook, delivery).await
+}
+
+fn alerts(notification: &Notification, receiver: &str, external_url: &str) -> Vec<u8> {
     let alerts = notification.alerts.iter().map(|event| notice::alert(event, external_url)).collect();
     let group = (&notification.group_labels, notification.truncated);
-    let mut body = Webhook::new(&delivery.receiver, external_url, group, alerts);
+    let mut body = Webhook::new(receiver, external_url, group, alerts);
     if !notification.summary.is_empty() {
         body.common_annotations.insert("summary".to_owned(), notification.summary.clone());
     }
-    let body = serde_json::to_vec(&body).expect("a body is strings and one number");
-    signed(Post::new(hook.url, hook.timeout, "application/json", body)?, hook, delivery).await
+    serde_json::to_vec(&body).expect("a body is strings and one number")
 }
 
 /// The message with its identity and time, its token, and its signature when the receiver has a key.
