@@ -11,7 +11,7 @@ use crate::diagnostic::SourceFile;
 use crate::engine::event::{AlertEvent, AlertState};
 use crate::model::{Dimension, Record, Span, Subject, Timestamp, Tokens};
 use crate::rule::story::load::{self, LENGTH_LIMIT};
-use crate::rule::story::{MessageCheck, Run, Series, StateCheck, Story, Wanted, Whom, print};
+use crate::rule::story::{Expected, MessageCheck, Run, Series, StateCheck, Story, Wanted, Whom, print};
 use crate::rule::{Input, Rule};
 use crate::settings::Settings;
 
@@ -182,7 +182,7 @@ impl Selection {
         let state = |at: Timestamp, state, wanted| StateCheck {
             at: at.since(start),
             whom: whom.clone(),
-            state,
+            state: Expected::Alert(state),
             wanted,
             place: String::new(),
         };

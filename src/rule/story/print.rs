@@ -119,7 +119,7 @@ mod tests {
     use crate::diagnostic::SourceFile;
     use crate::engine::event::AlertState;
     use crate::model::{Dimension, Nanodollars, Span, Timestamp, Tokens};
-    use crate::rule::story::{MessageCheck, StateCheck, load};
+    use crate::rule::story::{Expected, MessageCheck, StateCheck, load};
 
     #[test]
     fn what_is_written_is_read_back_to_the_last_digit() {
@@ -154,7 +154,7 @@ mod tests {
             states: vec![StateCheck {
                 at: Span::minutes(2),
                 whom: whom.clone(),
-                state: AlertState::Firing,
+                state: Expected::Alert(AlertState::Firing),
                 wanted: wanted.clone(),
                 place: String::new(),
             }],
