@@ -16,6 +16,7 @@ use twox_hash::XxHash3_64;
 use super::mapping::{Keys, Uses, Value, compile};
 use super::row::{Failure, Row, head, no_name};
 use super::timestamp::Zone;
+use super::usual::Order;
 use crate::model::agent::{NAME_LIMIT, is_name};
 use crate::model::{Nanodollars, Outcome, Quality, Record, RecordId, Span, Timestamp, Tokens};
 use crate::profile::price::{ModelPrices, PriceTable};
@@ -103,6 +104,7 @@ const PRICED_LIMIT: usize = 1_024;
 /// What is used again from line to line.
 pub(super) struct Scratch<'r, 'a> {
     cells: Vec<Value<'a>>,
+    order: Order<'a>,
     priced: Priced<'r, 'a>,
 }
 
@@ -167,7 +169,7 @@ impl Reader {
     }
 
     pub(super) fn scratch<'a>(&'a self) -> Scratch<'a, 'a> {
-        Scratch { cells: vec![Value::Absent; self.keys.len()], priced: HashMap::default() }
+        Scratch { cells: vec![Value::Absent; self.keys.len()], order: Order::new(), priced: HashMap::default() }
     }
 
     /// One JSON object, trimmed, as a record.
@@ -180,7 +182,8 @@ impl Reader {
         if text.len() > self.line_limit {
             return Err(too_long(text.len(), self.line_limit));
         }
-        self.keys.read(text, &mut scratch.cells).map_err(|fault| format!("not a JSON object: {fault}"))?;
+        let read = self.keys.read(text, &mut scratch.order, &mut scratch.cells);
+        read.map_err(|fault| format!("not a JSON object: {fault}"))?;
         let row = Row { keys: &self.keys, cells: &scratch.cells };
         let (uses, mapping) = (&self.uses, &self.mapping);
 

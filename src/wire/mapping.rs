@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::usual::{self, Order};
 use crate::settings::Mapping;
 
 /// A JSON value in its cell. Strings without escapes borrow from the line.
@@ -65,13 +66,25 @@ impl Keys {
         &self.words[cell]
     }
 
-    fn find(&self, key: &str) -> Option<Cell> {
+    pub(super) fn find(&self, key: &str) -> Option<Cell> {
         let own = self.by_length.get(key.len()).and_then(|c| c.iter().copied().find(|c| &*self.words[*c] == key));
         own.or_else(|| self.aliases.iter().find(|(alias, _)| *alias == key).map(|(_, cell)| *cell))
     }
 
     /// Reads one JSON object; of a key that is there twice the last value stays.
-    pub(super) fn read<'a>(&self, text: &'a str, cells: &mut [Value<'a>]) -> Result<(), serde_json::Error> {
+    pub(super) fn read<'a>(
+        &self,
+        text: &'a str,
+        order: &mut Order<'a>,
+        cells: &mut [Value<'a>],
+    ) -> Result<(), serde_json::Error> {
+        cells.fill(Value::Absent);
+        if usual::read(self, text, order, cells).is_some() { Ok(()) } else { self.read_any(text, cells) }
+    }
+
+    /// [`Keys::read`] of an object of any shape.
+    #[cold]
+    pub(super) fn read_any<'a>(&self, text: &'a str, cells: &mut [Value<'a>]) -> Result<(), serde_json::Error> {
         cells.fill(Value::Absent);
         let mut json = serde_json::Deserializer::from_str(text);
         Object { keys: self, cells }.deserialize(&mut json)?;
@@ -200,6 +213,12 @@ impl Visitor<'_> for Key<'_> {
 
 struct AnyValue;
 
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for AnyValue {
     type Value = Value<'de>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
@@ -258,18 +277,21 @@ impl<'de> Visitor<'de> for AnyValue {
 mod tests {
     use super::*;
 
-    fn keys(words: &[&str]) -> Keys {
-        let mut keys = Keys::default();
-        words.iter().for_each(|word| {
-            keys.want(word);
-        });
-        keys
+    impl Keys {
+        /// Keys of these words.
+        pub(in crate::wire) fn of(words: &[&str]) -> Keys {
+            let mut keys = Keys::default();
+            words.iter().for_each(|word| {
+                keys.want(word);
+            });
+            keys
+        }
     }
 
     fn cells<'a>(fields: &[&str], text: &'a str) -> Vec<Value<'a>> {
-        let keys = keys(fields);
+        let keys = Keys::of(fields);
         let mut cells = vec![Value::Null; keys.len()];
-        keys.read(text, &mut cells).expect(text);
+        keys.read(text, &mut Order::new(), &mut cells).expect(text);
         fields.iter().map(|field| cells[keys.find(field).expect("named")].clone()).collect()
     }
 
@@ -291,7 +313,7 @@ mod tests {
 
     #[test]
     fn keys_are_found_whole() {
-        let keys = keys(&["id", "model", "tenant", "id"]);
+        let keys = Keys::of(&["id", "model", "tenant", "id"]);
         assert_eq!(keys.len(), 3);
         for (key, expected) in
             [("id", Some("id")), ("model", Some("model")), ("i", None), ("", None), ("modem", None), ("tenants", None)]

@@ -18,4 +18,5 @@ pub mod slack;
 pub mod target;
 pub mod template;
 mod timestamp;
+mod usual;
 pub mod yaml;
