@@ -150,7 +150,7 @@ impl Engine {
         let rules = self.state.rules.iter().zip(&self.plan.rules).zip(&self.policy.rules);
         for ((rule, plan), _) in rules.filter(|(_, rule)| !rule.terms.shadow) {
             for (series, _) in rule.alerts.iter().filter(|(_, a)| a.fired.is_some()) {
-                if let Some(agent) = self.state.splits[plan.split].label(*series as usize, Dimension::Agent) {
+                if let Some(agent) = self.state.splits[plan.split].label(series, Dimension::Agent) {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
             }
@@ -185,9 +185,9 @@ impl Engine {
         for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
             let split = &self.state.splits[plan.split];
             for (series, alert) in state.alerts.iter().filter(|(_, alert)| pass(alert)) {
-                let subject = split.subject(*series as usize, &self.state.names);
+                let subject = split.subject(series, &self.state.names);
                 let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
-                let levels = evaluate::levels(rule, split, *series as usize, &self.state.names);
+                let levels = evaluate::levels(rule, split, series, &self.state.names);
                 events.push(alert::event(to, alert, rule, levels, &subject, now));
             }
         }

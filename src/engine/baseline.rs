@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::pane::{Counts, Sample};
+use super::pane::{Counts, Sample, Tally};
 use super::plan::RECENT;
 use super::view::{BaselineState, RelativeView};
 use crate::model::{Span, Timestamp};
@@ -44,8 +44,19 @@ impl Body {
 /// Executions of one day that wait to be learned.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Day {
-    counts: Counts,
+    sums: Tally,
     durations: Handful,
+}
+
+/// What a day is learned into; apart, because a record touches only its own day.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Learned {
+    /// The day before today.
+    yesterday: Day,
+    current: Body,
+    previous: Body,
+    generation: i64,
+    updated: Option<Timestamp>,
 }
 
 /// What is normal for the executions of one cell.
@@ -54,18 +65,17 @@ pub struct Baseline {
     /// Today's executions, and today's number.
     today: Day,
     day: i64,
-    /// Those of the day before.
-    yesterday: Day,
-    current: Body,
-    previous: Body,
-    generation: i64,
-    updated: Option<Timestamp>,
+    learned: Box<Learned>,
 }
 
 impl Baseline {
-    /// Reads what [`Baseline::insert`] will write.
-    pub fn glance(&self) -> u64 {
-        self.day as u64 ^ self.today.counts.n ^ self.today.counts.quality as u64 ^ self.today.durations.glance()
+    /// Reads what [`Baseline::insert`] will write `depth` references away; the value means nothing.
+    #[inline]
+    pub fn glance(&self, depth: usize) -> u64 {
+        match depth {
+            0 => self.day as u64 ^ self.today.sums.glance(),
+            _ => self.today.durations.glance(depth),
+        }
     }
 
     /// Takes an execution in, `counts` being its own, unless `active`, a firing alert of the agent, makes it abnormal.
@@ -77,16 +87,14 @@ impl Baseline {
         if day > self.day {
             let next = day == self.day + 1;
             self.learn(self.day);
-            if next {
-                self.yesterday = std::mem::take(&mut self.today);
-            } else {
+            self.learned.yesterday = std::mem::take(&mut self.today);
+            if !next {
                 // A day or more without executions: today is old enough, too.
-                self.yesterday = std::mem::take(&mut self.today);
                 self.learn(self.day + 1);
             }
             self.day = day;
         }
-        self.today.counts = self.today.counts.plus(counts);
+        self.today.sums.add(counts);
         if let Some(ms) = sample.duration_ms {
             self.today.durations.insert(ms, sample.censored);
         }
@@ -94,38 +102,40 @@ impl Baseline {
 
     /// Learns the executions of the day before `day`.
     fn learn(&mut self, day: i64) {
-        let learned = std::mem::take(&mut self.yesterday);
-        if learned.counts.n == 0 {
+        let own = self.learned.as_mut();
+        let learned = std::mem::take(&mut own.yesterday);
+        let counts = learned.sums.counts();
+        if counts.n == 0 {
             return;
         }
         let end = Timestamp(day.saturating_mul(SETTLE.0));
         let generation = end.0.div_euclid(GENERATION.0);
-        if generation > self.generation {
-            let next = generation == self.generation + 1;
-            self.previous = if next { std::mem::take(&mut self.current) } else { Body::default() };
-            self.current = Body::default();
-            self.generation = generation;
+        if generation > own.generation {
+            let next = generation == own.generation + 1;
+            own.previous = if next { std::mem::take(&mut own.current) } else { Body::default() };
+            own.current = Body::default();
+            own.generation = generation;
         }
-        self.current.counts = self.current.counts.plus(&learned.counts);
-        learned.durations.merge_into(&mut self.current.durations, Digest::EXACT);
-        self.updated = Some(end);
+        own.current.counts = own.current.counts.plus(&counts);
+        learned.durations.merge_into(&mut own.current.durations, Digest::EXACT);
+        own.updated = Some(end);
     }
 
     /// The sums of everything learned.
     pub fn counts(&self) -> Counts {
-        self.previous.counts.plus(&self.current.counts)
+        self.learned.previous.counts.plus(&self.learned.current.counts)
     }
 
     /// Everything learned.
     pub fn body(&self) -> Body {
-        let mut body = self.previous.clone();
-        body.merge(&self.current);
+        let mut body = self.learned.previous.clone();
+        body.merge(&self.learned.current);
         body
     }
 
     /// When it last learned.
     pub fn updated(&self) -> Option<Timestamp> {
-        self.updated
+        self.learned.updated
     }
 }
 

@@ -18,6 +18,8 @@ use crate::model::{Dimension, Record, Timestamp};
 
 /// Records of a batch, at most: what they need fits into a processor's own cache.
 const BATCH: usize = 64;
+/// References from what a series has in place to what it has furthest away, and one.
+pub(super) const DEPTH: usize = 4;
 /// The place of a record in a split that does not take it.
 const NOWHERE: u32 = u32::MAX;
 /// Verdicts kept per agent for show.
@@ -75,14 +77,18 @@ impl Engine {
     fn glance(&self, places: &[u32]) {
         let State { splits, baselines, verdicts, .. } = &self.state;
         let mut sum = 0;
-        for places in places.chunks_exact(splits.len()) {
-            for (split, &series) in splits.iter().zip(places) {
-                if series != NOWHERE {
-                    sum ^= split.glance(series as usize, Timestamp::MIN);
+        for depth in 0..DEPTH {
+            for places in places.chunks_exact(splits.len()) {
+                for (split, &series) in splits.iter().zip(places) {
+                    if series != NOWHERE {
+                        sum ^= split.glance(series as usize, depth);
+                    }
                 }
+                sum ^= baselines.get(places[Plan::CELLS] as usize).map_or(0, |baseline| baseline.glance(depth));
+                let verdicts = verdicts.get(places[Plan::AGENTS] as usize);
+                sum ^= verdicts.map_or(0, |v| if depth == 0 { v.len() as i64 } else { v.back().copied().unwrap_or(0) })
+                    as u64;
             }
-            sum ^= baselines.get(places[Plan::CELLS] as usize).map_or(0, Baseline::glance);
-            sum ^= verdicts.get(places[Plan::AGENTS] as usize).and_then(|v| v.front()).copied().unwrap_or(0) as u64;
         }
         black_box(sum);
     }

@@ -177,7 +177,7 @@ impl<'a> Gaze<'a> {
 
     /// The pending or firing alert of a series.
     pub fn alert(&self, series: usize) -> Option<&'a Alert> {
-        self.state.alerts.get(&(series as u32))
+        self.state.alerts.get(series)
     }
 
     pub fn alert_state(&self, series: usize) -> AlertState {

@@ -201,11 +201,13 @@ impl Tally {
         self.sums.iter_mut().zip(Tally::sums(more)).for_each(|(a, b)| *a = a.wrapping_add(b));
     }
 
-    /// Takes away what was added before.
+    /// What is left without what was added before.
     #[inline]
-    pub fn take(&mut self, less: &Counts) {
-        self.counters.iter_mut().zip(Tally::counters(less)).for_each(|(a, b)| *a = a.wrapping_sub(b));
-        self.sums.iter_mut().zip(Tally::sums(less)).for_each(|(a, b)| *a = a.wrapping_sub(b));
+    pub fn less(&self, other: &Tally) -> Counts {
+        let mut left = *self;
+        left.counters.iter_mut().zip(other.counters).for_each(|(a, b)| *a = a.wrapping_sub(b));
+        left.sums.iter_mut().zip(other.sums).for_each(|(a, b)| *a = a.wrapping_sub(b));
+        left.counts()
     }
 
     /// The sums at full width.
@@ -380,12 +382,13 @@ impl Slice {
         }
     }
 
-    /// Reads what [`Slice::insert`] will write; the value means nothing.
+    /// Reads what [`Slice::insert`] will write `depth` references away; the value means nothing.
     #[inline]
-    pub fn glance(&self) -> u64 {
+    pub fn glance(&self, depth: usize) -> u64 {
         match &self.body {
-            Body::One(one) => one.cost as u64,
-            Body::Many(sums) => sums.tally.glance() ^ sums.durations.glance(),
+            Body::One(_) => 0,
+            Body::Many(sums) if depth == 0 => sums.tally.glance() ^ sums.durations.glance(0),
+            Body::Many(sums) => sums.durations.glance(depth),
         }
     }
 

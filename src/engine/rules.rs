@@ -4,21 +4,23 @@
 //! execution, lost one to age, or have an alert whose time is up; all others would only repeat
 //! their last verdict.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
 use super::alert::{self, Alert, Context};
 use super::baseline::History;
+use super::batch::DEPTH;
 use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
+use super::look::Look;
 use super::names::Names;
 use super::peers::{Peers, Standings};
 use super::plan::{RulePlan, Time};
+use super::raised::Raised;
 use super::split::{NEVER, Series, Split};
-use super::window::{Look, WindowSet};
+use super::window::WindowSet;
 use crate::model::{Metric, Span, Timestamp};
 use crate::rule::{Input, Rule};
 
@@ -34,7 +36,7 @@ pub struct RuleState {
     /// What the state belongs to: name, condition, window and split in one text.
     pub identity: String,
     /// Pending and firing alerts by series.
-    pub alerts: BTreeMap<u32, Alert>,
+    pub alerts: Raised,
     /// By series, as many as the rule has baseline inputs: the values of past windows.
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
@@ -141,7 +143,8 @@ impl Evaluation<'_> {
         let due: Vec<usize> = (0..split.wakes.len()).filter(|index| is_due(split.wakes[*index])).collect();
         // As with records: what will be needed is fetched from memory all at once.
         for due in due.chunks(GLANCE) {
-            black_box(due.iter().fold(0, |sum, index| sum ^ split.glance(*index, self.now)));
+            let glance = |depth| due.iter().fold(0, |sum, index| sum ^ split.glance_due(*index, self.now, depth));
+            black_box((0..DEPTH).fold(0, |sum, depth| sum ^ glance(depth)));
             for &index in due {
                 evaluations += self.series(split, index, &ends, states, transitions);
             }
@@ -195,7 +198,7 @@ impl Evaluation<'_> {
     /// Whether losing an execution to age could change what a rule says of a series: below its
     /// least number of samples it says nothing, and says nothing still with fewer.
     fn minds(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> bool {
-        if !state.alerts.is_empty() && state.alerts.contains_key(&(index as u32)) {
+        if state.alerts.has(index) {
             return true;
         }
         let Some(metric) = self.plans[rule].counted else { return true };
@@ -213,10 +216,10 @@ impl Evaluation<'_> {
     /// When time alone could change what a rule says of a series, its windows being as they are.
     fn due(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
         let time = self.plans[rule].time;
-        if state.alerts.is_empty() && time == Time::Still {
+        if time == Time::Still && !state.alerts.has(index) {
             return NEVER;
         }
-        let alert = state.alerts.get(&(index as u32));
+        let alert = state.alerts.get(index);
         let due = alert
             .and_then(|alert| {
                 alert::due(alert, &self.rules[rule], evaluate::levels(&self.rules[rule], split, index, self.names))
@@ -245,13 +248,12 @@ impl Evaluation<'_> {
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let reading = self.reading(plan.window, split, index);
-        let key = index as u32;
         let (values, counts) = self.read(rule_index, split, &reading, rule.min_samples, index, state);
         let n = counts.iter().flatten().copied().min().unwrap_or(0);
         let case = state.case(rule, split, index, self.names);
         let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
 
-        let mut slot = if state.alerts.is_empty() { None } else { state.alerts.remove(&key) };
+        let mut slot = state.alerts.take(index);
         let context = if plan.recites { self.context(rule_index, index, &values) } else { Context::default() };
         let found = judged.finding(n, context);
         let before = slot.as_ref().map_or(0, |alert| alert.level);
@@ -262,7 +264,7 @@ impl Evaluation<'_> {
                 let (alert, state) = (alert.clone(), AlertState::Firing);
                 transitions.push(Transition { rule: rule_index, series: index, state, alert, fell: true });
             }
-            state.alerts.insert(key, alert);
+            state.alerts.put(index, alert);
         }
         if let Some((to, alert)) = changed {
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: false });

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
+use super::look::Look;
 use super::names::{Name, Names};
 use super::pane::{Counts, Features, Keep, Sample};
-use super::window::{Look, Ring, Shape, Tier, Window, WindowSet, Windows};
+use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
 use crate::model::{Dimension, Subject, Timestamp};
 use crate::rule::{BY_LIMIT, Matcher};
 
@@ -122,6 +123,9 @@ pub struct Split {
     /// Which of them share a ring.
     #[serde(skip)]
     tiers: Vec<Tier>,
+    /// By window: its place in `tiers`.
+    #[serde(skip)]
+    tier_of: Vec<usize>,
     keys: Vec<Key>,
     #[serde(skip)]
     index: Index,
@@ -154,6 +158,7 @@ impl Split {
             matches: vec![Vec::new(); spec.filter.len()],
             index: Index::new(spec.by.len(), &[]),
             spec,
+            tier_of: Tier::places(&Tier::of(&windows)),
             tiers: Tier::of(&windows),
             windows,
             keys: Vec::new(),
@@ -175,6 +180,7 @@ impl Split {
         self.matches = vec![Vec::new(); self.spec.filter.len()];
         let old = Tier::of(&self.windows);
         self.tiers = Tier::of(&wanted);
+        self.tier_of = Tier::places(&self.tiers);
         if wanted == self.windows {
             return;
         }
@@ -322,19 +328,38 @@ impl Split {
         }
     }
 
-    /// Reads what an insert into a series, and an evaluation at `now`, will need; the value means nothing.
+    /// Reads what an insert into a series will need, what lies `depth` references away; the value means nothing.
+    ///
+    /// Called for many series at one depth after the other, so that no fetch waits for another one.
     #[inline]
-    pub fn glance(&self, index: usize, now: Timestamp) -> u64 {
+    pub fn glance(&self, index: usize, depth: usize) -> u64 {
+        let rings = &self.rings[index * self.tiers.len()..][..self.tiers.len()];
+        let looks = &self.looks[index * self.windows.len()..][..self.windows.len()];
+        let mut sum = 0;
+        if depth == 0 {
+            sum ^= self.series[index].total ^ self.wakes[index].0 as u64;
+            sum ^= self.expiries.get(index * self.windows.len()).map_or(0, |expiry| expiry.0 as u64);
+        }
+        for (ring, tier) in rings.iter().zip(&self.tiers) {
+            sum ^= ring.glance(depth);
+            sum = tier.timed.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
+        }
+        sum
+    }
+
+    /// [`Split::glance`] of what an evaluation at `now` will need.
+    #[inline]
+    pub fn glance_due(&self, index: usize, now: Timestamp, depth: usize) -> u64 {
         let all = index * self.windows.len()..(index + 1) * self.windows.len();
         let rings = &self.rings[index * self.tiers.len()..][..self.tiers.len()];
         let (looks, expiries) = (&self.looks[all.clone()], &self.expiries[all]);
-        let mut sum = self.series[index].total;
+        let mut sum = if depth == 0 { self.series[index].total } else { 0 };
         for (ring, tier) in rings.iter().zip(&self.tiers) {
-            sum ^= ring.glance();
+            sum ^= if depth == 0 { ring.glance(0) } else { 0 };
             for &window in &tier.windows {
-                sum ^= looks[window].glance();
+                sum ^= looks[window].glance(depth);
                 if expiries[window] <= now {
-                    sum ^= ring.glance_at(&looks[window]);
+                    sum ^= ring.glance_at(&looks[window], depth);
                 }
             }
         }
@@ -382,7 +407,7 @@ impl Split {
     }
 
     fn tier(&self, window: usize) -> usize {
-        self.tiers.iter().position(|t| t.windows.contains(&window)).expect("every window is in a tier")
+        self.tier_of[window]
     }
 
     /// The series with this one label, of a split by one label.

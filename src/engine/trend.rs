@@ -22,7 +22,7 @@ impl Engine {
 
     /// Adds to the wanted events how their values went.
     pub(super) fn add_trends(&self, events: &mut [AlertEvent], wanted: &BTreeSet<String>) {
-        let alerts = self.state.rules.iter().flat_map(|rule| rule.alerts.values());
+        let alerts = self.state.rules.iter().flat_map(|rule| rule.alerts.iter().map(|(_, alert)| alert));
         let trends: BTreeMap<&str, &Trend> =
             alerts.filter(|alert| wanted.contains(&alert.id)).map(|alert| (alert.id.as_str(), &alert.trend)).collect();
         for event in events {
@@ -33,7 +33,7 @@ impl Engine {
     /// Notes how the value of an alert that begins to fire came about.
     pub(super) fn look_back(&mut self, now: Timestamp, rule: usize, series: usize) {
         let Some(found) = self.slices(now, rule, series) else { return };
-        if let Some(alert) = self.state.rules[rule].alerts.get_mut(&(series as u32)) {
+        if let Some(alert) = self.state.rules[rule].alerts.get_mut(series) {
             alert.trend = Trend { values: std::mem::take(&mut alert.trend.values), ..found };
         }
     }

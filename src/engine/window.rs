@@ -7,25 +7,25 @@
 //!
 //! A record of a large fleet meets cold memory, and what decides the time it takes is how many
 //! places must be fetched before the next can be named. So the newest slice and all sums of a
-//! series lie side by side, and only a slice's end touches the ring.
+//! series lie side by side, and only a slice's end touches the ring. Sums only grow: a window's are
+//! those of everything that ever came less those of what it lost, so an execution is added once,
+//! however many windows look at it.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::field::FieldSum;
-use super::names::Name;
 use super::pane::{Counts, Keep, Sample, Slice, Tally};
 use super::split::{NEVER, WindowSpec};
 use crate::model::{Span, Timestamp};
-use crate::stats::{Durations, Estimate, Sliding};
+use crate::stats::Sliding;
 
 /// Panes in a window, at most.
 const PANES: i64 = 30;
 /// Slices in a ring, at most, unless one window alone has more.
 const SLICES: i64 = 240;
 /// Durations of a window that are kept in order of size, at most.
-const SORTED: usize = 2_048;
+pub(super) const SORTED: usize = 2_048;
 
 /// Length of a window and its panes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl Shape {
     }
 
     /// The first instant at which a window does not hold what happened at `at` any more.
-    fn expiry(self, at: Timestamp) -> Timestamp {
+    pub fn expiry(self, at: Timestamp) -> Timestamp {
         let pane = at.0.div_euclid(self.pane.0).saturating_mul(self.pane.0);
         Timestamp(pane.saturating_add(self.span.0).saturating_add(1))
     }
@@ -75,6 +75,8 @@ pub struct Tier {
     surely: Span,
     /// Whether any of them keeps durations.
     pub durations: bool,
+    /// Those that do.
+    pub timed: Vec<usize>,
     /// Fields that any of them keeps, sorted.
     pub fields: Vec<String>,
 }
@@ -98,6 +100,7 @@ impl Tier {
                         shapes: Vec::new(),
                         surely: Span(i64::MAX),
                         durations: false,
+                        timed: Vec::new(),
                         fields: Vec::new(),
                     });
                     tiers.last_mut().expect("pushed above")
@@ -107,11 +110,20 @@ impl Tier {
             tier.shapes.push(*shape);
             tier.surely = tier.surely.min(Span((shape.span.0 - shape.pane.0).max(0)));
             tier.durations |= features.durations;
+            tier.timed.extend(features.durations.then_some(window));
             tier.fields.extend(features.fields.iter().cloned());
             tier.fields.sort();
             tier.fields.dedup();
         }
         tiers
+    }
+
+    /// By window: which of the tiers it is in.
+    pub fn places(tiers: &[Tier]) -> Vec<usize> {
+        let all = tiers.iter().enumerate().flat_map(|(at, tier)| tier.windows.iter().map(move |window| (*window, at)));
+        let mut places = vec![0; tiers.iter().map(|tier| tier.windows.len()).sum()];
+        all.for_each(|(window, at)| places[window] = at);
+        places
     }
 
     fn slot(&self, at: Timestamp) -> i64 {
@@ -137,28 +149,31 @@ impl Tier {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ring {
     /// The newest slice.
-    newest: Option<Slice>,
+    pub(super) newest: Option<Slice>,
     /// The slices before it, oldest first.
     older: VecDeque<Slice>,
     /// Slices dropped so far: the number of the first one of `older`.
     dropped: u64,
+    /// The sums of all executions that ever came, wrapping.
+    pub(super) all: Tally,
 }
 
-/// One window of one series: its sums, and where in the ring it begins.
+/// One window of one series: what it does not hold of its ring, and where in the ring it begins.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Window {
-    sum: Tally,
+    /// The sums of the executions that it lost or that came too late for it, wrapping.
+    pub(super) lost: Tally,
     /// Number of the first slice it holds.
-    first: u64,
+    pub(super) first: u64,
     /// The durations of all slices in order of size; made when a rule asks for a percentile, and
     /// only while they are few. The slices alone decide what a percentile is.
     #[serde(skip)]
-    sorted: Option<Box<Sliding>>,
+    pub(super) sorted: Option<Box<Sliding>>,
 }
 
 impl PartialEq for Window {
     fn eq(&self, other: &Window) -> bool {
-        (&self.sum, self.first) == (&other.sum, other.first)
+        (&self.lost, self.first) == (&other.lost, other.first)
     }
 }
 
@@ -181,27 +196,34 @@ impl Ring {
         }
     }
 
-    fn slices(&self, first: u64) -> impl Iterator<Item = &Slice> {
+    pub(super) fn slices(&self, first: u64) -> impl Iterator<Item = &Slice> {
         let skip = first.saturating_sub(self.dropped) as usize;
         let newest = self.newest.as_ref().filter(|_| skip <= self.older.len());
         self.older.range(skip.min(self.older.len())..).chain(newest)
     }
 
-    /// Reads what an insert will write; the value means nothing.
+    /// Reads what an insert will write, what lies `depth` references away; the value means nothing.
     #[inline]
-    pub fn glance(&self) -> u64 {
-        self.dropped ^ self.newest.as_ref().map_or(0, Slice::glance)
+    pub fn glance(&self, depth: usize) -> u64 {
+        match depth {
+            0 => self.dropped ^ self.all.glance(),
+            _ => self.newest.as_ref().map_or(0, |slice| slice.glance(depth - 1)),
+        }
     }
 
-    /// Reads the slice that a window will lose next; the value means nothing.
+    /// Reads the slice that a window will lose next, in the same way.
     #[inline]
-    pub fn glance_at(&self, window: &Window) -> u64 {
-        self.slice(window.first).map_or(0, Slice::glance)
+    pub fn glance_at(&self, window: &Window, depth: usize) -> u64 {
+        match depth {
+            0 => 0,
+            1 => self.slice(window.first).map_or(0, |slice| slice.slot as u64),
+            _ => self.slice(window.first).map_or(0, |slice| slice.glance(depth - 2)),
+        }
     }
 
     /// Puts a slice behind the newest.
     #[inline]
-    fn push(&mut self, slice: Slice) {
+    pub(super) fn push(&mut self, slice: Slice) {
         if let Some(before) = self.newest.replace(slice) {
             self.older.push_back(before);
         }
@@ -227,13 +249,14 @@ impl Ring {
             Some(slice) if slot == newest => slice.insert(sample, counts, keep),
             _ => self.push(Slice::of(slot, sample, counts, keep)),
         }
-        let exact = self.newest.as_ref().is_none_or(Slice::is_exact);
+        self.all.add(counts);
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
             if of.expiries[window] == NEVER {
                 of.expiries[window] = shape.expiry(sample.at);
             }
-            of.windows[window].add(sample, counts, exact && keep.durations);
         }
+        let exact = self.newest.as_ref().is_none_or(Slice::is_exact);
+        tier.timed.iter().for_each(|window| of.windows[*window].add(sample, exact));
         0
     }
 
@@ -263,14 +286,16 @@ impl Ring {
             Some(slice) if slice.slot > slot => self.older.insert(at, Slice::of(slot, sample, counts, keep)),
             _ => self.push(Slice::of(slot, sample, counts, keep)),
         }
+        self.all.add(counts);
         let exact = self.slice(number).is_none_or(Slice::is_exact);
         let mut late = 0;
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
             if takes(shape) {
                 of.expiries[window] = of.expiries[window].min(shape.expiry(sample.at));
-                of.windows[window].add(sample, counts, exact && keep.durations);
+                of.windows[window].add(sample, exact);
             } else {
                 late += 1;
+                of.windows[window].lost.add(counts);
                 // It begins after the new slice, whose place moves all behind it by one.
                 of.windows[window].first += u64::from(!known);
             }
@@ -318,10 +343,11 @@ impl Ring {
                 }
             }
         }
-        let mut sum = Tally::default();
-        ring.slices(0).for_each(|slice| sum.add(&slice.counts()));
+        let mut all = Tally::default();
+        ring.slices(0).for_each(|slice| all.add(&slice.counts()));
+        ring.all = all;
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
-            of.windows[window] = Window { sum, first: 0, sorted: None };
+            of.windows[window] = Window::default();
             of.expiries[window] = ring.slice(0).map_or(NEVER, |s| shape.expiry(tier.time(s.slot)));
         }
         ring
@@ -329,15 +355,18 @@ impl Ring {
 }
 
 impl Window {
-    /// Reads both ends; the value means nothing.
+    /// Reads what lies `depth` references away; the value means nothing.
     #[inline]
-    pub fn glance(&self) -> u64 {
-        self.sum.glance() ^ self.first
+    pub fn glance(&self, depth: usize) -> u64 {
+        match depth {
+            0 => self.lost.glance() ^ self.first,
+            _ => self.sorted.as_ref().map_or(0, |sorted| sorted.glance(depth - 1)),
+        }
     }
 
+    /// Puts a duration among the others; `exact` says that its slice keeps them as they are.
     #[inline]
-    fn add(&mut self, sample: &Sample, counts: &Counts, exact: bool) {
-        self.sum.add(counts);
+    fn add(&mut self, sample: &Sample, exact: bool) {
         let (Some(sorted), Some(ms)) = (&mut self.sorted, sample.duration_ms) else { return };
         sorted.insert((ms as f32).min(f32::MAX), sample.censored);
         if sorted.len() > SORTED || !exact {
@@ -346,7 +375,7 @@ impl Window {
     }
 
     fn lose(&mut self, slice: &Slice) {
-        self.sum.take(&slice.counts());
+        self.lost.add(&slice.counts());
         if let Some(sorted) = &mut self.sorted {
             slice.for_each_duration(|value, censored| sorted.remove(value, censored));
         }
@@ -355,7 +384,7 @@ impl Window {
     /// Puts the durations in order of size, if they are few and not in order yet.
     pub fn sort(&mut self, ring: &Ring) {
         if self.sorted.is_some()
-            || self.sum.counts().durations as usize > SORTED
+            || ring.all.less(&self.lost).durations as usize > SORTED
             || !ring.slices(self.first).all(Slice::is_exact)
         {
             return;
@@ -387,102 +416,13 @@ impl WindowSet {
     }
 }
 
-/// A window to be read.
-#[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
-    /// Its sums and place.
-    pub window: &'a Window,
-    /// The slices it looks at.
-    pub ring: &'a Ring,
-    /// Length of those slices.
-    pub slice: Span,
-    /// Its length and panes.
-    pub shape: Shape,
-}
-
-impl<'a> Look<'a> {
-    /// Sums over the window.
-    #[inline]
-    pub fn counts(&self) -> Counts {
-        self.window.sum.counts()
-    }
-
-    /// When the window will be empty if nothing more happens.
-    pub fn end(&self) -> Timestamp {
-        let newest = self.ring.newest.as_ref();
-        newest.map_or(NEVER, |s| self.shape.expiry(Timestamp(s.slot.saturating_mul(self.slice.0))))
-    }
-
-    fn slices(&self) -> impl Iterator<Item = &'a Slice> {
-        self.ring.slices(self.window.first)
-    }
-
-    /// The sums of every pane that has any, with its number, oldest first.
-    pub fn panes(&self) -> Vec<(i64, Counts)> {
-        let mut panes: Vec<(i64, Counts)> = Vec::new();
-        for slice in self.slices() {
-            let pane = slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
-            match panes.last_mut().filter(|last| last.0 == pane) {
-                Some(last) => last.1 = last.1.plus(&slice.counts()),
-                None => panes.push((pane, slice.counts())),
-            }
-        }
-        panes
-    }
-
-    /// Shows every pane that has any executions as a window of its own, oldest first, with its end; or
-    /// the window as it filled up, pane by pane.
-    pub fn each_pane(&self, adding_up: bool, mut see: impl FnMut(Timestamp, Look<'_>)) {
-        let pane = |slice: &Slice| slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
-        let span = if adding_up { self.shape.span } else { self.shape.pane };
-        let (mut ring, mut window) = (Ring::default(), Window::default());
-        let mut slices = self.slices().peekable();
-        while let Some(slice) = slices.next() {
-            window.sum.add(&slice.counts());
-            ring.push(slice.clone());
-            let number = pane(slice);
-            if slices.peek().is_some_and(|next| pane(next) == number) {
-                continue;
-            }
-            let end = Timestamp((number + 1).saturating_mul(self.shape.pane.0));
-            let shape = Shape { span, pane: self.shape.pane };
-            see(end, Look { window: &window, ring: &ring, slice: self.slice, shape });
-            if !adding_up {
-                (ring, window) = (Ring::default(), Window::default());
-            }
-        }
-    }
-
-    /// The `q` quantile of the durations: exact while they are few, else within 1 %.
-    pub fn quantile(&self, q: f64) -> Option<Estimate> {
-        if let Some(sorted) = &self.window.sorted {
-            return sorted.quantile(q);
-        }
-        let mut all = Durations::default();
-        self.durations_up_to(&mut all, SORTED);
-        all.quantile(q)
-    }
-
-    /// All durations of the window, merged into `into`, up to `exact` of them exactly.
-    pub fn durations_up_to(&self, into: &mut Durations, exact: usize) {
-        self.slices().for_each(|slice| slice.durations_into(into, exact));
-    }
-
-    /// The values of a kept field.
-    pub fn field(&self, name: Name) -> Option<FieldSum> {
-        let sums = self.slices().flat_map(Slice::fields).filter(|f| f.0 == name).map(|f| f.1);
-        sums.reduce(|mut all, slice| {
-            all.merge(&slice);
-            all
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::look::Look;
     use crate::engine::pane::Features;
     use crate::model::Outcome;
+    use crate::stats::Durations;
 
     fn sample(at: i64, ms: f64) -> Sample {
         Sample {

@@ -71,11 +71,12 @@ impl Handful {
         }
     }
 
-    /// Reads what [`Handful::insert`] will write; the value means nothing.
+    /// Reads what [`Handful::insert`] will write `depth` references away; the value means nothing.
     #[inline]
-    pub fn glance(&self) -> u64 {
+    pub fn glance(&self, depth: usize) -> u64 {
         match &self.0 {
             Store::Few { n, .. } => u64::from(*n),
+            Store::Many(_) if depth == 0 => 0,
             Store::Many(pile) => u64::from(pile.n) ^ u64::from(pile.waiting[WAITING - 1].to_bits()),
         }
     }

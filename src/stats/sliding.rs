@@ -31,6 +31,15 @@ impl Sliding {
         }
     }
 
+    /// Reads what [`Sliding::insert`] will look at `depth` references away; the value means nothing.
+    #[inline]
+    pub fn glance(&self, depth: usize) -> u64 {
+        match depth {
+            0 => self.observed.len() as u64,
+            _ => self.observed.get(self.observed.len() / 2).map_or(0, |middle| u64::from(middle.to_bits())),
+        }
+    }
+
     /// Number of durations.
     pub fn len(&self) -> usize {
         self.observed.len() + self.censored.len()

@@ -1,0 +1,100 @@
+//! What a window of a series says, read from its ring.
+
+use super::field::FieldSum;
+use super::names::Name;
+use super::pane::{Counts, Slice};
+use super::split::NEVER;
+use super::window::{Ring, SORTED, Shape, Window};
+use crate::model::{Span, Timestamp};
+use crate::stats::{Durations, Estimate};
+
+/// A window to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// Its sums and place.
+    pub window: &'a Window,
+    /// The slices it looks at.
+    pub ring: &'a Ring,
+    /// Length of those slices.
+    pub slice: Span,
+    /// Its length and panes.
+    pub shape: Shape,
+}
+
+impl<'a> Look<'a> {
+    /// Sums over the window.
+    #[inline]
+    pub fn counts(&self) -> Counts {
+        self.ring.all.less(&self.window.lost)
+    }
+
+    /// When the window will be empty if nothing more happens.
+    pub fn end(&self) -> Timestamp {
+        let newest = self.ring.newest.as_ref();
+        newest.map_or(NEVER, |s| self.shape.expiry(Timestamp(s.slot.saturating_mul(self.slice.0))))
+    }
+
+    fn slices(&self) -> impl Iterator<Item = &'a Slice> {
+        self.ring.slices(self.window.first)
+    }
+
+    /// The sums of every pane that has any, with its number, oldest first.
+    pub fn panes(&self) -> Vec<(i64, Counts)> {
+        let mut panes: Vec<(i64, Counts)> = Vec::new();
+        for slice in self.slices() {
+            let pane = slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
+            match panes.last_mut().filter(|last| last.0 == pane) {
+                Some(last) => last.1 = last.1.plus(&slice.counts()),
+                None => panes.push((pane, slice.counts())),
+            }
+        }
+        panes
+    }
+
+    /// Shows every pane that has any executions as a window of its own, oldest first, with its end; or
+    /// the window as it filled up, pane by pane.
+    pub fn each_pane(&self, adding_up: bool, mut see: impl FnMut(Timestamp, Look<'_>)) {
+        let pane = |slice: &Slice| slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
+        let span = if adding_up { self.shape.span } else { self.shape.pane };
+        let (mut ring, window) = (Ring::default(), Window::default());
+        let mut slices = self.slices().peekable();
+        while let Some(slice) = slices.next() {
+            ring.all.add(&slice.counts());
+            ring.push(slice.clone());
+            let number = pane(slice);
+            if slices.peek().is_some_and(|next| pane(next) == number) {
+                continue;
+            }
+            let end = Timestamp((number + 1).saturating_mul(self.shape.pane.0));
+            let shape = Shape { span, pane: self.shape.pane };
+            see(end, Look { window: &window, ring: &ring, slice: self.slice, shape });
+            if !adding_up {
+                ring = Ring::default();
+            }
+        }
+    }
+
+    /// The `q` quantile of the durations: exact while they are few, else within 1 %.
+    pub fn quantile(&self, q: f64) -> Option<Estimate> {
+        if let Some(sorted) = &self.window.sorted {
+            return sorted.quantile(q);
+        }
+        let mut all = Durations::default();
+        self.durations_up_to(&mut all, SORTED);
+        all.quantile(q)
+    }
+
+    /// All durations of the window, merged into `into`, up to `exact` of them exactly.
+    pub fn durations_up_to(&self, into: &mut Durations, exact: usize) {
+        self.slices().for_each(|slice| slice.durations_into(into, exact));
+    }
+
+    /// The values of a kept field.
+    pub fn field(&self, name: Name) -> Option<FieldSum> {
+        let sums = self.slices().flat_map(Slice::fields).filter(|f| f.0 == name).map(|f| f.1);
+        sums.reduce(|mut all, slice| {
+            all.merge(&slice);
+            all
+        })
+    }
+}
