@@ -15,7 +15,8 @@ const SKEW: Span = Span::seconds(5);
 
 /// The records that were seen last, for dropping doubles.
 ///
-/// Ids are hashes already, so they are their own places in an open table, at most half full: a
+/// Ids are hashes already, so they are their own places in an open table, at most five eighths full
+/// (with the default limit half full, at half the memory of the next size): a
 /// look meets one place in memory where a set of any shape would meet two, and it does so twice
 /// for every record.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Seen {
     /// Remembers an id; `false` when it was seen among the last `limit`.
     pub fn insert(&mut self, id: u64, limit: u32) -> bool {
         let id = if id == 0 { u64::MAX } else { id };
-        if (self.order.len() + 1) * 2 > self.table.len() {
+        if (self.order.len() + 1) * 8 > self.table.len() * 5 {
             self.grow();
         }
         let place = self.place(id);
@@ -97,9 +98,9 @@ impl Seen {
         self.table[free] = 0;
     }
 
-    /// Makes a table with room for twice as many.
+    /// Makes a table that is at most half full.
     fn grow(&mut self) {
-        self.table = vec![0; (self.order.len() * 4).next_power_of_two().max(16)];
+        self.table = vec![0; (self.order.len() * 2).next_power_of_two().max(16)];
         for at in 0..self.order.len() {
             let place = self.place(self.order[at]);
             self.table[place] = self.order[at];

@@ -165,6 +165,8 @@ impl Counts {
 pub struct Features {
     /// Durations, for percentiles.
     pub durations: bool,
+    /// Whether rules ask for percentiles, so that the durations are to be kept in order of size.
+    pub percentiles: bool,
     /// Numeric record fields, sorted by name.
     pub fields: Vec<String>,
 }

@@ -123,7 +123,7 @@ impl Plan {
     /// The plan of a policy.
     pub fn new(policy: &Policy) -> Plan {
         let step = policy.settings.evaluation_interval;
-        let durations = Features { durations: true, fields: Vec::new() };
+        let durations = Features { durations: true, ..Features::default() };
         let score_window = policy.settings.scores.window;
         // Ten slices are enough for scores and keep the memory per cell small.
         let cell = Shape { span: score_window, pane: Span((score_window.0 / 10).max(step.0)) };
@@ -207,7 +207,7 @@ impl Plan {
         fields.dedup();
         let durations = metrics().any(|m| m.quantile().is_some());
         let shape = Shape::new(rule.window, step);
-        let window = self.window(split, shape, Features { durations, fields });
+        let window = self.window(split, shape, Features { durations, percentiles: durations, fields });
         let baselines = rule.program.inputs.iter().filter_map(Input::baseline).count();
         if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
             self.splits[split].learned.push(rule.window);
@@ -253,7 +253,7 @@ impl Plan {
             by.push(Dimension::TaskType);
         }
         let split = self.split(SplitSpec { by, filter: rule.filter.clone(), deliveries: false });
-        Some(PeerPlan { split, window: self.window(split, shape, Features { durations, fields: Vec::new() }) })
+        Some(PeerPlan { split, window: self.window(split, shape, Features { durations, percentiles: durations, fields: Vec::new() }) })
     }
 
     fn split(&mut self, spec: SplitSpec) -> usize {

@@ -342,7 +342,7 @@ impl Split {
         }
         for (ring, tier) in rings.iter().zip(&self.tiers) {
             sum ^= ring.glance(depth);
-            sum = tier.timed.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
+            sum = tier.sorted.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
         }
         sum
     }

@@ -75,8 +75,8 @@ pub struct Tier {
     surely: Span,
     /// Whether any of them keeps durations.
     pub durations: bool,
-    /// Those that do.
-    pub timed: Vec<usize>,
+    /// Those whose durations rules want in order of size.
+    pub sorted: Vec<usize>,
     /// Fields that any of them keeps, sorted.
     pub fields: Vec<String>,
 }
@@ -100,7 +100,7 @@ impl Tier {
                         shapes: Vec::new(),
                         surely: Span(i64::MAX),
                         durations: false,
-                        timed: Vec::new(),
+                        sorted: Vec::new(),
                         fields: Vec::new(),
                     });
                     tiers.last_mut().expect("pushed above")
@@ -110,7 +110,7 @@ impl Tier {
             tier.shapes.push(*shape);
             tier.surely = tier.surely.min(Span((shape.span.0 - shape.pane.0).max(0)));
             tier.durations |= features.durations;
-            tier.timed.extend(features.durations.then_some(window));
+            tier.sorted.extend(features.percentiles.then_some(window));
             tier.fields.extend(features.fields.iter().cloned());
             tier.fields.sort();
             tier.fields.dedup();
@@ -255,8 +255,9 @@ impl Ring {
                 of.expiries[window] = shape.expiry(sample.at);
             }
         }
-        let exact = self.newest.as_ref().is_none_or(Slice::is_exact);
-        tier.timed.iter().for_each(|window| of.windows[*window].add(sample, exact));
+        for window in &tier.sorted {
+            of.windows[*window].add(sample, || self.newest.as_ref().is_none_or(Slice::is_exact));
+        }
         0
     }
 
@@ -287,7 +288,7 @@ impl Ring {
             _ => self.push(Slice::of(slot, sample, counts, keep)),
         }
         self.all.add(counts);
-        let exact = self.slice(number).is_none_or(Slice::is_exact);
+        let exact = || self.slice(number).is_none_or(Slice::is_exact);
         let mut late = 0;
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
             if takes(shape) {
@@ -366,10 +367,10 @@ impl Window {
 
     /// Puts a duration among the others; `exact` says that its slice keeps them as they are.
     #[inline]
-    fn add(&mut self, sample: &Sample, exact: bool) {
+    fn add(&mut self, sample: &Sample, exact: impl Fn() -> bool) {
         let (Some(sorted), Some(ms)) = (&mut self.sorted, sample.duration_ms) else { return };
         sorted.insert((ms as f32).min(f32::MAX), sample.censored);
-        if sorted.len() > SORTED || !exact {
+        if sorted.len() > SORTED || !exact() {
             self.sorted = None;
         }
     }
@@ -447,7 +448,7 @@ mod tests {
 
     impl Bed {
         fn new(spans: &[i64]) -> Bed {
-            let features = Features { durations: true, fields: Vec::new() };
+            let features = Features { durations: true, percentiles: true, fields: Vec::new() };
             let shapes: Vec<Shape> = spans.iter().map(|s| Shape::new(Span::seconds(*s), Span::seconds(15))).collect();
             let specs: Vec<WindowSpec> =
                 shapes.iter().map(|shape| WindowSpec { shape: *shape, features: features.clone() }).collect();
