@@ -73,7 +73,7 @@ tests:
   - {agent: p3, task_type: plan, runs: 60/h, steps: [{for: 3h, hourly_cost: $20}]}
   - {agent: p4, task_type: plan, runs: 60/h, steps: [{for: 3h, hourly_cost: $50}]}
   expect:
-  - {at: 1h30m, agent: burner, state: firing, value: $6.30, threshold: $6, n: 60}
+  - {at: 1h30m, agent: burner, state: firing, value: $6.30, n: 60}
   - {at: 1h30m, agent: r3, state: inactive}
   - {at: 1h30m, agent: p4, state: inactive}
   - {at: 3h, agent: burner, state: resolved}
@@ -87,7 +87,7 @@ fn a_burner_without_a_spike_is_found_among_its_peers() {
 #[test]
 fn two_others_are_no_peers() {
     let fewer: Vec<&str> = FLEET.lines().filter(|line| !line.contains("agent: r3")).collect();
-    let (rules, file) = load(BURN, &fewer.join("\n").replace("firing, value: $6.30, threshold: $6, n: 60", "inactive"));
+    let (rules, file) = load(BURN, &fewer.join("\n").replace("firing, value: $6.30, n: 60", "inactive"));
     let failures = rehearsal::play(&Arc::new(rehearsal::policy(&file, rules)), &file.stories[0]);
     let places: Vec<&str> = failures.iter().map(|failure| failure.found.as_str()).collect();
     assert_eq!(places, ["inactive: no alert"], "only the end of what never began is missed");
@@ -122,7 +122,7 @@ tests:
   - {agent: a, task_type: easy, runs: 60/h, steps: [{for: 1h, error_rate: 0%}]}
   expect:
   - {at: 1h, rule: by_type, agent: a, state: inactive}
-  - {at: 1h, rule: by_type, agent: d, task_type: hard, state: firing, value: 70%, threshold: 60%}
+  - {at: 1h, rule: by_type, agent: d, task_type: hard, state: firing, value: 70%}
   - {at: 1h, rule: slow, agent: c, state: inactive}
   - {at: 1h, rule: slow, agent: d, state: firing, value: 21s, threshold: 20s}
   - {at: 1h, rule: same_window, agent: a, task_type: hard, state: firing}

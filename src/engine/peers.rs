@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::names::Name;
-use super::rules::Reading;
+use super::rules::{RUNS, Reading};
 use super::split::Split;
 use crate::model::{Dimension, Metric, Span, Timestamp};
 use crate::rule::Rule;
@@ -25,10 +25,14 @@ pub const LEAST: usize = 3;
 const COVERED: f64 = 0.5;
 /// The part of the score window after which scores are made anew: an hour of 30 days.
 const RENEWALS: i64 = 720;
+/// The part of a rule's window after which its peers are looked at anew: half of a window's slice.
+const LOOKS: i64 = 60;
 
 /// What the peers of every subject of a rule do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Peers {
+    /// When they were looked at.
+    looked: Option<Timestamp>,
     /// By series of the rule's split, as many as the rule asks for.
     values: Vec<Option<f64>>,
     /// By series of the split by task type: whose it is and which group it is in; made as they appear.
@@ -62,11 +66,24 @@ impl Peers {
         self.values.get(series * asked..(series + 1) * asked).unwrap_or_default()
     }
 
+    /// How far apart the peers over a window are looked at.
+    fn every(window: Span, step: Span) -> Span {
+        let step = step.max(RUNS).0;
+        Span((window.0 / LOOKS + step - 1) / step * step).max(Span(step))
+    }
+
+    /// When a rule over a window sees other peers after `now`.
+    pub fn next(window: Span, step: Span, now: Timestamp) -> Timestamp {
+        let every = Peers::every(window, step).0;
+        Timestamp((now.0.div_euclid(every) + 1).saturating_mul(every))
+    }
+
     /// Takes in what the peers do now.
     fn renew(&mut self, rule: &Rule, plan: PeerPlan, own: &Split, by_type: &Split, now: Timestamp) {
         self.find_cells(own, by_type);
         let asked = asked(rule);
         let width = asked.clone().count();
+        self.looked = Some(now);
         self.values.clear();
         self.values.resize(own.series.len() * width, None);
         for (place, metric) in asked.enumerate() {
@@ -226,7 +243,10 @@ impl Engine {
             let (rule, plan) = (&self.policy.rules[index], &self.plan.rules[index]);
             let own = &self.state.splits[plan.split];
             let wake = own.wake.min(self.plan.splits[plan.split].window_end(own, now - step));
-            let Some(peers) = plan.peers.filter(|_| wake <= now) else { continue };
+            let every = Peers::every(rule.window, step);
+            let turn = |at: Timestamp| at.0.div_euclid(every.0);
+            let anew = self.state.rules[index].peers.looked.is_none_or(|looked| turn(looked) != turn(now));
+            let Some(peers) = plan.peers.filter(|_| anew && wake <= now) else { continue };
             self.state.splits[peers.split].age(peers.window, now);
             let (own, by_type) = (&self.state.splits[plan.split], &self.state.splits[peers.split]);
             self.state.rules[index].peers.renew(rule, peers, own, by_type, now);
@@ -252,7 +272,7 @@ mod tests {
     fn centres(metric: Metric, cells: &[(u32, u32, f64, u64)]) -> Vec<Option<f64>> {
         let groups = (0..2).map(|group| (vec![Name::NONE; group + 1], group as u32)).collect();
         let of = |(series, group, ..): &(u32, u32, f64, u64)| Some(Cell { series: *series, group: *group });
-        let peers = Peers { values: Vec::new(), cells: cells.iter().map(of).collect(), groups };
+        let peers = Peers { looked: None, values: Vec::new(), cells: cells.iter().map(of).collect(), groups };
         peers.centres(5, metric, |cell| (Some(cells[cell].2), cells[cell].3))
     }
 

@@ -63,7 +63,7 @@ pub enum Time {
     Threshold(Span),
     /// At any step.
     Runs,
-    /// At any step while the window holds something: peers change by themselves.
+    /// Whenever peers are looked at anew, while the window holds something.
     Peers,
     /// When scores are made anew.
     Scores,

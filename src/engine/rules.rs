@@ -28,7 +28,7 @@ use crate::rule::{Input, Rule};
 const GLANCE: usize = 64;
 
 /// How soon a verdict that time alone can change at any moment is looked at again, at the soonest.
-const RUNS: Span = Span::seconds(1);
+pub(super) const RUNS: Span = Span::seconds(1);
 
 /// What a rule knows beside the windows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -231,7 +231,9 @@ impl Evaluation<'_> {
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
             Time::Runs => self.now + self.step.max(RUNS),
-            Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => self.now + self.step.max(RUNS),
+            Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => {
+                Peers::next(self.rules[rule].window, self.step, self.now)
+            }
             Time::Scores if self.standings.0.of(split, index).is_some() => self.standings.1,
             Time::Peers | Time::Scores => NEVER,
         })
@@ -380,7 +382,12 @@ impl Reading<'_> {
     fn samples(&self, metric: Metric) -> u64 {
         let c = self.look.counts();
         match metric {
-            Metric::Executions | Metric::Throughput => c.n,
+            Metric::Executions
+            | Metric::Throughput
+            | Metric::OutcomeCoverage
+            | Metric::DurationCoverage
+            | Metric::TokenCoverage
+            | Metric::CostCoverage => c.n,
             Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
@@ -418,6 +425,10 @@ impl Reading<'_> {
             Metric::CostPerSuccess => c.cost_per_success(),
             Metric::Quality => c.mean_quality(),
             Metric::Throughput => Some(c.n as f64 / hours),
+            Metric::OutcomeCoverage => share(c.known, c.n),
+            Metric::DurationCoverage => share(c.durations, c.n),
+            Metric::TokenCoverage => share(c.counted, c.n),
+            Metric::CostCoverage => share(c.priced, c.n),
             Metric::Silence => Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)),
             Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
                 // A quantile beyond the cut-off is known to be at least the value given.

@@ -70,6 +70,14 @@ pub enum Metric {
     Throughput,
     /// Time since the subject's last record; the window does not matter.
     Silence,
+    /// Executions whose outcome is known / executions.
+    OutcomeCoverage,
+    /// Executions with a duration / executions.
+    DurationCoverage,
+    /// Executions with token counts / executions.
+    TokenCoverage,
+    /// Executions with a known cost / executions.
+    CostCoverage,
 }
 
 /// What the reference page and the checks know about a metric.
@@ -111,7 +119,7 @@ macro_rules! about {
 }
 
 /// The list that everything else is generated from, in the order of the reference page.
-pub const METRICS: [About; 21] = [
+pub const METRICS: [About; 25] = [
     about!(
         Executions,
         "executions",
@@ -292,6 +300,30 @@ pub const METRICS: [About; 21] = [
         "time since the subject's last record",
         "",
         "records ever seen"
+    ),
+    about!(OutcomeCoverage, "outcome_coverage", [], Ratio, 0.0, 1.0, "outcome known", "executions", "executions"),
+    about!(DurationCoverage, "duration_coverage", [], Ratio, 0.0, 1.0, "durations", "executions", "executions"),
+    about!(
+        TokenCoverage,
+        "token_coverage",
+        [],
+        Ratio,
+        0.0,
+        1.0,
+        "executions with token counts",
+        "executions",
+        "executions"
+    ),
+    about!(
+        CostCoverage,
+        "cost_coverage",
+        [],
+        Ratio,
+        0.0,
+        1.0,
+        "executions with a known cost",
+        "executions",
+        "executions"
     ),
 ];
 

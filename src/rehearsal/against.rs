@@ -247,7 +247,13 @@ fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
                 (record.cost.is_some(), "a known cost")
             }
             Metric::Quality => (record.quality.is_some(), "a judge's verdict"),
-            Metric::Executions | Metric::Throughput | Metric::Silence => (true, ""),
+            Metric::Executions
+            | Metric::Throughput
+            | Metric::Silence
+            | Metric::OutcomeCoverage
+            | Metric::DurationCoverage
+            | Metric::TokenCoverage
+            | Metric::CostCoverage => (true, ""),
             Metric::TimeoutRate
             | Metric::MeanLatency
             | Metric::P50Latency

@@ -1,6 +1,7 @@
 //! The rule packs that ship inside the binary, so that it works alone.
 
 use crate::diagnostic::SourceFile;
+use crate::model::agent::NAME_LIMIT;
 
 /// The pack that is used when the configuration names no rules.
 pub const DEFAULT: &str = include_str!("../../rules/default.yaml");
@@ -8,8 +9,29 @@ pub const DEFAULT: &str = include_str!("../../rules/default.yaml");
 /// The thresholds that claude-force recommends.
 pub const CLAUDE_FORCE: &str = include_str!("../../rules/claude-force.yaml");
 
+/// The rule of a budget `daily`.
+pub const BUDGETS: &str = include_str!("../../rules/budgets.yaml");
+
 /// Every shipped pack under the name it has in `rules/`.
-pub const PACKS: [(&str, &str); 2] = [("rules/default.yaml", DEFAULT), ("rules/claude-force.yaml", CLAUDE_FORCE)];
+pub const PACKS: [(&str, &str); 3] =
+    [("rules/default.yaml", DEFAULT), ("rules/claude-force.yaml", CLAUDE_FORCE), ("rules/budgets.yaml", BUDGETS)];
+
+/// The rule of [`BUDGETS`] for each of these budgets; `None` when there are none.
+pub fn budget_pack<'a>(names: impl Iterator<Item = &'a str>) -> Option<SourceFile> {
+    let (head, rule) = BUDGETS.split_once("  - name:")?;
+    let of = |(index, name): (usize, &str)| {
+        let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+        // Names of rules are no longer than those of budgets.
+        let short = if name.len() + 7 <= NAME_LIMIT { quoted.clone() } else { (index + 1).to_string() };
+        format!(
+            "  - name:{}",
+            rule.replace("\"budget_daily\"", &format!("\"budget_{short}\""))
+                .replace("\"daily\"", &format!("\"{quoted}\""))
+        )
+    };
+    let rules: Vec<String> = names.enumerate().map(of).collect();
+    (!rules.is_empty()).then(|| SourceFile::new("rules/budgets.yaml", format!("{head}{}", rules.join("\n"))))
+}
 
 /// The default pack as a file.
 pub fn default_pack() -> SourceFile {
@@ -30,8 +52,34 @@ mod tests {
         let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(
             names,
-            ["error_burst", "p95_shift", "success_drop", "cost_spike", "source_silent", "notifier_failing"]
+            [
+                "error_burst",
+                "p95_shift",
+                "success_drop",
+                "cost_spike",
+                "chronic_burn",
+                "field_loss",
+                "source_silent",
+                "notifier_failing"
+            ]
         );
+    }
+
+    #[test]
+    fn every_budget_has_its_rule_whatever_its_name() {
+        let long = "x".repeat(200);
+        let names = ["daily", "a \"b\" \\ c: {{ d }}", long.as_str()];
+        let list = names.map(|name| format!("- {{name: {}, amount: $1, period: day}}\n", serde_json::json!(name)));
+        let text = format!("budgets:\n{}", list.concat());
+        let settings = crate::settings::Settings::salvage(&SourceFile::new("e.yaml", text), std::path::Path::new("")).0;
+        let pack = budget_pack(settings.budgets.iter().map(|b| b.name.as_str())).expect("three budgets");
+        let (rules, faults) = crate::rule::load::load_with(&[pack], Span::seconds(15), &[], &settings.budgets);
+        assert_eq!(faults, []);
+        let found: Vec<_> = rules.iter().map(|rule| (rule.name.as_str(), rule.budget.as_deref())).collect();
+        let second = format!("budget_{}", names[1]);
+        let expected = [("budget_daily", Some("daily")), (&second, Some(names[1])), ("budget_3", Some(&long))];
+        assert_eq!(found, expected);
+        assert_eq!(budget_pack(std::iter::empty()), None);
     }
 
     #[test]

@@ -63,7 +63,10 @@ pub fn read(config: Option<&Path>, rules: &[PathBuf]) -> (PolicySource, Vec<Diag
     let named = if rules.is_empty() { &settings.rules } else { rules };
     if named.is_empty() {
         let shipped = rule::shipped::default_pack();
-        source.rules.push((shipped.path, shipped.text.to_string()));
+        let of_budgets = rule::shipped::budget_pack(settings.budgets.iter().map(|budget| budget.name.as_str()));
+        for pack in std::iter::once(shipped).chain(of_budgets) {
+            source.rules.push((pack.path, pack.text.to_string()));
+        }
     }
     for file in texts(named, &mut diagnostics) {
         source.rules.push((file.path, file.text.to_string()));

@@ -16,6 +16,10 @@ pub const RUNS_LIMIT: u64 = 200_000;
 /// Runs per hour where a story does not say.
 pub const RATE: f64 = 3_600.0;
 
+/// What runs may leave out, in the order of [`Mix::silent`].
+const COVERAGES: [Metric; 4] =
+    [Metric::OutcomeCoverage, Metric::DurationCoverage, Metric::TokenCoverage, Metric::CostCoverage];
+
 const PERCENTILES: [Metric; 5] =
     [Metric::P50Latency, Metric::P75Latency, Metric::P90Latency, Metric::P95Latency, Metric::P99Latency];
 
@@ -32,6 +36,8 @@ struct Mix {
     tokens: Option<Tokens>,
     quality: Option<f32>,
     fields: Vec<(String, f64)>,
+    /// Runs that do not say their outcome, duration, tokens, cost.
+    silent: [u64; 4],
 }
 
 /// Reads a step that begins at `start`; its runs and its length.
@@ -89,8 +95,10 @@ impl<'a> Step<'a> {
         let mean = self.number("mean_latency", Unit::Duration);
         let tokens = ["input_tokens_per_run", "output_tokens_per_run"].map(|name| self.number(name, Unit::Tokens));
         let extra = self.extra();
+        let coverages = COVERAGES.map(|metric| self.share(metric.name()));
         let said = failure.is_some() || success.is_some() || limit.is_some() || timeout.is_some();
         let said = said || quality.is_some() || mean.is_some() || !extra.is_empty() || rate.is_some();
+        let said = said || coverages.iter().any(Option::is_some);
         let said = said || costs.iter().chain(&latencies).chain(&tokens).any(Option::is_some);
         if !said || self.length == Span::ZERO {
             return None;
@@ -107,6 +115,9 @@ impl<'a> Step<'a> {
         }
         let mut mix = Mix { n, fields: extra, ..Mix::default() };
         self.outcomes(&mut mix, failure, success, limit, timeout);
+        for (silent, coverage) in mix.silent.iter_mut().zip(&coverages) {
+            *silent = self.part(coverage, n).map_or(0, |said| n - said);
+        }
         self.durations(&mut mix, latencies, mean);
         if mix.cut_off > 0 && mix.durations.is_empty() {
             let help = "add `mean_latency: 60s`: a run is cut off after some time";
@@ -271,12 +282,13 @@ impl Mix {
         // Multiples of the golden ratio fill the interval evenly at every length (Weyl).
         let rank = (u128::from(i) * 618_033_988_749_895 % 1_000_000_000_000_000) as f64 / 1e15;
         let duration = self.durations.iter().find(|(_, up_to)| rank < *up_to).map(|(ms, _)| *ms);
+        let [no_outcome, no_duration, no_tokens, no_cost] = self.silent.map(|silent| among(i, silent, self.n));
         Run {
-            outcome,
-            duration_ms: duration,
-            censored: cut_off,
-            cost: self.cost,
-            tokens: self.tokens,
+            outcome: if no_outcome { Outcome::Unknown } else { outcome },
+            duration_ms: duration.filter(|_| !no_duration),
+            censored: cut_off && !no_duration,
+            cost: self.cost.filter(|_| !no_cost),
+            tokens: self.tokens.filter(|_| !no_tokens),
             quality: self.quality,
             fields: self.fields.clone(),
         }
