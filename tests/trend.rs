@@ -128,3 +128,15 @@ fn rules_on_silence_have_no_slices() {
     assert!(trend(told).slices.is_empty());
     assert_eq!(trend(told).values.len(), 1);
 }
+
+#[test]
+fn only_messages_that_draw_it_carry_a_course() {
+    let both = "receivers: [{name: ops, email: {smtp: 127.0.0.1, tls: none, from: a@b.example, to: c@d.example}}, \
+                {name: hook, webhook: {url: http://a}}]";
+    let told = story(both, "error_rate > 25%", 200..330, false);
+    let courses = |name: &str| {
+        let to = told.iter().filter(|delivery| delivery.receiver == name);
+        to.map(|d| d.notification().expect("about alerts").lead().trend.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!((courses("ops"), courses("hook")), (vec![true; 2], vec![false; 2]));
+}

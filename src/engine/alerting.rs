@@ -12,6 +12,8 @@ use super::rules::Transition;
 use super::view::{AlertMessages, ReceiverView};
 use super::{Engine, State};
 use crate::model::{Dimension, Timestamp};
+use crate::settings::Channel;
+use crate::wire::notice::PICTURED;
 
 impl Engine {
     /// Takes a change of state in.
@@ -79,7 +81,9 @@ impl Engine {
         let scene = self.scene(Some(self.state.dispatch.wanted(now)));
         let settings = &self.policy.settings;
         let State { dispatch, outbox, .. } = &mut self.state;
-        dispatch.flush(now, settings, &scene, &mut |receiver, notification| {
+        dispatch.flush(now, settings, &scene, &mut |receiver, mut notification| {
+            let pictured = if let Channel::Email { .. } = receiver.channel { PICTURED } else { 0 };
+            notification.keep_trends(pictured);
             outbox.push(&receiver.name, settings.limits.outbox, Message::Alerts(notification), effects)
         });
     }

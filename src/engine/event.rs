@@ -268,6 +268,16 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Forgets the course of the value of all alerts but the first that have one: a queue of thousands of messages
+    /// holds what will be drawn, no more.
+    pub fn keep_trends(&mut self, pictured: usize) {
+        self.alerts
+            .iter_mut()
+            .filter(|alert| alert.trend.is_some())
+            .skip(pictured)
+            .for_each(|alert| alert.trend = None);
+    }
+
     /// Of the alert that the message is named after: the first one.
     pub fn lead(&self) -> &AlertEvent {
         self.alerts.first().expect("a notification has at least one alert")

@@ -175,7 +175,7 @@ pub fn letter(notification: &Notification, external_url: &str) -> Letter {
 }
 
 /// Alerts of a group whose course a letter shows.
-const PICTURED: usize = 3;
+pub const PICTURED: usize = 3;
 
 fn pictures(notification: &Notification) -> Vec<Picture> {
     let one = |event: &AlertEvent| {
