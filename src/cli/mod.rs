@@ -20,6 +20,7 @@ pub mod recording;
 pub mod remote;
 pub mod replay;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod silence;
 pub mod test;
@@ -136,6 +137,7 @@ enum Verb {
     Silence(silence::Args),
     Explain(explain::Args),
     Replay(replay::Args),
+    Rules(rules::Args),
     Test(test::Args),
     Why(why::Args),
     Tune(tune::Args),
@@ -153,6 +155,7 @@ impl Verb {
             Verb::Silence(args) => silence::run(args, out),
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
+            Verb::Rules(args) => rules::run(args, out),
             Verb::Test(args) => test::run(args, out),
             Verb::Why(args) => why::run(args, out),
             Verb::Init(args) => init::run(args, out),

@@ -121,7 +121,12 @@ pub fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure>
 
 /// A failure to ask the daemon, of a verb that could also look at files.
 pub fn or_files(failure: Failure) -> Failure {
-    let or = |text: String| format!("{text}; or name FILEs of a recording");
+    or(failure, "name FILEs of a recording")
+}
+
+/// A failure to ask the daemon, with what could be done instead.
+pub fn or(failure: Failure, instead: &str) -> Failure {
+    let or = |text: String| format!("{text}; or {instead}");
     match failure {
         Failure::Machine(text) => Failure::Machine(or(text)),
         Failure::Usage(text) if text.starts_with(NO_CONFIG) => Failure::Usage(or(text)),

@@ -8,6 +8,7 @@
 mod aggregate;
 pub mod annotation;
 mod condition;
+pub mod export;
 mod hours;
 mod levels;
 mod lex;

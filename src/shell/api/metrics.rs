@@ -1,10 +1,11 @@
 //! evenkeel's own metrics, written from one picture at each scrape.
 //!
 //! Label values are bounded by the configuration (receivers, sources, splits) or by this program
-//! (outcomes, states, severities, classes); agents are never labels, so that a fleet of thousands
-//! does not become thousands of time series. Points in time are exported as such, not as ages: an
+//! (outcomes, states, severities, classes); agents are labels of active alerts alone, and of
+//! [`SHOWN`] at most, so that a fleet of thousands does not become thousands of time series. Points in time are exported as such, not as ages: an
 //! age would stand still with the daemon.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +18,12 @@ use super::Picture;
 use crate::engine::event::AlertState;
 use crate::engine::view::Class;
 use crate::model::{Outcome, Severity, Timestamp};
+
+/// Active alerts that are shown one by one, at most; the gravest come first.
+const SHOWN: usize = 1_000;
+/// What is shown of them.
+const ALERT_VALUE: &str = "Value of an active alert in the unit of its rule (shares 0 to 1, milliseconds, dollars), NaN \
+                           without data; labels also of the subject; 1000 at most";
 
 /// The metrics of a picture as OpenMetrics text.
 pub fn openmetrics(picture: Arc<Picture>) -> String {
@@ -167,6 +174,17 @@ fn alerts(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
         ([("state", state.as_str()), ("severity", severity.as_str())], count as u64)
     });
     page.gauges("alerts", None, "Alerts, by state and severity", samples)?;
+    let mut values = page.0.encode_descriptor("alert_value", ALERT_VALUE, None, MetricType::Gauge)?;
+    for alert in view.alerts.iter().take(SHOWN) {
+        let mut labels: BTreeMap<&str, &str> =
+            alert.subject.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let state = if alert.muted.is_some() { "muted" } else { alert.state.as_str() };
+        labels.extend([("rule", alert.rule.as_str()), ("severity", alert.severity.as_str()), ("state", state)]);
+        let labels: Vec<(&str, &str)> = labels.into_iter().collect();
+        values.encode_family(&labels)?.encode_gauge(&alert.value.unwrap_or(f64::NAN))?;
+    }
+    let omitted = view.alerts.len().saturating_sub(SHOWN) as f64;
+    page.gauge("alerts_omitted", None, "Active alerts beyond the 1000 of evenkeel_alert_value", omitted)?;
     let transitions = [([("state", "firing")], view.counters.fired), ([("state", "resolved")], view.counters.resolved)];
     page.counters("alert_transitions", None, "Alerts that began to fire or were resolved", transitions)
 }

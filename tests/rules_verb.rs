@@ -1,0 +1,122 @@
+//! `evenkeel rules`: what is loaded, of files and of the running daemon, and what Prometheus makes of it.
+
+mod live;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use live::{Home, execution, now_ms};
+use serde_json::Value;
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
+}
+
+/// Exit code, standard output and standard error of a verb.
+fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn promtool() -> Option<PathBuf> {
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/promtool");
+    let runs = |path: &PathBuf| {
+        Command::new(path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let found = [local, PathBuf::from("promtool")].into_iter().find(runs);
+    assert!(found.is_some() || std::env::var("CI").as_deref() != Ok("true"), "no promtool; `make tools` fetches it");
+    found
+}
+
+const RULES: &str = "alerts:
+- name: errors
+  levels: {warning: error_rate > 20%, critical: {condition: error_rate > 60%, for: 2m}}
+  window: 1m
+  min_samples: 3
+  labels: {team: core}
+  annotations: {summary: \"{{ agent }} fails {{ value }}, {{ duration }} by now\"}
+- {name: trial, condition: error_rate > 10%, window: 1m, min_samples: 3, by: [agent, task_type], shadow: true}
+- {name: fleet_cost, condition: hourly_cost > $5, window: 1h, by: fleet, severity: high, annotations: {summary: \"{{ value }} an hour, more than {{ threshold }}\"}}
+- {name: slow, condition: p95_latency > 30s, window: 5m, for: 1m, annotations: {summary: \"{{ subject }}: {{ value }}\"}}
+";
+
+#[test]
+fn the_daemon_counts_subjects_by_state_and_prometheus_repeats_it() {
+    let port = free_port();
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{port}\n"
+    );
+    let mut home = Home::new(&config, RULES);
+    let (code, text, fault) = run(&home, &["rules", "rules.yaml"]);
+    assert_eq!(code, Some(0), "{fault}");
+    assert!(text.contains("4 rules") && text.contains("agent,task_type") && text.contains("rules.yaml:"), "{text}");
+    let (code, _, fault) = run(&home, &["rules"]);
+    assert!(code == Some(74) && fault.contains("or name PATHs of rule files"), "{fault}");
+    let lines: String = (0..5).map(|n| execution(now_ms() + n, "bad", n > 2)).collect();
+    home.append("s.jsonl", lines + &execution(now_ms(), "new", true));
+    home.start();
+    home.until("the rule fires", || run(&home, &["rules"]).1.contains("warning"));
+    let states = |name: &str| {
+        let (_, text, _) = run(&home, &["rules", "--json"]);
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let rules = answer["rules"].as_array().cloned().unwrap_or_default();
+        rules.iter().find(|rule| rule["rule"] == name).map(|rule| rule["subjects"].clone()).unwrap_or_default()
+    };
+    home.until("it fires", || states("errors")["firing"] == 1);
+    let expected = serde_json::json!({"inactive": 0, "pending": 0, "firing": 1, "no_data": 1});
+    assert_eq!(states("errors"), expected, "one fires, one has too few samples");
+    assert_eq!(states("fleet_cost")["firing"], 0);
+
+    let (code, exported, notes) = run(&home, &["rules", "export", "rules.yaml"]);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(notes.contains("errors: annotation `summary` names `{{ duration }}`"), "{notes}");
+    assert!(notes.contains("trial: a shadow rule tells nobody; it is left out"), "{notes}");
+    assert!(exported.contains("${{ printf \\\"%.2f\\\" $value }} an hour, more than $5"), "{exported}");
+    // Without PATHs the files of the configuration are meant.
+    assert_eq!(run(&home, &["rules", "export", "--config", "evenkeel.yaml"]).1, exported);
+
+    let Some(promtool) = promtool() else {
+        println!("left out: what promtool says of the rules: no promtool; see `make tools`");
+        return;
+    };
+    std::fs::write(home.path("exported.yaml"), &exported).expect("written");
+    // The metrics of this daemon at this moment are what the rules are tried on.
+    let metrics = scrape(port);
+    let series = |name: &str| -> Vec<String> {
+        metrics.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
+    };
+    let value =
+        series("evenkeel_alert_value{").into_iter().find(|l| l.contains("rule=\"errors\"")).expect("it is active");
+    assert!(
+        value.contains("agent=\"bad\"") && value.contains("state=\"firing\"") && value.ends_with(" 0.6"),
+        "{value}"
+    );
+    assert!(series("evenkeel_alert_value{").iter().any(|l| l.contains("trial") && l.contains("state=\"muted\"")));
+    let (name, number) = value.rsplit_once(' ').expect("a value");
+    let test = format!(
+        "rule_files: [exported.yaml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n  - series: '{name}'\n    values: '{number}x10'\n  - {{series: evenkeel_healthy, values: '1x10'}}\n  alert_rule_test:\n  - eval_time: 5m\n    alertname: errors\n    exp_alerts:\n    - exp_labels: {{agent: bad, severity: warning, team: core}}\n      exp_annotations: {{summary: 'bad fails 60%, (see evenkeel) by now'}}\n"
+    );
+    let check = |arguments: &[&str]| {
+        let output =
+            Command::new(&promtool).args(arguments).current_dir(home.path(".")).output().expect("promtool runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (good, said) = check(&["check", "rules", "exported.yaml"]);
+    assert!(good && said.contains("SUCCESS: 5 rules found"), "{said}");
+    std::fs::write(home.path("test.yaml"), &test).expect("written");
+    let (good, said) = check(&["test", "rules", "test.yaml"]);
+    assert!(good, "{said}");
+}
+
+/// `/metrics` as a scraper gets it.
+fn scrape(port: u16) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("asks");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("answers");
+    text
+}
