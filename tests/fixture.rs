@@ -107,3 +107,35 @@ fn a_real_recording_goes_round() {
     let files = round_trip(folder, "runs.jsonl", "s1.yaml", &chosen);
     println!("{} of {} alerts of {} rules went round", files.len(), fired.len(), rules.len());
 }
+
+#[test]
+fn labels_of_ones_own_go_round() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::create_dir(folder.join("tests")).expect("made");
+    let config = "sources: [{name: s, path: runs.jsonl, labels: {region: zone, squad: team}}]\nrules: [mine.yaml]\nevaluation_interval: 5s\n";
+    fs::write(folder.join("evenkeel.yaml"), config).expect("written");
+    let rules = "alerts:\n- {name: squads, condition: error_rate > 10%, window: 1m, for: 30s, min_samples: 3, by: squad, where: {region: eu}}\n";
+    fs::write(folder.join("mine.yaml"), rules).expect("written");
+    // Two squads in two regions; red in the eu fails from the third minute to the fifth.
+    let runs = (0..600).map(|second: u32| {
+        let (team, zone) = ([("red", "eu"), ("blue", "eu"), ("red", "us")])[second as usize % 3];
+        let fails = zone == "us" || (team == "red" && (180..300).contains(&second));
+        let at = format!("2026-03-05T10:{:02}:{:02}Z", second / 60, second % 60);
+        format!("{{\"timestamp\":\"{at}\",\"agent_name\":\"a\",\"success\":{},\"execution_time_ms\":100,\"team\":\"{team}\",\"zone\":\"{zone}\"}}\n", !fails)
+    });
+    fs::write(folder.join("runs.jsonl"), runs.collect::<String>()).expect("written");
+    let (code, text, fault) = evenkeel(folder, &["replay", "--config", "evenkeel.yaml", "--json"]);
+    assert_eq!(code, Some(1), "{fault}");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let firing: Vec<&Value> = lines.iter().filter(|l| l["type"] == "alert" && l["state"] == "firing").collect();
+    assert_eq!((firing.len(), &firing[0]["subject"]["squad"]), (1, &"red".into()), "{firing:?}");
+    let id = firing[0]["id"].as_str().expect("an id");
+    let (code, _, fault) =
+        evenkeel(folder, &["replay", "--config", "evenkeel.yaml", "--fixture", id, "--to", "tests/squads.test.yaml"]);
+    assert_eq!(code, Some(0), "{fault}");
+    let text = fs::read_to_string(folder.join("tests/squads.test.yaml")).expect("written");
+    assert!(text.contains("squad: red") && text.contains("state: resolved") && !text.contains("blue"), "{text}");
+    let (code, said, fault) = evenkeel(folder, &["test", "tests"]);
+    assert_eq!(code, Some(0), "{said}{fault}");
+}

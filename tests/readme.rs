@@ -175,10 +175,10 @@ fn output(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// What of a printed line is the same in every run: the recording's clock goes on from its end, and eight seconds
-/// later, on a slow machine, rules are evaluated again.
+/// What of a printed line is the same in every run: the recording's clock goes on from its end, so a second may pass
+/// before it is said for how long something fires, and eight seconds later, on a slow machine, rules are evaluated again.
 fn lasting(line: &str, late: bool) -> &str {
-    let timed: &[&str] = if late { &[" up to 20", "%: ", "baseline * 3: "] } else { &[" up to 20"] };
+    let timed: &[&str] = if late { &[" up to 20", "%: ", "baseline * 3: "] } else { &[" up to 20", ", for "] };
     let end = timed.iter().filter_map(|word| line.find(word)).min();
     end.map_or(line, |end| &line[..end])
 }

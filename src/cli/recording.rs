@@ -23,7 +23,7 @@ use crate::wire::execution::Reader;
 #[derive(Debug, Clone, clap::Args)]
 pub struct RecordingArgs {
     /// Files of executions: JSON lines, or one JSON array. `-` is standard input; without any, the
-    /// files of the configuration's sources are read.
+    /// files of the configuration's sources are read (`why` and `alerts` ask the running daemon).
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

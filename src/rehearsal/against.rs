@@ -219,7 +219,7 @@ impl<'p> Sight<'p> {
 }
 
 /// The value of a label; empty when the record does not say.
-fn label<'r>(record: &'r Record<'_>, dimension: Dimension) -> &'r str {
+pub(super) fn label<'r>(record: &'r Record<'_>, dimension: Dimension) -> &'r str {
     match dimension {
         Dimension::Agent => Some(record.agent.as_ref()),
         Dimension::Model => record.model.as_deref(),

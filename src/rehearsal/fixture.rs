@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::against::label;
 use super::{play, policy};
 use crate::diagnostic::SourceFile;
 use crate::engine::event::{AlertEvent, AlertState};
@@ -63,12 +64,6 @@ impl Selection {
         if keep.contains(&Dimension::Receiver) {
             return Err(format!(
                 "`{name}` watches deliveries, which are in no recording: write its test with `outages`"
-            ));
-        }
-        if let Some(Dimension::Custom(label)) = keep.iter().find(|d| matches!(d, Dimension::Custom(_))) {
-            return Err(format!(
-                "`{name}` looks at the label `{}` of the settings, which stories do not have",
-                label.as_str()
             ));
         }
         let reads = |wanted: fn(&Input) -> bool| rule.program.inputs.iter().any(wanted);
@@ -154,6 +149,12 @@ impl Selection {
         if settings.evaluation_interval != Settings::default().evaluation_interval {
             own.push(("evaluation_interval", settings.evaluation_interval.to_string()));
         }
+        let labels: Vec<String> = settings.labels().iter().map(|label| format!("{0}: {0}", label.as_str())).collect();
+        if !labels.is_empty() {
+            // All of them: their order is part of how rules find them.
+            let labels = labels.join(", ");
+            own.push(("sources", format!("[{{name: story, path: story.jsonl, labels: {{{labels}}}}}]")));
+        }
         let head = "Made of a recording by `evenkeel replay --fixture`. What the rule does not read is left out.\n\
                     `evenkeel test` plays it.";
         print::print(head, &[rules.to_owned()], &own, story)
@@ -223,21 +224,6 @@ impl Selection {
             place: String::new(),
         }
     }
-}
-
-fn label<'r>(record: &'r Record<'_>, dimension: Dimension) -> &'r str {
-    let text = match dimension {
-        Dimension::Agent => Some(record.agent.as_ref()),
-        Dimension::Model => record.model.as_deref(),
-        Dimension::TaskType => record.task_type.as_deref(),
-        Dimension::Workflow => record.workflow.as_deref(),
-        Dimension::Provider => record.provider.as_deref(),
-        Dimension::Tenant => record.tenant.as_deref(),
-        Dimension::ErrorClass => record.error_class.as_deref(),
-        Dimension::Source => Some(record.source),
-        Dimension::Receiver | Dimension::Custom(_) => None,
-    };
-    text.unwrap_or_default()
 }
 
 /// The numbers of an alert, as people write them where that says the same.

@@ -90,7 +90,8 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         writeln!(out, "    {} {}", out.yellow("muted:"), mute.why)?;
     }
     if telling.ways.is_empty() {
-        writeln!(out, "    nobody: there are no receivers, or none on its routes")?;
+        writeln!(out, "    nobody: no receiver is on its routes; `evenkeel check` says which there are")?;
+        return Ok(());
     }
     for way in &telling.ways {
         let told = way.last.map_or_else(String::new, |last| format!("told {last}; "));

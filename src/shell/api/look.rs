@@ -2,7 +2,7 @@
 //!
 //! A picture holds what many ask for all the time; why one rule says what it says of one subject is
 //! asked seldom and would make every picture dear. An answer takes the loop as long as one evaluation of
-//! what is asked about: about 0.3 µs per rule and subject.
+//! what is asked about.
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
