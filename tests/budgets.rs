@@ -158,6 +158,65 @@ fn the_picture_says_what_is_known() {
 }
 
 #[test]
+fn some_subjects_have_another_amount() {
+    let config = |amount: &str| {
+        CONFIG.replace(
+            "by: agent, where",
+            &format!("by: agent, overrides: [{{where: {{agent: 'batch-*'}}, amount: {amount}}}], where"),
+        )
+    };
+    let with = |amount: &str| {
+        let (policy, diagnostics) = load(&config(amount), RULES);
+        assert_eq!(diagnostics, [""; 0]);
+        Arc::new(policy.expect("no faults"))
+    };
+    let mut engine = Engine::new(with("$100"), State::default());
+    let both = |hour: i64| [run("a", hour * HOUR, Some(1.0)), run("batch-7", hour * HOUR + 1, Some(1.0))];
+    let day: Vec<_> = (1..=12).flat_map(both).collect();
+    let mut story = Vec::new();
+    for record in &day {
+        story.extend(feed(&mut engine, std::slice::from_ref(record)));
+        engine = restarted(&engine);
+    }
+    let fired: Vec<_> = story.iter().map(|(_, what, _)| what.as_str()).collect();
+    assert_eq!(fired, ["half agent=a", "spent agent=a"], "an eighth of the batch agent's is used");
+    let shares = |engine: &Engine| -> Vec<(f64, f64)> {
+        let view = engine.view();
+        view.budgets.iter().filter(|b| b.budget == "daily").map(|b| (b.amount, b.share)).collect()
+    };
+    assert_eq!(shares(&engine), [(10.0, 1.2), (100.0, 0.12)]);
+    // A reload with another amount goes on with the use.
+    engine.reload(Timestamp(START + 13 * HOUR * 1_000), with("$16"));
+    assert_eq!(shares(&engine), [(10.0, 1.2), (16.0, 0.75)]);
+    let more = feed(&mut engine, &[run("a", 14 * HOUR, Some(1.0))]);
+    assert_eq!(more, [(13 * HOUR + 15, "half agent=batch-7".to_owned(), true)]);
+}
+
+#[test]
+fn windows_of_a_plan_begin_with_the_first_use_after_the_last() {
+    let config =
+        "budgets: [{name: short, amount: 4 executions, period: 5h}, {name: weekly, amount: 10 executions, period: 7d}]";
+    let rules = "alerts: [{name: short, budget: short, condition: budget >= 75%}, {name: weekly, budget: weekly, condition: budget >= 50%}]";
+    let (policy, diagnostics) = load(config, rules);
+    assert_eq!(diagnostics, [""; 0]);
+    let mut engine = Engine::new(Arc::new(policy.expect("no faults")), State::default());
+    let mut story = Vec::new();
+    // Three runs within two hours, a day apart, for nine days; a restart after each.
+    for hour in (0..9).flat_map(|day| [0, 1, 2].map(|hour| day * 24 + hour)) {
+        story.extend(feed(&mut engine, &[run("a", hour * HOUR, None)]));
+        engine = restarted(&engine);
+    }
+    let times = |name: &str, fires: bool| -> Vec<i64> {
+        let own = story.iter().filter(|(_, what, firing)| what.split(' ').next() == Some(name) && *firing == fires);
+        own.map(|(second, ..)| second / HOUR).collect()
+    };
+    let daily = |first: i64, days: i64| (0..days).map(|day| first + day * 24).collect::<Vec<_>>();
+    assert_eq!(times("short", true), daily(2, 8), "once per window of five hours");
+    assert_eq!(times("short", false), daily(5, 8), "which ends with it");
+    assert_eq!((times("weekly", true), times("weekly", false)), (vec![25, 193], vec![168]));
+}
+
+#[test]
 fn late_records_of_an_earlier_period_change_nothing() {
     let mut engine = engine();
     feed(&mut engine, &[run("a", 25 * HOUR, Some(1.0)), run("a", 25 * HOUR + 60, Some(1.0))]);
@@ -186,6 +245,16 @@ fn faults_of_budgets_are_said() {
         ("{name: a, amount: $5, period: year}", "write hour, day"),
         ("{name: a, amount: $5, period: day, by: agnet}", "did you mean `agent`?"),
         ("{name: a, amount: $5, period: day, zone: Mars}", "no zone that is known"),
+        (
+            "{name: a, amount: $5, period: day, by: agent, overrides: [{where: {agnt: x}, amount: $9}]}",
+            "did you mean `agent`?",
+        ),
+        ("{name: a, amount: $5, period: day, overrides: [{where: {agent: x}, amount: $9}]}", "is not in `by`"),
+        (
+            "{name: a, amount: $5, period: day, by: agent, overrides: [{where: {agent: x}, amount: 9 tokens}]}",
+            "write both as",
+        ),
+        ("{name: a, amount: $5, period: day, by: agent, overrides: [{amount: $9}]}", "`where`"),
     ] {
         let (policy, diagnostics) = load(&format!("budgets: [{budget}]"), "");
         assert_eq!(policy, None, "{budget}");
@@ -215,7 +284,7 @@ fn the_report_shows_what_was_used() {
     };
     let text = report(&[]);
     let daily = text.lines().find(|line| line.starts_with("daily")).expect("the budget is shown");
-    assert!(daily.contains("agent=a") && daily.contains("9.00 of 10.00") && daily.contains("90%"), "{daily}");
+    assert!(daily.contains("agent=a") && daily.contains("$9.00 of $10.00") && daily.contains("90%"), "{daily}");
     assert!(daily.contains("2026-01-01T06:40:"), "when nothing is left: {daily}");
     let json: serde_json::Value = serde_json::from_str(&report(&["--json"])).expect("JSON");
     assert_eq!(json["budgets"][0]["used"], 9.0, "{json}");

@@ -17,7 +17,7 @@ use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, RecordId, Severity, Span, Timestamp};
 use evenkeel::policy::Policy;
 use evenkeel::rule;
-use evenkeel::settings::{Channel, Guard, Mode, Parameter, ParameterKind, Receiver, Target, TargetFormat};
+use evenkeel::settings::{Channel, Guard, Mode, Parameter, ParameterKind, Receiver, Settings, Target, TargetFormat};
 use evenkeel::wire::matcher::LabelMatcher;
 
 const START: i64 = 1_780_000_000_000;
@@ -44,7 +44,11 @@ alerts:
     by: [receiver]
     window: 5m
     min_samples: 4
+  - name: quota
+    budget: hourly
+    condition: budget >= 50%
 ";
+const BUDGETS: &str = "budgets: [{name: hourly, amount: 60 executions, period: hour, by: agent}]";
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one word of state, enough for stories.
 struct Random(u64);
@@ -114,7 +118,12 @@ digests:
 
 fn policy(seed: u64) -> Arc<Policy> {
     let file = SourceFile::new("rules.yaml", RULES);
-    let (rules, faults) = rule::load::load(&[file], Span::seconds(15));
+    let load = |text: &str| {
+        let (settings, faults) = Settings::load(&SourceFile::new("evenkeel.yaml", text), std::path::Path::new(""));
+        settings.unwrap_or_else(|| panic!("{faults:?}"))
+    };
+    let budgets = load(BUDGETS).budgets;
+    let (rules, faults) = rule::load::load_with(&[file], Span::seconds(15), &[], &budgets);
     assert!(faults.is_empty(), "{faults:?}");
     let mut policy = Policy { rules, ..Policy::default() };
     policy.settings.evaluation_interval = Span::seconds(15);
@@ -143,10 +152,9 @@ fn policy(seed: u64) -> Arc<Policy> {
             task_type: "complex".into(),
         }],
     }];
+    policy.settings.budgets = budgets;
     if routed(seed) {
-        let file = SourceFile::new("evenkeel.yaml", ROUTES);
-        let (settings, faults) = evenkeel::settings::Settings::load(&file, std::path::Path::new(""));
-        let settings = settings.unwrap_or_else(|| panic!("{faults:?}"));
+        let settings = load(ROUTES);
         (policy.settings.routing, policy.settings.digests) = (settings.routing, settings.digests);
     }
     Arc::new(policy)
@@ -364,6 +372,27 @@ fn alerts_obey_their_timing(seed: u64, story: &Story) {
     }
 }
 
+/// A share of a budget is reached once by each subject in each period, and ends with the period.
+fn thresholds_are_reached_once(seed: u64, story: &Story) {
+    const HOUR: i64 = 3_600_000;
+    let mut reached = BTreeSet::new();
+    for event in alerts(story).filter(|event| event.rule == "quota") {
+        let hour = event.at.0.div_euclid(HOUR);
+        match event.state {
+            AlertState::Firing => {
+                assert!(event.value >= Some(0.5), "seed {seed}: {event:?}");
+                assert!(reached.insert((event.subject.to_string(), hour)), "seed {seed}: twice in an hour: {event:?}");
+            }
+            AlertState::Resolved => {
+                let begun = event.fired_at.map(|at| at.0.div_euclid(HOUR));
+                assert!(begun < Some(hour), "seed {seed}: ended within its period: {event:?}");
+            }
+            AlertState::Pending | AlertState::Inactive => {}
+        }
+    }
+    assert!(!reached.is_empty(), "seed {seed}: nobody used half of it");
+}
+
 /// Every message ends delivered, refused, expired or dropped, or is still in its queue; none is
 /// handed out after its end; attempts count up by one; a resolved message never overtakes.
 fn messages_are_kept(seed: u64, story: &Story) {
@@ -490,6 +519,7 @@ fn stories_keep_their_promises() {
         changes += story.effects.iter().flatten().filter(|e| matches!(e, Effect::Apply(_))).count();
         crash_changes_nothing(seed, &story);
         alerts_obey_their_timing(seed, &story);
+        thresholds_are_reached_once(seed, &story);
         messages_are_kept(seed, &story);
         if routed(seed) {
             messages_have_a_reason(seed, &story);

@@ -165,14 +165,15 @@ fn budgets(out: &mut Output, budgets: &[BudgetView]) -> Result<(), Failure> {
         return Ok(());
     }
     writeln!(out)?;
-    let mut table = Table::new(&["budget", "subject", "used", "share", "period ends", "used up"], 2);
+    let mut table = Table::new(&["budget", "subject", "used", "share", "at this pace", "period ends", "used up"], 2);
     for budget in budgets {
         let at_least = if budget.at_least { ">= " } else { "" };
         table.row([
             budget.budget.clone(),
             budget.subject.to_string(),
-            format!("{at_least}{:.2} of {:.2}", budget.used, budget.amount),
+            format!("{at_least}{} of {}", budget.unit.show(budget.used), budget.unit.show(budget.amount)),
             Unit::Ratio.show(budget.share),
+            budget.projected.map_or_else(dash, |all| format!("{at_least}{}", budget.unit.show(all))),
             budget.end.to_string(),
             budget.exhausted_at.map_or_else(dash, |at| at.to_string()),
         ]);

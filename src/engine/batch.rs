@@ -108,6 +108,7 @@ impl Engine {
         let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);
         for ((budget, used), split) in own {
             if places[*split] != NOWHERE {
+                used.allot(budget, &splits[*split], names, places[*split] as usize);
                 used.insert(budget, places[*split] as usize, now, sample);
             }
         }

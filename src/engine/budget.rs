@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::Names;
 use super::pane::Sample;
+use super::split::Split;
 use super::view::BudgetView;
-use crate::model::{Subject, Timestamp};
+use crate::model::{Subject, Timestamp, Unit};
 use crate::policy::Policy;
-use crate::settings::budget::{Budget, Resource};
+use crate::settings::budget::{Budget, Override, Resource};
 
 /// A projection needs this many executions and this share of the period behind it.
 const LEAST_USES: u64 = 5;
@@ -37,11 +39,14 @@ pub struct BudgetState {
     late: u64,
     /// A period ended since rules last looked.
     ended: bool,
+    /// By series, when the budget has overrides: how much there is. Follows from the policy.
+    #[serde(skip)]
+    amounts: Vec<u64>,
 }
 
 /// A budget keeps its use over a reload when this text is the same; the amount may change.
 pub fn identity(budget: &Budget) -> String {
-    let Budget { name, resource, period, zone, by, filter, .. } = budget;
+    let Budget { name, resource, period, zone, by, filter, amount: _, overrides: _ } = budget;
     format!("{name}\n{resource:?}\n{period:?}\n{:?}\n{by:?}\n{filter:?}", zone.iana_name())
 }
 
@@ -87,6 +92,32 @@ impl BudgetState {
         own.used = own.used.saturating_add(used.unwrap_or(0));
     }
 
+    /// Learns how much there is for the series of the split up to `last`.
+    pub fn allot(&mut self, budget: &Budget, split: &Split, names: &Names, last: usize) {
+        if budget.overrides.is_empty() {
+            return;
+        }
+        let series = self.amounts.len()..=last.min(split.series.len().saturating_sub(1));
+        for index in series {
+            let value = |dimension| split.label(index, dimension).map_or("", |name| names.text(name));
+            let holds = |o: &&Override| o.filter.iter().all(|m| m.matches(value(m.dimension)));
+            self.amounts.push(budget.overrides.iter().find(holds).map_or(budget.amount, |o| o.amount));
+        }
+    }
+
+    /// Learns how much there is for every series, under another policy.
+    pub fn allot_anew(&mut self, budget: &Budget, split: &Split, names: &Names) {
+        self.amounts.clear();
+        if !split.series.is_empty() {
+            self.allot(budget, split, names, split.series.len() - 1);
+        }
+    }
+
+    /// How much there is for a series.
+    fn amount(&self, budget: &Budget, series: usize) -> u64 {
+        self.amounts.get(series).copied().unwrap_or(budget.amount)
+    }
+
     fn turn(&mut self, now: Timestamp) {
         if self.period.is_some_and(|(_, end)| now >= end) {
             self.period = None;
@@ -109,7 +140,7 @@ impl BudgetState {
     /// The share that a series has used, and on how many executions that rests.
     pub fn share(&self, budget: &Budget, series: usize) -> (f64, u64) {
         let own = self.uses.get(series).copied().unwrap_or_default();
-        (own.used as f64 / budget.amount as f64, own.n)
+        (own.used as f64 / self.amount(budget, series) as f64, own.n)
     }
 
     /// When nothing is left for a series at its pace, if that is known and within the period.
@@ -124,14 +155,20 @@ impl BudgetState {
         let unit = if budget.resource == Resource::Money { 1e9 } else { 1.0 };
         let (passed, whole) = (now.since(start).0 as f64, end.since(start).0 as f64);
         let known = own.n >= LEAST_USES && own.used > 0 && passed >= whole * LEAST_SHARE;
-        let left = budget.amount.saturating_sub(own.used) as f64;
+        let amount = self.amount(budget, series);
+        let left = amount.saturating_sub(own.used) as f64;
         let exhausted = known.then(|| now.0.saturating_add((left / own.used as f64 * passed) as i64));
         Some(BudgetView {
             budget: budget.name.clone(),
             subject,
             used: own.used as f64 / unit,
-            amount: budget.amount as f64 / unit,
-            share: own.used as f64 / budget.amount as f64,
+            amount: amount as f64 / unit,
+            unit: match budget.resource {
+                Resource::Money => Unit::Money,
+                Resource::Tokens => Unit::Tokens,
+                Resource::Executions => Unit::Count,
+            },
+            share: own.used as f64 / amount as f64,
             at_least: own.unknown > 0,
             executions: own.n,
             start,

@@ -138,6 +138,10 @@ impl Engine {
             let known = old_budgets.iter().position(|state| state.identity == identity);
             state.budgets.push(known.map_or_else(|| BudgetState::new(budget), |at| old_budgets.swap_remove(at)));
         }
+        let budgets = self.policy.settings.budgets.iter().zip(&self.plan.budgets);
+        for (used, (budget, split)) in state.budgets.iter_mut().zip(budgets) {
+            used.allot_anew(budget, &state.splits[*split], &state.names);
+        }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         state.tuning.retain(&self.policy.settings.tune.targets);
         state.mirror.adopt(&self.policy.settings.receivers);
@@ -189,6 +193,8 @@ impl Engine {
         self.plan = Plan::new(&policy);
         self.policy = policy;
         let gone = self.adopt();
+        // What was used is another share of another amount.
+        self.plan.budgets.iter().for_each(|split| self.state.splits[*split].touch());
         self.end_gone(now, before, &gone, &mut effects);
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         for event in firing.iter().filter(|event| event.muted.is_none()) {

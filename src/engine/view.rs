@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{AlertEvent, Recommendation, Silence};
-use crate::model::{Subject, Timestamp};
+use crate::model::{Subject, Timestamp, Unit};
 
 /// Everything that can be shown at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -44,6 +44,8 @@ pub struct BudgetView {
     pub used: f64,
     /// How much there is.
     pub amount: f64,
+    /// What both are counted in.
+    pub unit: Unit,
     /// Used of all, 1 is all.
     pub share: f64,
     /// Of some executions it is not known what they used: it is at least this much.

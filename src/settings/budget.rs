@@ -1,6 +1,7 @@
 //! Budgets: how much may be used in a period, and by whom it is counted.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::tz::TimeZone;
 
@@ -28,6 +29,17 @@ pub struct Budget {
     pub by: Vec<Dimension>,
     /// Which executions count.
     pub filter: Vec<Matcher>,
+    /// Other amounts for some subjects; the first that matches holds.
+    pub overrides: Vec<Override>,
+}
+
+/// Another amount for some subjects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// On labels of `by`; all must match.
+    pub filter: Vec<Matcher>,
+    /// Instead of the budget's.
+    pub amount: u64,
 }
 
 /// What a budget counts.
@@ -47,16 +59,9 @@ pub(super) fn check(sections: Vec<Section<'_>>, own: &[Label]) -> Vec<Budget> {
     sections.into_iter().filter_map(|section| budget(section, own, &mut names)).collect()
 }
 
-fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Budget> {
+fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Range<usize>>) -> Option<Budget> {
     let name = unique_name(&section, names);
-    let amount = section.require("amount", section.text("amount")).and_then(|text| {
-        let found = amount(&text.value);
-        if found.is_none() {
-            let message = format!("`amount` is `{}`, which is no amount", text.value);
-            section.reader.error(text.bytes, message, "write such as `$50`, `2M tokens` or `900 executions`");
-        }
-        found
-    });
+    let amount = amount_of(&section);
     let period = section.require("period", section.text("period")).and_then(|text| {
         let found = Period::parse(&text.value);
         if found.is_none() {
@@ -66,7 +71,7 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std:
         found
     });
     let zone = section.zone();
-    let dimension = |word: &str, bytes: &std::ops::Range<usize>| {
+    let dimension = |word: &str, bytes: &Range<usize>| {
         let known = || own.iter().find(|label| label.as_str() == word).map(|label| Dimension::Custom(*label));
         let found = Dimension::from_word(word).filter(|d| *d != Dimension::Receiver).or_else(known);
         if found.is_none() {
@@ -84,6 +89,38 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std:
         let message = format!("`by` has {} labels, the limit is {BY_LIMIT}", by.len());
         section.reader.error(section.fields.place("by"), message, "name only labels that have a budget each");
     }
+    let filter = filter(&section, dimension);
+    let known = |word: &str, bytes: &Range<usize>| {
+        let found = by.iter().find(|dimension| dimension.as_str() == word).copied();
+        if found.is_none() {
+            let help = one_of(word, by.iter().map(Dimension::as_str));
+            let message = format!("`{word}` is not in `by`, so no subject of the budget has it");
+            section.reader.error(bytes.clone(), message, help);
+        }
+        found
+    };
+    let overrides = section.sections("overrides").into_iter().filter_map(|part| {
+        let (filter, own) = (self::filter(&part, known), amount_of(&part));
+        if part.node("where").is_none() {
+            part.require::<()>("where", None);
+        }
+        if let (Some((theirs, _)), Some((whole, _))) = (own, amount)
+            && theirs != whole
+        {
+            let message = "an override counts something else than its budget";
+            part.reader.error(part.fields.place("amount"), message, "write both as dollars, tokens or executions");
+        }
+        part.finish();
+        own.map(|(_, amount)| Override { filter, amount })
+    });
+    let overrides = overrides.collect();
+    section.finish();
+    let (resource, amount) = amount?;
+    Some(Budget { name: name?, resource, amount, period: period?, zone: zone?, by, filter, overrides })
+}
+
+/// The patterns under `where`; `dimension` finds the label of a word, or says that there is none.
+fn filter(section: &Section<'_>, dimension: impl Fn(&str, &Range<usize>) -> Option<Dimension>) -> Vec<Matcher> {
     let mut filter = Vec::new();
     for (key, node) in section.table("where") {
         let Some(dimension) = dimension(&key.text, &key.bytes) else { continue };
@@ -96,9 +133,17 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, std:
             }
         }
     }
-    section.finish();
-    let (resource, amount) = amount?;
-    Some(Budget { name: name?, resource, amount, period: period?, zone: zone?, by, filter })
+    filter
+}
+
+fn amount_of(section: &Section<'_>) -> Option<(Resource, u64)> {
+    let text = section.require("amount", section.text("amount"))?;
+    let found = amount(&text.value);
+    if found.is_none() {
+        let message = format!("`amount` is `{}`, which is no amount", text.value);
+        section.reader.error(text.bytes, message, "write such as `$50`, `2M tokens` or `900 executions`");
+    }
+    found
 }
 
 /// Reads `$50`, `2M tokens`, `900 executions`.

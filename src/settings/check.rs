@@ -171,7 +171,7 @@ prices: [prices.yaml]
 clock: records
 evaluation_interval: 30s
 budgets:
-  - {name: daily, amount: $50, period: day, zone: Europe/Berlin, by: [agent, squad], where: {model: "claude-*"}}
+  - {name: daily, amount: $50, period: day, zone: Europe/Berlin, by: [agent, squad], where: {model: "claude-*"}, overrides: [{where: {agent: batch-*}, amount: $200}]}
 sources:
   - name: bench
     path: raw/*.json

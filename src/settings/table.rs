@@ -212,6 +212,26 @@ pub const SECTIONS: &[Section] = &[
             field("zone", Text, "UTC", "IANA zone of the calendar."),
             field("by", Texts, "fleet", "Labels that have this budget each."),
             example("where", Patterns, "{model: \"claude-*\"}", "Which executions count, as in rules."),
+            example(
+                "overrides",
+                Many("budget_override"),
+                "",
+                "Other amounts for some subjects; the first that matches holds.",
+            ),
+        ],
+    },
+    Section {
+        name: "budget_override",
+        what: "an override of a budget",
+        about: "Another amount of the same kind for some subjects of a budget.",
+        fields: &[
+            required(
+                "where",
+                Patterns,
+                "{agent: \"batch-*\"}",
+                "Whom it holds for: patterns of labels that are in `by`.",
+            ),
+            required("amount", Text, "$200", "Instead of the budget's."),
         ],
     },
     Section {
