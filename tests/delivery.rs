@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Message, Notification};
+use evenkeel::engine::event::{
+    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Digest, DigestSection, Message, Notification,
+};
 use evenkeel::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use evenkeel::settings::{Channel, Receiver, Secret, SmtpTls};
 use evenkeel::shell::sink::Sinks;
@@ -425,6 +427,88 @@ async fn a_mail_shows_the_course_of_the_value_without_asking_anybody() {
     if let Ok(folder) = std::env::var("EVENKEEL_TEST_PICTURES") {
         std::fs::write(Path::new(&folder).join("mail.png"), &bytes).expect("writes");
     }
+}
+
+fn digest(receiver: &str) -> Delivery {
+    let line = "high errors: 2 times on agent=<judge>, longest 2h".to_owned();
+    let digest = Digest {
+        name: "morning".to_owned(),
+        group: "digest-morning".to_owned(),
+        from: Timestamp(1_763_100_000_000),
+        to: Timestamp(1_763_186_400_000),
+        period: "2025-11-14 07:00 to 2025-11-15 07:00 Europe/Berlin".to_owned(),
+        headline: "2 alerts began, none fires now".to_owned(),
+        worst: None,
+        sections: vec![DigestSection { title: "began".to_owned(), lines: vec![line], more: 0 }],
+    };
+    let id = DeliveryId(format!("digest-{receiver}"));
+    Delivery { id, receiver: receiver.to_owned(), attempt: 1, message: Message::Digest(digest) }
+}
+
+#[tokio::test]
+async fn a_digest_arrives_by_mail_in_a_thread_of_its_own() {
+    let Some(mut server) = smtp_server("a_digest_arrives_by_mail_in_a_thread_of_its_own", &[]) else { return };
+    let account = Account { port: server.port, tls: SmtpTls::None, ca_file: None, password: None };
+    let sinks = sinks(vec![("mail", account.channel("oncall@example.org"))]);
+    assert_eq!(sinks.attempt(&digest("mail")).await, Attempt::Done);
+    let message = server.next();
+    assert_eq!(header(&message, "Subject"), ["[DIGEST] morning: 2 alerts began, none fires now"]);
+    assert_eq!(header(&message, "References"), ["<digest-digest-morning@example.org>"]);
+    assert_eq!(header(&message, "Message-ID"), ["<digest-mail@example.org>"]);
+    for (part, name) in [("text/plain", "agent=<judge>, longest 2h"), ("text/html", "agent=&lt;judge&gt;, longest 2h")]
+    {
+        let text = message["parts"][part].as_str().expect("the part is there");
+        assert!(text.contains(name) && text.contains("2025-11-15 07:00 Europe/Berlin"), "{part}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_arrives_by_http_in_the_words_of_each() {
+    let Some(mut server) = http_sink("a_digest_arrives_by_http_in_the_words_of_each", &["--secret", SIGNING_KEY])
+    else {
+        return;
+    };
+    let base = format!("http://127.0.0.1:{}", server.port);
+    let (_slack_file, slack) = secret(&format!("{base}/slack"));
+    let (_key_file, key) = secret(SIGNING_KEY);
+    let timeout = Span::seconds(20);
+    let (ntfy, template) = (
+        Channel::Ntfy { url: base.clone(), topic: "ops".to_owned(), tags: Vec::new(), token: None, timeout },
+        Channel::Template {
+            url: base.clone(),
+            body: "{\"text\": \"{{ title }}: {{ lines }}\", \"n\": {{ alerts }}}".to_owned(),
+            content_type: "application/json".to_owned(),
+            secret: None,
+            token: None,
+            timeout,
+        },
+    );
+    let (pager_file, routing_key) = secret("key");
+    let pager = Channel::PagerDuty { url: base.clone(), routing_key, timeout };
+    let channels = vec![
+        ("hook", webhook(server.port, Some(key), None, timeout)),
+        ("chat", Channel::Slack { url: slack, timeout }),
+        ("phone", ntfy),
+        ("own", template),
+        ("pager", pager),
+    ];
+    let sinks = sinks(channels);
+    let mut bodies = Vec::new();
+    for receiver in ["hook", "chat", "phone", "own"] {
+        assert_eq!(sinks.attempt(&digest(receiver)).await, Attempt::Done, "{receiver}");
+        let request = server.next();
+        assert_eq!(request["signature_holds"] == true, receiver == "hook", "{request}");
+        let body = serde_json::from_str::<serde_json::Value>(request["body"].as_str().expect("text")).expect("JSON");
+        assert!(body.to_string().contains("2 times on agent="), "{receiver}: {body}");
+        bodies.push(body);
+    }
+    assert_eq!((&bodies[0]["type"], &bodies[0]["digest"]), (&"digest".into(), &"morning".into()));
+    assert_eq!(bodies[2]["topic"], "ops");
+    assert_eq!(bodies[3]["n"], 0);
+    let refused = sinks.attempt(&digest("pager")).await;
+    assert!(reason(&refused).contains("no digests"), "{refused:?}");
+    drop(pager_file);
+    assert!(server.reported().is_empty(), "no incident is opened for a digest");
 }
 
 #[tokio::test]
