@@ -237,6 +237,7 @@ impl Plan {
         };
         let features = &mut windows[at].features;
         features.durations |= wanted.durations;
+        features.percentiles |= wanted.percentiles;
         features.fields.extend(wanted.fields);
         features.fields.sort();
         features.fields.dedup();
