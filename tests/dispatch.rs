@@ -32,13 +32,19 @@ struct Plan {
     got: Vec<(i64, String, Delivery)>,
     /// Receivers that answer nothing but "later".
     failing: Vec<String>,
+    /// When they say that they want to be asked again.
+    later: Option<Span>,
 }
 
 fn policy(routing: &str) -> Arc<Policy> {
+    policy_of(RULES, routing)
+}
+
+fn policy_of(rules: &str, routing: &str) -> Arc<Policy> {
     let receivers = "receivers:\n- {name: ops, webhook: {url: http://a}}\n- {name: team, webhook: {url: http://b}}\n";
     let source = PolicySource {
         config: Some(("evenkeel.yaml".into(), format!("evaluation_interval: 1s\n{receivers}{routing}"))),
-        rules: vec![("rules.yaml".into(), RULES.into())],
+        rules: vec![("rules.yaml".into(), rules.into())],
         ..PolicySource::default()
     };
     let (policy, faults) = Policy::load(&source, Path::new(""));
@@ -48,7 +54,7 @@ fn policy(routing: &str) -> Arc<Policy> {
 impl Plan {
     fn new(routing: &str) -> Plan {
         let engine = Engine::new(policy(routing), State::default());
-        Plan { engine, now: 0, bad: BTreeMap::new(), got: Vec::new(), failing: Vec::new() }
+        Plan { engine, now: 0, bad: BTreeMap::new(), got: Vec::new(), failing: Vec::new(), later: None }
     }
 
     fn at(&self) -> Timestamp {
@@ -101,7 +107,7 @@ impl Plan {
         while let Some(effect) = open.pop_front() {
             let Effect::Deliver(delivery) = effect else { continue };
             let result = if self.failing.contains(&delivery.receiver) {
-                Attempt::Retry { reason: "down".into(), after: None }
+                Attempt::Retry { reason: "down".into(), after: self.later }
             } else {
                 self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
                 Attempt::Done
@@ -471,4 +477,118 @@ fn an_alert_that_flaps_is_told_once_and_then_held() {
     plan.until(20 * 60 + 3_600);
     assert_eq!(plan.told("ops").len(), 6);
     assert!(plan.told("ops")[5].ends_with("ended a/down"));
+}
+
+#[test]
+fn an_alert_that_flaps_is_held_from_a_receiver_that_is_told_no_ends_too() {
+    let mut plan = Plan::new("damping: {flaps: 4}\n");
+    let mut quiet = (**plan.engine.policy()).clone();
+    quiet.settings.receivers[0].send_resolved = false;
+    plan.engine = Engine::new(Arc::new(quiet), State::default());
+    for round in 0..60 {
+        plan.agent("a", "down");
+        plan.until(round * 60 + 30);
+        plan.agent("a", "ok");
+        plan.until(round * 60 + 60);
+    }
+    assert_eq!(plan.told("ops").len(), 3, "two episodes, and the third that says it flaps: {:?}", plan.told("ops"));
+    plan.until(3 * 3_600);
+    assert_eq!(plan.told("ops").len(), 3, "its end is not told");
+    plan.agent("a", "down");
+    plan.until(3 * 3_600 + 60);
+    assert_eq!(plan.told("ops").len(), 4, "after a quiet hour it is news again");
+}
+
+#[test]
+fn what_found_a_full_queue_is_said_when_there_is_room() {
+    let mut plan = Plan::new("limits: {outbox: 10}\n");
+    for agent in 0..10 {
+        plan.agent(&format!("{agent:02}"), "down");
+    }
+    plan.until(20);
+    assert_eq!(plan.told("ops").len(), 10);
+    plan.failing.push("ops".into());
+    // Ten of fifteen beginnings fill the queue; ten ends find it full.
+    for agent in 0..10 {
+        plan.agent(&format!("{agent:02}"), "ok");
+    }
+    for agent in 10..25 {
+        plan.agent(&format!("{agent:02}"), "down");
+    }
+    plan.until(600);
+    let dropped = plan.engine.view().counters.outbox_dropped;
+    // Of ops 5 beginnings and 10 ends, of team 5 that began in the same second: each is counted once.
+    assert_eq!(dropped, 20);
+    let full = (10..25).filter(|n| plan.why(&n.to_string()).starts_with("the queue of the receiver was full"));
+    assert_eq!(full.count(), 5);
+    plan.failing.clear();
+    plan.until(700);
+    let told = plan.told("ops");
+    let of = |word: &str| told.iter().filter(|line| line.contains(word)).count();
+    assert_eq!((of("firing"), of("ended")), (25, 10), "{told:?}");
+    assert_eq!(plan.told("team").len(), 35);
+}
+
+#[test]
+fn an_end_that_found_a_full_queue_is_told_later() {
+    let mut plan = Plan::new("limits: {outbox: 10}\n");
+    for agent in 0..25 {
+        plan.agent(&format!("{agent:02}"), "down");
+        plan.until(plan.now + 1);
+    }
+    plan.until(40);
+    plan.failing.push("ops".into());
+    for agent in 0..25 {
+        plan.agent(&format!("{agent:02}"), "ok");
+    }
+    plan.until(600);
+    assert_eq!(plan.told("ops").len(), 25);
+    plan.failing.clear();
+    plan.until(750);
+    let ended = plan.told("ops").iter().filter(|line| line.contains("ended")).count();
+    assert_eq!(ended, 25, "{:?}", plan.told("ops"));
+}
+
+/// A plan whose alert, once it fires, fires on without data, so that days pass quickly.
+fn lasting(routing: &str) -> Plan {
+    let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, no_data: keep}]";
+    let mut plan = Plan { engine: Engine::new(policy_of(rules, routing), State::default()), ..Plan::new("") };
+    plan.failing.push("ops".into());
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.bad.clear();
+    plan
+}
+
+#[test]
+fn a_leap_of_the_clock_is_no_day_of_attempts() {
+    let mut plan = lasting("");
+    // Three days of old lines are read in no time: the clock is theirs.
+    for _ in 0..72 {
+        plan.now += 3_600;
+        plan.until(plan.now + 1);
+    }
+    assert_eq!(plan.engine.view().receivers[0].failed, 0);
+    plan.failing.clear();
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 1 && plan.told("team").len() == 1, "{:?}", plan.got);
+}
+
+#[test]
+fn what_was_given_up_is_said_again_while_it_still_fires() {
+    let mut plan = lasting("");
+    plan.later = Some(Span::hours(1));
+    for _ in 0..26 {
+        plan.now += 3_600;
+        plan.until(plan.now + 1);
+    }
+    let ops = plan.engine.view().receivers[0].clone();
+    assert_eq!((ops.failed, ops.queued), (1, 1), "the first message expired, and another waits");
+    plan.failing.clear();
+    plan.now += 3_600;
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 1 && plan.told("team").len() == 1, "{:?}", plan.got);
+    plan.agent("a", "ok");
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 2 && plan.told("ops")[1].ends_with("ended a/down"), "{:?}", plan.told("ops"));
 }

@@ -81,10 +81,15 @@ impl Engine {
         let scene = self.scene(Some(self.state.dispatch.wanted(now)));
         let settings = &self.policy.settings;
         let State { dispatch, outbox, .. } = &mut self.state;
-        dispatch.flush(now, settings, &scene, &mut |receiver, mut notification| {
+        dispatch.flush(now, settings, &scene, &mut |receiver, mut notification, again| {
+            let limit = settings.limits.outbox;
+            // What found no room before and finds none now is no further loss.
+            if again && outbox.is_full(&receiver.name, limit) {
+                return false;
+            }
             let pictured = if let Channel::Email { .. } = receiver.channel { PICTURED } else { 0 };
             notification.keep_trends(pictured);
-            outbox.push(&receiver.name, settings.limits.outbox, Message::Alerts(notification), effects)
+            outbox.push(&receiver.name, limit, Message::Alerts(notification), effects)
         });
     }
 

@@ -38,7 +38,7 @@ pub mod verdicts;
 pub mod view;
 mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -413,6 +413,10 @@ impl Engine {
                         _ => Outcome::Error,
                     };
                     self.delivered(now, &receiver, outcome);
+                    let lost = if done { BTreeSet::new() } else { self.state.outbox.expire(now, &receiver, effects) };
+                    for group in lost {
+                        self.state.dispatch.lost(now, &self.policy.settings, &receiver, &group);
+                    }
                 }
             }
             Receipt::Change { id, result } => self.state.tuning.receipt(now, &id, result),

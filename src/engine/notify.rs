@@ -28,24 +28,21 @@ const BACKOFF_CAP: Span = Span::seconds(4);
 const RETRY_AFTER_CAP: Span = Span::hours(1);
 /// A message that could not be delivered for this long is given up.
 const EXPIRY: Span = Span::hours(24);
+/// What one failure adds to that at most beyond the pause that it came after, which is enough for the timeout of an
+/// attempt: the engine's clock leaps when old lines are read, and a day of theirs is no day of attempts.
+const PATIENCE: Span = Span::minutes(1);
 /// Attempts in flight to one healthy receiver.
 const IN_FLIGHT: usize = 4;
 
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Envelope {
-    /// When it was handed out first; one that never was does not expire, whatever the clock did.
-    tried: Option<Timestamp>,
+    /// The queue's outage when it was handed out first; one that never was does not expire, whatever the clock did.
+    tried: Option<Span>,
     /// Place in line; a message that is tried again keeps it.
     number: u64,
     queued: Timestamp,
     delivery: Delivery,
-}
-
-impl Envelope {
-    fn expires(&self) -> Option<Timestamp> {
-        self.tried.map(|t| t + EXPIRY)
-    }
 }
 
 /// Messages to one receiver.
@@ -59,6 +56,10 @@ struct Queue {
     asked_for: Option<Timestamp>,
     failures: u32,
     failing_since: Option<Timestamp>,
+    /// When an attempt failed last.
+    failed_at: Option<Timestamp>,
+    /// Time that passed between failures, so far.
+    outage: Span,
     last_error: String,
     delivered: u64,
     failed: u64,
@@ -82,7 +83,7 @@ impl Outbox {
         let id = delivery_id(&message, number, receiver);
         let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, message };
         let queue = self.queues.entry(receiver.to_owned()).or_default();
-        let full = queue.waiting.len() + queue.flying.len() >= limit as usize;
+        let full = queue.is_full(limit);
         let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
         let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
         effects.push(report(at, &delivery, status, reason));
@@ -96,20 +97,18 @@ impl Outbox {
         !full
     }
 
+    /// Whether the queue of a receiver has no room.
+    pub fn is_full(&self, receiver: &str, limit: u32) -> bool {
+        self.queues.get(receiver).is_some_and(|queue| queue.is_full(limit))
+    }
+
     /// Hands out every attempt that is due.
     pub fn pump(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for queue in self.queues.values_mut() {
-            while let Some(at) = queue.waiting.iter().position(|m| m.expires().is_some_and(|end| now >= end)) {
-                if let Some(message) = queue.waiting.remove(at) {
-                    queue.failed += 1;
-                    let reason = format!("not delivered within {EXPIRY}: {}", queue.last_error);
-                    effects.push(report(now, &message.delivery, NotificationStatus::Expired, reason));
-                }
-            }
             while let Some(at) = queue.ready(now) {
                 if let Some(mut message) = queue.waiting.remove(at) {
                     message.delivery.attempt += 1;
-                    message.tried.get_or_insert(now);
+                    message.tried.get_or_insert(queue.outage);
                     effects.push(Effect::Deliver(message.delivery.clone()));
                     queue.flying.push(message);
                 }
@@ -148,6 +147,7 @@ impl Outbox {
             Attempt::Retry { reason, after } => {
                 queue.retries += 1;
                 queue.failing_since.get_or_insert(now);
+                queue.endure(now);
                 queue.not_before = Some(now + pause(queue.failures, None));
                 queue.asked_for = queue.asked_for.max(after.map(|after| now + after.min(RETRY_AFTER_CAP)));
                 queue.failures += 1;
@@ -175,6 +175,27 @@ impl Outbox {
             }
         }
         true
+    }
+
+    /// Gives up what could not be delivered for too long; the groups of which nothing else waits. Follows on a failure,
+    /// never on time alone: what frees room in a queue must be an event that a restart sees too.
+    pub fn expire(&mut self, now: Timestamp, receiver: &str, effects: &mut Vec<Effect>) -> BTreeSet<String> {
+        let mut groups = BTreeSet::new();
+        let Some(queue) = self.queues.get_mut(receiver) else { return groups };
+        let outage = queue.outage;
+        let over = |m: &Envelope| m.tried.is_some_and(|tried| outage.0 - tried.0 >= EXPIRY.0);
+        while let Some(at) = queue.waiting.iter().position(over) {
+            if let Some(Envelope { delivery, .. }) = queue.waiting.remove(at) {
+                queue.failed += 1;
+                let reason = format!("not delivered within {EXPIRY}: {}", queue.last_error);
+                effects.push(report(now, &delivery, NotificationStatus::Expired, reason));
+                groups.insert(delivery.message.group().to_owned());
+            }
+        }
+        for message in queue.flying.iter().chain(&queue.waiting) {
+            groups.remove(message.delivery.message.group());
+        }
+        groups
     }
 
     /// When [`Outbox::pump`] could hand something out next.
@@ -250,15 +271,24 @@ impl Queue {
     }
 
     fn deadline(&self) -> Timestamp {
-        let retry = self.free().map(|at| self.held_until().unwrap_or(self.waiting[at].queued));
-        let expiry = self.waiting.iter().filter_map(Envelope::expires).min();
-        retry.into_iter().chain(expiry).min().unwrap_or(NEVER)
+        self.free().map_or(NEVER, |at| self.held_until().unwrap_or(self.waiting[at].queued))
     }
 
     /// Back in line at its old place.
     fn put_back(&mut self, message: Envelope) {
         let at = self.waiting.partition_point(|m| m.number < message.number);
         self.waiting.insert(at, message);
+    }
+
+    fn is_full(&self, limit: u32) -> bool {
+        self.waiting.len() + self.flying.len() >= limit as usize
+    }
+
+    /// Counts the time since the failure before.
+    fn endure(&mut self, now: Timestamp) {
+        let Some(before) = self.failed_at.replace(now) else { return };
+        let pause = self.held_until().map_or(Span::ZERO, |t| t.since(before).max(Span::ZERO));
+        self.outage = Span(self.outage.0 + now.since(before).0.min(pause.0 + PATIENCE.0));
     }
 
     fn recover(&mut self) {

@@ -36,6 +36,8 @@ pub use silence::{Acks, SILENCES, Silences};
 
 /// Alerts that one message of a group shows, at most.
 const SHOWN: usize = 100;
+/// A message that found a full queue is made anew after this long at the earliest.
+const FULL: Span = Span::minutes(1);
 
 /// A receiver and a group in its eyes.
 type Place = (String, String);
@@ -73,6 +75,8 @@ struct Group {
     repeats: u32,
     /// Some member was held back when it was last looked at.
     muted: bool,
+    /// Its newest message found a full queue.
+    full: bool,
 }
 
 /// One alert as one receiver knows it.
@@ -82,8 +86,16 @@ struct Member {
     id: String,
     /// The severity at which it was told; `None`: it was not.
     told: Option<Severity>,
-    /// Its end, which is still to be told.
+    /// Its last message was given up: it is news again.
+    again: bool,
+    /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that is told no ends.
     ended: Option<Box<AlertEvent>>,
+}
+
+impl Member {
+    fn new(id: String) -> Member {
+        Member { id, told: None, again: false, ended: None }
+    }
 }
 
 /// What a flush needs to know of the alerts.
@@ -159,8 +171,7 @@ impl Dispatch {
         }
         for place in &places {
             let Some(group) = self.groups.get_mut(place) else { continue };
-            let member =
-                group.members.entry(key).or_insert_with(|| Member { id: String::new(), told: None, ended: None });
+            let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
             member.id.clone_from(&event.id);
             member.ended = None;
             group.schedule(now, route::of(settings, group.route));
@@ -178,7 +189,9 @@ impl Dispatch {
         let mut kept = Vec::new();
         for place in self.places.remove(&key).unwrap_or_default() {
             let Some(group) = self.groups.get_mut(&place) else { continue };
-            let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
+            // Who is told no ends is not told of a beginning again either while the alert flaps.
+            let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
+            let wanted = held || settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
             match group.members.get_mut(&key) {
                 Some(member) if wanted && member.told.is_some() => {
                     member.ended = Some(Box::new(event.clone()));
@@ -234,14 +247,23 @@ impl Dispatch {
         due.flat_map(|group| group.members.values()).filter(|m| m.ended.is_none()).map(|m| m.id.clone()).collect()
     }
 
+    /// The newest message of a group to a receiver was given up: what still fires is said again.
+    pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, name: &str) {
+        for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == name) {
+            group.members.values_mut().for_each(|member| member.again = member.told.is_some());
+            group.schedule(now, route::of(settings, group.route));
+        }
+    }
+
     /// Looks at every group whose time has come. `say` queues a message and answers whether its
-    /// queue took it; one that was full is as good as never said, and counted there.
+    /// queue took it; one that was full is as good as never said, counted there unless the last of its group
+    /// found it full too, and made anew a little later.
     pub fn flush(
         &mut self,
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        say: &mut impl FnMut(&Receiver, Notification) -> bool,
+        say: &mut impl FnMut(&Receiver, Notification, bool) -> bool,
     ) {
         let due = |(_, group): &(&Place, &Group)| group.due.is_some_and(|due| due <= now);
         let places: Vec<Place> = self.groups.iter().filter(due).map(|(place, _)| place.clone()).collect();
@@ -269,7 +291,7 @@ impl Dispatch {
         scene: &Scene,
         receiver: &Receiver,
         group: &mut Group,
-        say: &mut impl FnMut(&Receiver, Notification) -> bool,
+        say: &mut impl FnMut(&Receiver, Notification, bool) -> bool,
     ) {
         let route = route::of(settings, group.route);
         (group.due, group.muted) = (None, false);
@@ -278,13 +300,14 @@ impl Dispatch {
             return;
         }
         let mut next = NEVER;
-        let (mut news, mut known, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut news, mut known, mut ended, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, member) in &group.members {
             let steady = self.flaps.held_until(now, *key, settings.routing.damping.flaps);
             if let Some(event) = &member.ended {
                 match steady {
                     Some(until) => next = next.min(until),
-                    None => ended.push((*key, (**event).clone())),
+                    None if receiver.send_resolved => ended.push((*key, (**event).clone())),
+                    None => over.push(*key),
                 }
                 continue;
             }
@@ -302,9 +325,10 @@ impl Dispatch {
                 );
                 event.annotations.insert("flapping".to_owned(), text);
             }
-            let new = member.told < Some(event.severity) && event.muted.is_none();
+            let new = (member.again || member.told < Some(event.severity)) && event.muted.is_none();
             if new { news.push((*key, event)) } else { known.push((*key, event)) }
         }
+        over.iter().for_each(|key| drop(group.members.remove(key)));
         // A flood that ebbs is over when all of it is.
         if group.flood && ended.len() < group.members.len() {
             ended.clear();
@@ -324,15 +348,19 @@ impl Dispatch {
             let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(|(key, e)| (*key, e.severity)).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
-            if say(receiver, self.message(now, group, scene, (firing.len(), gone.len()), alerts)) {
+            let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
+            group.full = !say(receiver, message, group.full);
+            if group.full {
+                next = next.min(now + group.interval(route).max(FULL));
+            } else {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
-                    member.told = member.told.max(Some(severity));
+                    (member.told, member.again) = (member.told.max(Some(severity)), false);
                 }
+                gone.iter().for_each(|key| drop(group.members.remove(key)));
                 group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };
+                group.last = Some(now);
             }
-            gone.iter().for_each(|key| drop(group.members.remove(key)));
-            group.last = Some(now);
         }
         // A repeat that fell due while all was held back goes out when the hold ends.
         let repeat = group.repeat_at(route, &self.acks).filter(|at| *at > now);

@@ -48,7 +48,7 @@ impl Dispatch {
                     self.groups.insert(place.clone(), shell);
                 }
                 let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
-                let member = before.map(|(_, m)| m).unwrap_or(Member { id: event.id.clone(), told: None, ended: None });
+                let member = before.map(|(_, m)| m).unwrap_or_else(|| Member::new(event.id.clone()));
                 self.settle(now, settings, place, destination.route, key, member);
             }
         }

@@ -154,6 +154,6 @@ impl Dispatch {
 impl Group {
     pub(super) fn new(name: String, labels: BTreeMap<String, String>, route: Option<u32>, flood: bool) -> Group {
         let members = BTreeMap::new();
-        Group { name, labels, route, flood, members, due: None, last: None, repeats: 0, muted: false }
+        Group { name, labels, route, flood, members, due: None, last: None, repeats: 0, muted: false, full: false }
     }
 }

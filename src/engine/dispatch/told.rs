@@ -140,12 +140,13 @@ impl Dispatch {
         if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, event, now) {
             return (mute.until().filter(|_| member.told.is_none()), mute.reason());
         }
-        if member.told < Some(event.severity) {
+        if member.again || member.told < Some(event.severity) {
             let due = group.due.filter(|due| *due > now);
             return match due {
+                _ if group.full => (due, "the queue of the receiver was full".to_owned()),
                 Some(due) if group.last.is_none() => (Some(due), format!("waiting for its group until {due}")),
                 Some(due) => (Some(due), format!("its group is told again at {due}")),
-                None => (group.due, "the queue of the receiver was full".to_owned()),
+                None => (group.due, "its group is told now".to_owned()),
             };
         }
         if let Some(ack) = self.acks.of(&event.id).filter(|_| self.acks.cover(&event.id, event.severity)) {
