@@ -254,10 +254,7 @@ impl Plan {
             by.push(Dimension::TaskType);
         }
         let split = self.split(SplitSpec { by, filter: rule.filter.clone(), deliveries: false });
-        Some(PeerPlan {
-            split,
-            window: self.window(split, shape, Features { durations, percentiles: durations, fields: Vec::new() }),
-        })
+        Some(PeerPlan { split, window: self.window(split, shape, Features { durations, ..Features::default() }) })
     }
 
     fn split(&mut self, spec: SplitSpec) -> usize {
