@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use servers::http_sink;
+use servers::{Certificates, http_sink, smtp_server};
 
 fn evenkeel(folder: &Path, config: &str, arguments: &[&str]) -> Output {
     std::fs::write(folder.join("evenkeel.yaml"), config).expect("writes");
@@ -76,6 +76,48 @@ fn every_kind_of_receiver_is_told_and_its_reply_shown() {
     );
     for request in &requests {
         assert!(request["body"].as_str().is_some_and(|b| b.contains("test")), "each says that it is a test: {request}");
+    }
+}
+
+#[test]
+fn a_mail_server_is_tried_out_with_all_it_demands() {
+    let test = "a_mail_server_is_tried_out_with_all_it_demands";
+    let certificates = Certificates::new();
+    let (cert, key) = (certificates.file("leaf.pem"), certificates.file("leaf.key"));
+    let (cert, key) = (cert.to_str().expect("a path"), key.to_str().expect("a path"));
+    let folder = tempfile::tempdir().expect("a folder");
+    for tls in ["starttls", "implicit"] {
+        let arguments = ["--tls", tls, "--cert", cert, "--key", key, "--auth", "keel:R0UT1NG-hush"];
+        let Some(mut server) = smtp_server(test, &[&arguments[..], &["--unknown", "gone@example.org"]].concat()) else {
+            return;
+        };
+        let config = format!(
+            "receivers:
+- name: mail
+  email:
+    smtp: \"127.0.0.1:{}\"
+    tls: {tls}
+    ca_file: {}
+    from: keel@example.org
+    to: [gone@example.org, ops@example.org]
+    username: keel
+    password: {{env: KEY}}
+",
+            server.port,
+            certificates.file("ca.pem").display()
+        );
+        let output = evenkeel(folder.path(), &config, &["--json"]);
+        assert_eq!(output.status.code(), Some(1), "one address is not taken: {output:?}");
+        let tried: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&tried[0]["receiver"], &tried[0]["ok"]), (&"mail/gone@example.org".into(), &false.into()));
+        assert!(tried[0]["answer"].as_str().is_some_and(|a| a.contains("no such mailbox")), "{}", tried[0]);
+        let good = (&tried[1]["receiver"], &tried[1]["ok"], &tried[1]["answer"]);
+        assert_eq!(good, (&"mail/ops@example.org".into(), &true.into(), &"250 OK".into()));
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("hush"), "secrets do not show");
+        let message = server.next();
+        assert_eq!((&message["tls"], &message["user"]), (&true.into(), &"keel".into()), "{tls}");
+        assert_eq!(message["pictures"].as_array().map(Vec::len), Some(1), "it shows what pictures look like");
+        assert!(server.reported().is_empty());
     }
 }
 

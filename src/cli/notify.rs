@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Exit, Failure, Output};
 use crate::engine::event::{AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Message, Notification};
-use crate::model::{Severity, Span, Subject, Timestamp, Unit};
+use crate::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use crate::settings::{Channel, Receiver, Settings};
 use crate::shell::policy_files;
 use crate::shell::sink::Sinks;
@@ -118,6 +118,13 @@ async fn attempt(sinks: &Sinks, receiver: &Receiver, state: AlertState) -> Tried
     Tried { receiver: receiver.name.clone(), channel: receiver.channel.kind(), state, ok, answer, retry_after_s }
 }
 
+/// Values that passed the threshold just now, so that a mail shows what its pictures look like.
+fn course(now: Timestamp) -> Trend {
+    let values = [0.4, 0.6, 0.5, 0.9, 0.8, 1.3, 1.6, 2.0];
+    let at = |index: usize| Timestamp(now.0 - 15_000 * (values.len() - 1 - index) as i64);
+    Trend { values: values.iter().enumerate().map(|(index, value)| (at(index), *value)).collect(), ..Trend::default() }
+}
+
 /// A message that nobody takes for a real one.
 fn delivery(receiver: &str, state: AlertState) -> Delivery {
     let now = Timestamp(jiff::Timestamp::now().as_millisecond());
@@ -138,7 +145,7 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
         active_since: now,
         fired_at: Some(now),
         muted: None,
-        trend: None,
+        trend: Some(Box::new(course(now))),
         labels: [("test".to_owned(), "true".to_owned())].into(),
         annotations: [("summary".to_owned(), summary.to_owned())].into(),
     };
