@@ -16,7 +16,11 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     writeln!(out, "  {}", state(out, found))?;
     writeln!(out, "\n  {} {}", found.condition, out.dim(format!("{}, {}", found.severity.as_str(), found.place)))?;
     nodes(out, &found.nodes)?;
-    writeln!(out, "\n  read in a window of {}, at least {} samples:", found.window, found.min_samples)?;
+    let of_budget = found.inputs.iter().all(|input| input.name == "budget");
+    match of_budget {
+        true => writeln!(out, "\n  used in the budget's period:")?,
+        false => writeln!(out, "\n  read in a window of {}, at least {} samples:", found.window, found.min_samples)?,
+    }
     for input in &found.inputs {
         let whose = if input.name.starts_with("peers") { "the others" } else { "past windows" };
         let n = input.n.map_or_else(|| whose.to_owned(), |n| format!("n {n}"));
@@ -101,7 +105,7 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
             writeln!(out, "    {:<16}  {}", "", out.dim(place))?;
         }
     }
-    if !telling.why.is_empty() {
+    if !telling.why.is_empty() && found.alert.is_some() {
         writeln!(out, "    {}", telling.why)?;
     }
     Ok(())
