@@ -83,6 +83,8 @@ fn the_daemon_counts_subjects_by_state_and_prometheus_repeats_it() {
     };
     std::fs::write(home.path("exported.yaml"), &exported).expect("written");
     // The metrics of this daemon at this moment are what the rules are tried on.
+    let shown = || scrape(port).contains("evenkeel_alert_value{agent=\"bad\",rule=\"errors\"");
+    home.until("the picture that is scraped has it", shown);
     let metrics = scrape(port);
     let series = |name: &str| -> Vec<String> {
         metrics.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
