@@ -2,6 +2,8 @@
 # make lint         format, clippy and documentation, warnings denied
 # make licences     licences, bans and sources of every dependency
 # make conformance  three minutes of alerts held against the specification, with a checker kept elsewhere
+# make simulate     SEEDS (5000) stories of a fleet in a faulty world, killed at any moment, on all processors
+# make kill         the real process killed KILLS (300) times while alerts fire and resolve
 # make bench        what reading and deciding cost on this machine
 
 CARGO ?= cargo
@@ -11,7 +13,7 @@ export no_proxy := $(NO_PROXY)
 
 CHECK_SENDER ?= ../shared/tools/peer_prometheus/check_sender.py
 
-.PHONY: test tools lint licences conformance bench clean
+.PHONY: test tools lint licences conformance simulate kill bench clean
 
 test: tools
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -38,6 +40,14 @@ licences:
 conformance:
 	$(CARGO) build --locked
 	@examples/conformance/run target/debug/evenkeel "$(CHECK_SENDER)"
+
+SEEDS ?= 5000
+simulate:
+	EVENKEEL_SEEDS=$(SEEDS) $(CARGO) test --locked --release --test simulation -- --nocapture
+
+KILLS ?= 300
+kill:
+	EVENKEEL_KILLS=$(KILLS) $(CARGO) test --locked --test kill -- --nocapture
 
 # Alone first, then as whole processes: records per second of CPU time and peak memory.
 bench:

@@ -252,3 +252,19 @@ fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
     assert_eq!(world.engine.view().alerts, []);
     assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);
 }
+
+#[test]
+fn an_alert_that_rose_and_fell_is_over_under_all_labels_that_it_had() {
+    let mut world = World::new(&["am"]);
+    for (second, price) in [(200, 50.0), (400, 500.0), (600, 50.0), (800, 500.0), (1_000, 1.0)] {
+        world.priced(second, price);
+    }
+    world.until(5_000);
+    let mut last = BTreeMap::new();
+    for (second, _, alerts) in &world.taken {
+        last.extend(alerts.iter().map(|(_, state, severity)| (severity.as_str(), (*state, *second))));
+    }
+    assert_eq!(last.keys().copied().collect::<Vec<_>>(), ["critical", "warning"]);
+    assert!(last.values().all(|(state, second)| *state == AlertState::Resolved && *second < 2_200), "{last:?}");
+    assert_eq!(world.engine.view().receivers[0].queued, 0);
+}

@@ -195,8 +195,10 @@ impl Mirror {
                 .map(|alert| alert.event.id.as_str())
                 .collect();
             for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {
-                if let Some(alert) = self.alerts.get_mut(&fingerprint(&event.identity())) {
-                    alert.event = event;
+                // By its episode: under the labels that it has now another one may have ended.
+                if let Some(alert) = self.firing.get(&event.id).and_then(|key| self.alerts.get_mut(key)) {
+                    let (severity, labels) = (alert.event.severity, std::mem::take(&mut alert.event.labels));
+                    alert.event = AlertEvent { severity, labels, ..event };
                 }
             }
             let told = keys.iter().filter_map(|key| self.alerts.get(key).map(|alert| (*key, alert)));

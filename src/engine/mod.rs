@@ -253,6 +253,11 @@ impl Engine {
         self.state.dispatch.silences.list()
     }
 
+    /// Whether somebody may take on this alert, see [`dispatch::ACKS`].
+    pub fn takes_acknowledgement(&self, alert: &str) -> bool {
+        self.state.dispatch.acks.takes(alert)
+    }
+
     /// The picture for API, dashboard and CLI.
     pub fn view(&self) -> View {
         let now = self.state.clock.unwrap_or_default();
@@ -264,6 +269,7 @@ impl Engine {
         View {
             messages: self.messages(&alerts, &receivers),
             silences: self.state.dispatch.silences.list(),
+            acknowledged: self.state.dispatch.acks.count() as u64,
             now: self.state.clock,
             agents: self.agents(now),
             alerts,

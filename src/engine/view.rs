@@ -21,6 +21,8 @@ pub struct View {
     pub messages: Vec<AlertMessages>,
     /// Silences, those that end last first.
     pub silences: Vec<Silence>,
+    /// Alerts that fire and that somebody took on.
+    pub acknowledged: u64,
     /// What was used of every budget in its current period.
     pub budgets: Vec<BudgetView>,
     /// What tuning last said of every value.

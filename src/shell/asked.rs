@@ -10,7 +10,7 @@ use super::api::{Asked, Change, Ends, LONGEST, Refused, Wish};
 use super::journal::Logged;
 use super::machine::Machine;
 use crate::engine::Engine;
-use crate::engine::dispatch::SILENCES;
+use crate::engine::dispatch::{ACKS, SILENCES};
 use crate::engine::event::{Acknowledgement, AlertState, Command, Effect, Silence};
 use crate::model::Timestamp;
 
@@ -82,6 +82,9 @@ fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, 
             let fires = engine.alerts().iter().any(|a| a.id == alert && a.state == AlertState::Firing);
             if !fires {
                 return Err(missing(format!("no alert {alert} fires; GET /api/v1/alerts lists them")));
+            }
+            if !engine.takes_acknowledgement(&alert) {
+                return Err(bad(format!("{ACKS} alerts are taken on, which is the limit: silence by labels instead")));
             }
             let body = json!({"id": alert});
             Ok((Command::Acknowledge(Acknowledgement { alert, author, note, at: now }), body))

@@ -1,7 +1,7 @@
 //! The sign of life that a watcher elsewhere waits for; when it stays out, the watcher tells somebody.
 //!
 //! It is given by the loop itself, each time it has gone round: a loop that hangs, a process that is gone and a
-//! machine that is off all look alike to the watcher. It is withheld while nothing can be journalled or time stands
+//! machine that is off all look alike to the watcher. It is withheld while journal or snapshot cannot be written or time stands
 //! still, since alerts cannot be relied on then. It is no message and takes no part in decisions, so the engine
 //! does not know of it.
 

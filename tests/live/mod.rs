@@ -190,6 +190,13 @@ impl Home {
         self.child = Some(command.spawn().expect("starts"));
     }
 
+    /// Starts `evenkeel run` from a shell that did this before.
+    pub fn start_after(&mut self, before: &str, change: impl FnOnce(&mut Command) -> &mut Command) {
+        let mut command = self.command_after(before, &["run"]);
+        change(command.process_group(0));
+        self.child = Some(command.spawn().expect("starts"));
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("started").id()

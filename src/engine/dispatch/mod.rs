@@ -32,7 +32,7 @@ use flood::Floods;
 pub use flood::grouped;
 pub use mute::Sources;
 pub use route::gets_messages;
-pub use silence::{Acks, SILENCES, Silences};
+pub use silence::{ACKS, Acks, SILENCES, Silences};
 
 /// Alerts that one message of a group shows, at most.
 const SHOWN: usize = 100;

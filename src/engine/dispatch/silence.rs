@@ -13,8 +13,8 @@ use crate::wire::matcher::all_match;
 pub const SILENCES: usize = 1_000;
 /// How long a silence that ended can still be read.
 const KEPT: Span = Span::days(5);
-/// Acknowledgements kept at a time.
-const ACKS: usize = 20_000;
+/// Acknowledgements kept at a time, each until its alert ends. The shell refuses more.
+pub const ACKS: usize = 20_000;
 
 /// Silences by id.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -67,9 +67,19 @@ pub struct Acks {
 impl Acks {
     /// Somebody takes on an alert that fires at `severity`.
     pub fn add(&mut self, severity: Severity, ack: Acknowledgement) {
-        if self.all.len() < ACKS || self.all.contains_key(&ack.alert) {
+        if self.takes(&ack.alert) {
             self.all.insert(ack.alert.clone(), (severity, ack));
         }
+    }
+
+    /// Whether there is room for an acknowledgement of this alert.
+    pub fn takes(&self, alert: &str) -> bool {
+        self.all.len() < ACKS || self.all.contains_key(alert)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
     }
 
     /// The alert ended.
@@ -85,5 +95,30 @@ impl Acks {
     /// Who took it on.
     pub fn of(&self, alert: &str) -> Option<&Acknowledgement> {
         self.all.get(alert).map(|(_, ack)| ack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silences_and_acknowledgements_are_bounded() {
+        let (mut silences, mut acks) = (Silences::default(), Acks::default());
+        let now = Timestamp(0);
+        for i in 0..SILENCES as i64 + 2 {
+            let (author, comment) = (String::new(), String::new());
+            let (id, ends) = (format!("{i:05}"), now + Span::hours(1) + Span(i));
+            silences.add(now, Silence { id, matchers: Vec::new(), author, comment, starts: now, ends });
+        }
+        let list = silences.list();
+        assert_eq!((list.len(), list.last().map(|s| s.id.as_str())), (SILENCES, Some("00002")), "the first to end go");
+        let ack =
+            |i: usize| Acknowledgement { alert: i.to_string(), author: "ada".to_owned(), note: String::new(), at: now };
+        (0..ACKS + 1).for_each(|i| acks.add(Severity::High, ack(i)));
+        assert_eq!((acks.count(), acks.takes("0"), acks.takes("new")), (ACKS, true, false));
+        assert!(acks.cover("0", Severity::High) && acks.of(&ACKS.to_string()).is_none());
+        acks.release("0");
+        assert!(acks.takes("new"));
     }
 }

@@ -185,6 +185,10 @@ fn alerts(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     }
     let omitted = view.alerts.len().saturating_sub(SHOWN) as f64;
     page.gauge("alerts_omitted", None, "Active alerts beyond the 1000 of evenkeel_alert_value", omitted)?;
+    page.gauge("alerts_acknowledged", None, "Alerts that somebody took on", view.acknowledged as f64)?;
+    let in_force = |s: &&crate::engine::event::Silence| view.now.is_some_and(|now| s.starts <= now && now < s.ends);
+    let silences = view.silences.iter().filter(in_force).count() as f64;
+    page.gauge("silences", None, "Silences in force", silences)?;
     let transitions = [([("state", "firing")], view.counters.fired), ([("state", "resolved")], view.counters.resolved)];
     page.counters("alert_transitions", None, "Alerts that began to fire or were resolved", transitions)
 }

@@ -1,0 +1,142 @@
+//! What the fleet is watched by: three kinds of policies, one of which is changed in the middle of the story.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use evenkeel::model::Span;
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::settings::{Guard, Mode, Parameter, ParameterKind, Target, TargetFormat};
+
+/// What a story is about, by its seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Every alert is told at once.
+    Plain,
+    /// Routes, groups, repeats, inhibition, a silence, damping of flaps and floods.
+    Routed,
+    /// All that and levels, recovery, budgets, peers, scores, silent agents, a rule on trial, Alertmanagers, maintenance,
+    /// acknowledgements, and another policy from some moment on.
+    Full,
+}
+
+impl Kind {
+    pub fn of(seed: u64) -> Kind {
+        [Kind::Full, Kind::Plain, Kind::Routed][(seed % 3) as usize]
+    }
+}
+
+const RULES: &str = "
+alerts:
+  - {name: error_burst, condition: error_rate > 40%, window: 5m, for: 1m, keep_firing_for: 1m, min_samples: 5, severity: critical}
+  - {name: slow, condition: p95_latency > 20s and executions >= 10, window: 10m, severity: warning}
+  - {name: cost_shift, condition: hourly_cost > baseline * 3, window: 15m, severity: info}
+  - {name: receiver_failing, condition: error_rate > 50%, by: [receiver], window: 5m, min_samples: 4}
+  - {name: quota, budget: hourly, condition: budget >= 50%}
+";
+const MORE_RULES: &str = "
+  - name: latency
+    levels: {warning: mean_latency > 4s, high: mean_latency > 8s, critical: {condition: mean_latency > 15s, for: 1m}}
+    recover: mean_latency < 3s
+    window: 5m
+    keep_firing_for: 2m
+    min_samples: 5
+  - {name: spent, condition: budget >= 60%, budget: spending}
+  - {name: dear, condition: hourly_cost > peers * 1.2, window: 10m, min_samples: 5}
+  - {name: low, condition: score < 60, severity: info}
+  - {name: quiet, condition: silence > 4m, by: agent, severity: info}
+  - {name: trial, condition: error_rate > 10%, window: 10m, min_samples: 5, shadow: true}
+";
+const HOOKS: &str = "
+evaluation_interval: 15s
+receivers:
+- {name: ops, webhook: {url: \"http://127.0.0.1:1/\"}}
+- {name: pager, min_severity: critical, webhook: {url: \"http://127.0.0.1:1/\"}}
+";
+const BUDGETS: &str = "
+budgets:
+- {name: hourly, amount: 60 executions, period: hour, by: agent}
+- {name: spending, amount: $1, period: hour, by: agent}
+";
+const ROUTES: &str = "
+routes:
+- {matchers: [severity=critical], receivers: [pager], continue: true, repeat_interval: 10m, repeat_growth: 2}
+- {matchers: [\"receiver=\"], receivers: [ops], group_by: [alertname], group_wait: 20s, group_interval: 1m, repeat_interval: 10m}
+inhibit: [{source: severity=critical, target: severity=warning, equal: [agent]}]
+damping: {flaps: 4, flood: 3}
+digests:
+- {name: first, at: \"20:40\", receivers: [ops, pager]}
+- {name: second, at: \"20:50\", receivers: [ops]}
+";
+const MORE: &str = "
+- {name: am, alertmanager: {urls: [\"http://127.0.0.1:1\", \"http://127.0.0.1:2\"], resend: 1m, resolved_for: 5m}}
+maintenance: [{name: planned, matchers: [agent=agent-4], hours: 2026-05-28T21:00:00Z/2026-05-28T21:20:00Z}]
+";
+
+pub const REPEAT: Span = Span::minutes(10);
+pub const GUARD: Guard = Guard {
+    floor: 5_000.0,
+    ceiling: 300_000.0,
+    dead_band: 0.1,
+    step_up: 2.0,
+    step_down: 0.5,
+    cooldown: Span(3_600_000),
+    min_samples: 20,
+};
+
+fn load(config: &str, rules: &str) -> Arc<Policy> {
+    let source = PolicySource {
+        config: Some(("evenkeel.yaml".into(), config.into())),
+        rules: vec![("rules.yaml".into(), rules.into())],
+        ..PolicySource::default()
+    };
+    let (policy, faults) = Policy::load(&source, Path::new(""));
+    let mut policy = policy.unwrap_or_else(|| panic!("{faults:?}"));
+    policy.settings.tune.targets = vec![Target {
+        name: "agents".into(),
+        file: "agents.yaml".into(),
+        format: TargetFormat::Yaml,
+        mode: Mode::Apply,
+        parameters: vec![Parameter {
+            kind: ParameterKind::Timeout,
+            path: "agents.{agent}.timeout".into(),
+            unit_ms: 1_000.0,
+            as_string: false,
+            guard: GUARD,
+            task_type: "complex".into(),
+        }],
+    }];
+    Arc::new(policy)
+}
+
+/// The policy of a kind of story: the first, or the one after the change.
+pub fn policy(kind: Kind, later: bool) -> Arc<Policy> {
+    static ALL: OnceLock<[Arc<Policy>; 4]> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let rules = format!("{RULES}{MORE_RULES}");
+        let full = format!("{HOOKS}{MORE}{BUDGETS}{ROUTES}");
+        // One receiver and one Alertmanager go and one comes, groups are made otherwise, two rules go, one is tightened.
+        let later = full
+            .replace("name: ops", "name: desk")
+            .replace("[ops", "[desk")
+            .replace(", \"http://127.0.0.1:2\"", "")
+            .replace("group_by: [alertname]", "group_by: [alertname, agent]");
+        let fewer: String = rules
+            .lines()
+            .filter(|line| !["name: cost_shift", "name: dear"].iter().any(|name| line.contains(name)))
+            .map(|line| line.replace("error_rate > 40%", "error_rate > 30%") + "\n")
+            .collect();
+        [
+            load(&format!("{HOOKS}{BUDGETS}"), RULES),
+            load(&format!("{HOOKS}{BUDGETS}{ROUTES}"), RULES),
+            load(&full, &rules),
+            load(&later, &fewer),
+        ]
+    });
+    let index = match (kind, later) {
+        (Kind::Plain, _) => 0,
+        (Kind::Routed, _) => 1,
+        (Kind::Full, false) => 2,
+        (Kind::Full, true) => 3,
+    };
+    Arc::clone(&all[index])
+}
