@@ -97,9 +97,9 @@ impl Engine {
         let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
         let Placed { record, agent, sample } = placed;
         let counts = Counts::of(sample);
-        let extra = record.extra.iter();
-        let fields: Vec<(Name, f64, String)> =
-            extra.map(|(field, value)| (names.find(field).unwrap_or(Name::NONE), *value, field.to_string())).collect();
+        let named = |field: &str| Some(self.fields[self.plan.fields.iter().position(|own| own == field)?]);
+        let fields: Vec<(Name, f64)> =
+            record.extra.iter().filter_map(|(field, value)| Some((named(field)?, *value))).collect();
         for (split, &series) in splits.iter_mut().zip(places) {
             if series != NOWHERE {
                 counters.late += split.insert(series as usize, now, sample, &counts, &fields);

@@ -337,6 +337,7 @@ impl Engine {
             budgets,
             standings: (&self.state.standings, self.next_standings(now)),
             names: &self.state.names,
+            sums: Default::default(),
         }
     }
 }

@@ -100,6 +100,8 @@ pub struct Engine {
     plan: Plan,
     /// Per split: the rules that look at it.
     here: Vec<Vec<usize>>,
+    /// The names of the plan's fields.
+    fields: Vec<Name>,
     state: State,
 }
 
@@ -107,7 +109,7 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`. State of rules and splits that the
     /// policy no longer has is dropped, that of unchanged ones survives.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), state };
+        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), fields: Vec::new(), state };
         engine.adopt();
         engine.count_active();
         engine
@@ -150,7 +152,10 @@ impl Engine {
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
         }
+        // Interned above.
+        self.fields = self.plan.fields.iter().map(|field| state.names.find(field).unwrap_or(Name::NONE)).collect();
         for (split, here) in state.splits.iter_mut().zip(&self.here) {
+            split.name_fields(&state.names);
             split.ruled = !here.is_empty();
         }
         old.into_iter().flat_map(|s| s.alerts.into_values()).collect()
@@ -374,6 +379,7 @@ impl Engine {
                 budgets: &budgets,
                 standings,
                 names: &self.state.names,
+                sums: Default::default(),
             };
             self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);
         }

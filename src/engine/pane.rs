@@ -349,10 +349,13 @@ impl Sums {
         {
             self.durations.insert(ms, sample.censored);
         }
-        for (name, value) in keep.fields {
-            match self.field(*name) {
-                Some(field) => field.insert(sample.at, *value),
-                None => self.fields.push((*name, FieldSum::of(sample.at, *value))),
+        for (name, value) in keep.fields() {
+            match self.field(name) {
+                Some(field) => field.insert(sample.at, value),
+                None => {
+                    self.fields.reserve_exact(keep.wanted.len() - self.fields.len());
+                    self.fields.push((name, FieldSum::of(sample.at, value)));
+                }
             }
         }
     }
@@ -366,7 +369,7 @@ impl Slice {
     /// A slice with one sample, `counts` being its own.
     #[inline]
     pub fn of(slot: i64, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> Slice {
-        let one = One::of(sample, counts).filter(|_| keep.fields.is_empty());
+        let one = One::of(sample, counts).filter(|_| keep.fields().next().is_none());
         let body = one.map(Body::One).unwrap_or_else(|| {
             let mut sums = Box::new(Sums::default());
             sums.insert(sample, counts, keep);
@@ -477,8 +480,17 @@ impl Slice {
 pub struct Keep<'a> {
     /// Whether durations are kept.
     pub durations: bool,
-    /// Values of the kept fields that the record carries.
+    /// Values of the fields that the record carries.
     pub fields: &'a [(Name, f64)],
+    /// Which of them are kept.
+    pub wanted: &'a [Name],
+}
+
+impl Keep<'_> {
+    #[inline]
+    fn fields(&self) -> impl Iterator<Item = (Name, f64)> {
+        self.fields.iter().copied().filter(|field| self.wanted.contains(&field.0))
+    }
 }
 
 #[cfg(test)]
@@ -488,7 +500,7 @@ mod tests {
     #[test]
     fn one_execution_takes_little_room_and_loses_nothing() {
         assert_eq!(size_of::<Slice>(), 40);
-        let keep = Keep { durations: true, fields: &[] };
+        let keep = Keep { durations: true, fields: &[], wanted: &[] };
         let ordinary = Sample {
             at: Timestamp(0),
             outcome: Outcome::Ok,

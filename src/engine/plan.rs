@@ -299,3 +299,29 @@ impl Plan {
         self.splits.iter().map(&mut take).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::policy::PolicySource;
+
+    #[test]
+    fn a_shared_window_keeps_what_any_of_its_rules_reads() {
+        let (mean, p95, field) = ("mean_latency > 9s", "p95_latency > 9s", "max(tokens_left) > 9");
+        for conditions in [[mean, p95, field], [field, mean, p95], [p95, field, mean]] {
+            let mut text = "alerts:\n".to_owned();
+            for (number, condition) in conditions.iter().enumerate() {
+                text += &format!("  - {{name: r{number}, condition: {condition}, window: 10m}}\n");
+            }
+            let source = PolicySource { rules: vec![("r.yaml".into(), text)], ..PolicySource::default() };
+            let plan = Plan::new(&Policy::load(&source, Path::new("")).0.expect("valid rules"));
+            let windows: Vec<usize> = plan.rules.iter().map(|rule| rule.window).collect();
+            assert!(windows.iter().all(|window| *window == windows[0]), "{windows:?}");
+            let features = &plan.splits[plan.rules[0].split].windows[windows[0]].features;
+            let kept = (features.durations, features.percentiles, features.fields.as_slice());
+            assert_eq!(kept, (true, true, &["tokens_left".to_owned()][..]), "{conditions:?}");
+        }
+    }
+}

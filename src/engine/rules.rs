@@ -4,6 +4,7 @@
 //! execution, lost one to age, or have an alert whose time is up; all others would only repeat
 //! their last verdict.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,9 @@ use super::batch::DEPTH;
 use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
+use super::field::FieldSum;
 use super::look::Look;
-use super::names::Names;
+use super::names::{Name, Names};
 use super::peers::{Peers, Standings};
 use super::plan::{RulePlan, Time};
 use super::raised::Raised;
@@ -130,7 +132,12 @@ pub struct Evaluation<'a> {
     pub standings: (&'a Standings, Timestamp),
     /// The table of names.
     pub names: &'a Names,
+    /// What was read of the fields of the series that is evaluated.
+    pub sums: FieldSums,
 }
+
+/// Values of fields, by window and name.
+pub(super) type FieldSums = RefCell<Vec<(usize, Name, Option<FieldSum>)>>;
 
 impl Evaluation<'_> {
     /// Evaluates the rules of a split on every series whose time has come; the number of
@@ -163,6 +170,7 @@ impl Evaluation<'_> {
         states: &mut [RuleState],
         transitions: &mut Vec<Transition>,
     ) -> u64 {
+        self.sums.borrow_mut().clear();
         let mut evaluations = 0;
         let touched = std::mem::take(&mut split.series[index].touched);
         let changed = split.expire(index, self.now);
@@ -202,8 +210,7 @@ impl Evaluation<'_> {
             return true;
         }
         let Some(metric) = self.plans[rule].counted else { return true };
-        let reading =
-            Reading { series: &split.series[index], look: split.look(index, self.plans[rule].window), now: self.now };
+        let reading = self.reading(self.plans[rule].window, split, index);
         reading.samples(metric) >= u64::from(self.rules[rule].min_samples)
     }
 
@@ -249,7 +256,7 @@ impl Evaluation<'_> {
         transitions: &mut Vec<Transition>,
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let reading = self.reading(plan.window, split, index);
+        let reading = Reading { sums: Some((&self.sums, plan.window)), ..self.reading(plan.window, split, index) };
         let (values, counts) = self.read(rule_index, split, &reading, rule.min_samples, index, state);
         let n = counts.iter().flatten().copied().min().unwrap_or(0);
         let case = state.case(rule, split, index, self.names);
@@ -292,7 +299,7 @@ impl Evaluation<'_> {
 
     /// One window of a series, to be read at the instant.
     pub(super) fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
-        Reading { series: &split.series[index], look: split.look(index, window), now: self.now }
+        Reading { series: &split.series[index], look: split.look(index, window), now: self.now, sums: None }
     }
 
     /// The inputs of a rule on one series in slot order, and the samples behind each; those with fewer
@@ -318,7 +325,7 @@ impl Evaluation<'_> {
                     found
                 }
                 Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
-                    let sum = reading.look.field(name)?;
+                    let sum = reading.field(name)?;
                     *n = Some(sum.n);
                     (sum.n >= u64::from(least)).then(|| sum.value(*aggregate))?
                 }),
@@ -369,9 +376,23 @@ pub(super) struct Reading<'a> {
     pub(super) series: &'a Series,
     pub(super) look: Look<'a>,
     pub(super) now: Timestamp,
+    /// What was read of the fields of the series so far, and the window that this is.
+    pub(super) sums: Option<(&'a FieldSums, usize)>,
 }
 
 impl Reading<'_> {
+    /// The values of a field; rules that read the same do so once.
+    fn field(&self, name: Name) -> Option<FieldSum> {
+        let Some((sums, window)) = self.sums else { return self.look.field(name) };
+        let mut sums = sums.borrow_mut();
+        if let Some(known) = sums.iter().find(|known| (known.0, known.1) == (window, name)) {
+            return known.2;
+        }
+        let sum = self.look.field(name);
+        sums.push((window, name, sum));
+        sum
+    }
+
     /// The value of a metric, if at least `least` samples are behind it, and how many are.
     pub fn metric(&self, metric: Metric, least: u32) -> (Option<f64>, u64) {
         let n = self.samples(metric);

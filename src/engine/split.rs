@@ -185,11 +185,15 @@ impl Split {
             return;
         }
         self.touch();
-        // Of the old rings that a new one can be made of, the one that reaches back furthest.
+        // Of the old rings that a new one can be made of, the one that kept most of its fields and then
+        // the one that reaches back furthest.
+        let kept = |tier: &Tier, old: &Tier| tier.fields.iter().filter(|field| old.fields.contains(field)).count();
         let from: Vec<Option<usize>> = self
             .tiers
             .iter()
-            .map(|tier| (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| old[*i].span()))
+            .map(|tier| {
+                (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| (kept(tier, &old[*i]), old[*i].span()))
+            })
             .collect();
         let rings = std::mem::take(&mut self.rings);
         self.looks = vec![Window::default(); wanted.len() * self.series.len()];
@@ -203,6 +207,13 @@ impl Split {
             }
         }
         self.windows = wanted;
+    }
+
+    /// Finds the names of the fields that its windows keep.
+    pub fn name_fields(&mut self, names: &Names) {
+        for tier in &mut self.tiers {
+            tier.names = tier.fields.iter().filter_map(|field| names.find(field)).collect();
+        }
     }
 
     /// Lets the rules look at every series again.
@@ -272,7 +283,7 @@ impl Split {
         now: Timestamp,
         sample: &Sample,
         counts: &Counts,
-        fields: &[(Name, f64, String)],
+        fields: &[(Name, f64)],
     ) -> u64 {
         let series = &mut self.series[index];
         series.total += 1;
@@ -288,12 +299,7 @@ impl Split {
         let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
         let mut late = 0;
         for (ring, tier) in rings.iter_mut().zip(&self.tiers) {
-            let kept: Vec<(Name, f64)> = if tier.fields.is_empty() {
-                Vec::new()
-            } else {
-                fields.iter().filter(|f| tier.fields.contains(&f.2)).map(|f| (f.0, f.1)).collect()
-            };
-            let keep = Keep { durations: tier.durations, fields: &kept };
+            let keep = Keep { durations: tier.durations, fields, wanted: &tier.names };
             late += ring.insert(tier, of, now, sample, counts, &keep);
         }
         late
@@ -373,6 +379,9 @@ impl Split {
 
     /// Puts the durations of a window in order of size, see [`Window::sort`].
     pub fn sort(&mut self, index: usize, window: usize) {
+        if !self.windows[window].features.percentiles {
+            return;
+        }
         let tier = self.tier(window);
         self.looks[index * self.windows.len() + window].sort(&self.rings[index * self.tiers.len() + tier]);
     }

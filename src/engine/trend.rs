@@ -58,7 +58,7 @@ impl Engine {
         let case = evaluate::case(rule, split, series, &self.state.names);
         let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
         look.each_pane(adds_up, |end, look| {
-            let reading = Reading { series: &split.series[series], look, now: end.min(now) };
+            let reading = Reading { series: &split.series[series], look, now: end.min(now), sums: None };
             let (values, _) = evaluation.read(index, split, &reading, 1, series, state);
             let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
             let shown =

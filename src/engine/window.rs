@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::Name;
 use super::pane::{Counts, Keep, Sample, Slice, Tally};
 use super::split::{NEVER, WindowSpec};
 use crate::model::{Span, Timestamp};
@@ -77,20 +78,25 @@ pub struct Tier {
     pub durations: bool,
     /// Those whose durations rules want in order of size.
     pub sorted: Vec<usize>,
-    /// Fields that any of them keeps, sorted.
+    /// Fields that all of them keep, sorted.
     pub fields: Vec<String>,
+    /// The names of these.
+    pub names: Vec<Name>,
 }
 
 impl Tier {
-    /// Puts windows together that may share a ring: from the finest pane on, each joins the
-    /// first ring that its pane fits and that stays short with it.
+    /// Puts windows together that may share a ring: from the finest pane on, each joins the first ring
+    /// that its pane fits, that stays short with it, and that keeps the same record fields: these weigh
+    /// more than all else in a slice, and are not to be kept for longer or in finer slices than they are read.
     pub fn of(windows: &[WindowSpec]) -> Vec<Tier> {
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by_key(|i| (windows[*i].shape.pane, *i));
         let mut tiers: Vec<Tier> = Vec::new();
         for window in order {
             let WindowSpec { shape, features } = &windows[window];
-            let fits = |t: &&mut Tier| shape.pane.0 % t.slice.0 == 0 && shape.span.0 / t.slice.0 <= SLICES;
+            let fits = |t: &&mut Tier| {
+                shape.pane.0 % t.slice.0 == 0 && shape.span.0 / t.slice.0 <= SLICES && t.fields == features.fields
+            };
             let tier = match tiers.iter_mut().find(fits) {
                 Some(tier) => tier,
                 None => {
@@ -101,7 +107,8 @@ impl Tier {
                         surely: Span(i64::MAX),
                         durations: false,
                         sorted: Vec::new(),
-                        fields: Vec::new(),
+                        fields: features.fields.clone(),
+                        names: Vec::new(),
                     });
                     tiers.last_mut().expect("pushed above")
                 }
@@ -111,9 +118,6 @@ impl Tier {
             tier.surely = tier.surely.min(Span((shape.span.0 - shape.pane.0).max(0)));
             tier.durations |= features.durations;
             tier.sorted.extend(features.percentiles.then_some(window));
-            tier.fields.extend(features.fields.iter().cloned());
-            tier.fields.sort();
-            tier.fields.dedup();
         }
         tiers
     }
@@ -463,7 +467,7 @@ mod tests {
         }
 
         fn add(&mut self, now: Timestamp, sample: &Sample) -> u64 {
-            let keep = Keep { durations: true, fields: &[] };
+            let keep = Keep { durations: true, fields: &[], wanted: &[] };
             let mut of = Windows { windows: &mut self.windows, expiries: &mut self.expiries };
             let all = self.tiers.iter().zip(&mut self.rings);
             all.map(|(tier, ring)| ring.insert(tier, &mut of, now, sample, &Counts::of(sample), &keep)).sum()
