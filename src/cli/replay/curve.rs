@@ -26,6 +26,10 @@ use crate::rule::{Comparison, Node, Rule};
 const FACTORS: [f64; 18] = [0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 5.0, 8.0];
 /// Firings per week that a person still looks at, see [`Curve::suggestion`].
 pub const WANTED: f64 = 3.0;
+/// A recording shorter than this with fewer than [`FEW`] firings does not say how many there are in a week.
+const TELLING: Span = Span::days(14);
+/// The 95 % interval of a count of ten reaches to the double and down to the half.
+const FEW: u64 = 10;
 
 /// A rule over its thresholds.
 #[derive(Debug, Serialize)]
@@ -39,7 +43,7 @@ struct Curve {
     /// The time that the recording covers.
     span: Span,
     points: Vec<Point>,
-    /// The threshold nearest to the present one with at most the wanted firings a week.
+    /// The least strict threshold with at most the wanted firings a week, see [`suggest`].
     suggestion: Option<Suggestion>,
 }
 
@@ -64,6 +68,8 @@ struct Suggestion {
     /// The value nearest to it at which nothing fired.
     healthy: Option<f64>,
     healthy_shown: Option<String>,
+    /// The recording is too short to say how many firings there are in a week.
+    too_short: bool,
 }
 
 /// Runs the rule over the recording.
@@ -128,10 +134,11 @@ pub fn run(
         })
         .collect();
     let up = upward(&rule.program.root);
-    let suggestion = suggest(&points, up, wanted).map(|point| {
+    let suggestion = suggest(&points, up, wanted, span).map(|point| {
         let healthy = values.healthy(&format!("{name} x{}", point.factor), up);
         let healthy_shown = healthy.map(|value| unit(&rule.program.root).show(value));
-        Suggestion { point, healthy, healthy_shown }
+        let too_short = is_too_short(span, point.fired);
+        Suggestion { point, healthy, healthy_shown, too_short }
     });
     let noun = match rule.by[..] {
         [dimension] => dimension.as_str().replace('_', " "),
@@ -147,10 +154,23 @@ pub fn run(
     Ok(if curve.suggestion.is_some() { Exit::Ok } else { Exit::Finding })
 }
 
-/// The most telling threshold with at most the wanted firings a week: the least strict one.
-fn suggest(points: &[Point], up: bool, wanted: f64) -> Option<Point> {
-    let mut quiet = points.iter().filter(|point| point.per_week <= wanted);
-    if up { quiet.next().cloned() } else { quiet.next_back().cloned() }
+/// The least strict threshold with at most the wanted firings a week, which lies just beyond the healthy values. One at
+/// which nothing fires turns the alert off, so it is none while anything fires at another. When a short recording has
+/// too many for a week at all of these, though few: the least strict of those with the fewest.
+fn suggest(points: &[Point], up: bool, wanted: f64, span: Span) -> Option<Point> {
+    let fires = |point: &&Point| point.fired > 0 || points.iter().all(|point| point.fired == 0);
+    let least_strict = |fits: &dyn Fn(&&Point) -> bool| {
+        let mut fitting = points.iter().filter(fires).filter(fits);
+        if up { fitting.next().cloned() } else { fitting.next_back().cloned() }
+    };
+    least_strict(&|point| point.per_week <= wanted).or_else(|| {
+        let fewest = points.iter().filter(fires).map(|point| point.fired).min()?;
+        least_strict(&|point| point.fired == fewest && is_too_short(span, fewest))
+    })
+}
+
+fn is_too_short(span: Span, fired: u64) -> bool {
+    span < TELLING && fired < FEW
 }
 
 /// Whether more is worse: the first comparison says.
@@ -228,16 +248,56 @@ fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<()
         Some(found) => {
             let side = if curve.upward { "largest" } else { "smallest" };
             let healthy = found.healthy_shown.as_ref().map(|value| format!("{side} healthy value {value}"));
+            let often = |point: &Point| match found.too_short {
+                true => plural(point.fired as usize, "firing"),
+                false => format!("{} a week", weekly(point.per_week)),
+            };
             let now = now.map(|now| {
-                let subjects = plural(now.subjects as usize, &curve.noun);
-                format!("at {} {} a week on {subjects}", now.shown, weekly(now.per_week))
+                format!("at {} {} on {}", now.shown, often(now), plural(now.subjects as usize, &curve.noun))
             });
             let then = &found.point;
-            let then = format!("at {} {} on {}", then.shown, weekly(then.per_week), then.subjects);
-            let said: Vec<String> = now.into_iter().chain([then]).chain(healthy).collect();
+            let then = format!("at {} {} on {}", then.shown, often(then), then.subjects);
+            let short = "the recording is too short to say how many a week".to_owned();
+            let short = found.too_short.then_some(short);
+            let said: Vec<String> = now.into_iter().chain([then]).chain(healthy).chain(short).collect();
             writeln!(out, "\nsuggested {}: {}", out.green(&found.point.shown), said.join("; "))?;
+        }
+        None if curve.points.iter().any(|point| point.fired == 0) => {
+            writeln!(out, "\nno suggestion: at every threshold it fires more than {wanted} times a week, or never")?;
         }
         None => writeln!(out, "\nno suggestion: at every threshold it fires more than {wanted} times a week")?,
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suggested(fired: &[u64], up: bool, span: Span) -> Option<usize> {
+        let weeks = span.as_millis_f64() / Span::days(7).as_millis_f64();
+        let point = |(at, fired): (usize, &u64)| Point {
+            factor: at as f64,
+            threshold: None,
+            shown: String::new(),
+            fired: *fired,
+            per_week: *fired as f64 / weeks,
+            subjects: 1,
+            longest: Span::ZERO,
+        };
+        let points: Vec<Point> = fired.iter().enumerate().map(point).collect();
+        suggest(&points, up, WANTED, span).map(|point| point.factor as usize)
+    }
+
+    #[test]
+    fn no_suggestion_turns_an_alert_off() {
+        // One firing in two days is 3.5 a week, which two days cannot know.
+        assert_eq!(suggested(&[9, 1, 1, 0], true, Span::days(2)), Some(1));
+        assert_eq!(suggested(&[0, 1, 1, 9], false, Span::days(2)), Some(2));
+        assert_eq!(suggested(&[40, 30, 0], true, Span::days(2)), None, "thirty are no chance");
+        assert_eq!(suggested(&[40, 9, 0], true, Span::days(14)), None, "two weeks tell");
+        assert_eq!(suggested(&[40, 6, 2, 0], true, Span::days(14)), Some(1));
+        assert_eq!(suggested(&[0, 0], true, Span::days(14)), Some(0));
+        assert_eq!(suggested(&[0, 0], false, Span::days(1)), Some(1));
+    }
 }
