@@ -152,13 +152,15 @@ pub fn has_errors(diagnostics: &[Diagnostic]) -> bool {
 }
 
 impl fmt::Display for Diagnostic {
-    /// Four lines: message, place, the source line, a caret under the value; then the remedy.
+    /// Four lines: message, place, the source line, a caret under the value; then the remedy. The alternate form leaves
+    /// the level out, for logs that say it themselves.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
             Level::Error => "error",
             Level::Warning => "warning",
         };
-        writeln!(f, "{level}: {}", self.message)?;
+        let level = if f.alternate() { String::new() } else { format!("{level}: ") };
+        writeln!(f, "{level}{}", self.message)?;
         if self.line == 0 {
             write!(f, " --> {}", self.file)?;
             return if self.help.is_empty() { Ok(()) } else { write!(f, "\n  = help: {}", self.help) };

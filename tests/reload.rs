@@ -57,7 +57,14 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let fault = RULE.replace("> 50%", "> 99%") + &SECOND.replace("executions", "executoins");
     std::fs::write(home.path("rules.yaml"), fault).expect("written");
     home.until("the fault is told", || home.metric("evenkeel_policy_stale") == Some(1.0));
-    assert!(home.text("log").contains("did you mean `executions`?"));
+    let log = home.text("log");
+    assert!(log.contains("did you mean `executions`?"), "{log}");
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}: {log}"));
+    assert!(
+        line("as few as 1 runs").contains(" WARN ") && !log.contains("warning: ") && !log.contains("error: "),
+        "{log}"
+    );
+    assert!(line("policy is not loaded").ends_with("errors=1 warnings=1"), "{log}");
     let b = |ago, ok| execution(now_ms() - ago, "b", ok);
     home.append("fleet.jsonl", b(3, false) + &b(2, false) + &b(1, true));
     home.until("the old rules tell", || {

@@ -233,7 +233,7 @@ impl Folding {
     fn load(&self, source: &PolicySource) -> Arc<Policy> {
         fold::load(source).unwrap_or_else(|diagnostics| {
             for diagnostic in diagnostics {
-                tracing::warn!("a policy of the past cannot be read any more, the newest stands in: {diagnostic}");
+                tracing::warn!("a policy of the past cannot be read any more, the newest stands in: {diagnostic:#}");
             }
             Arc::clone(&self.policy)
         })

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
+use crate::diagnostic::{Diagnostic, Level};
 use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, Report};
 
 /// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
@@ -31,6 +32,18 @@ fn journald_reads() -> bool {
     let Ok(duplicate) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
     let about = std::fs::File::from(duplicate).metadata();
     about.is_ok_and(|about| stream == format!("{}:{}", about.dev(), about.ino()))
+}
+
+/// Writes what is wrong in a policy, each at its own level; how many are errors, and how many warnings.
+pub fn diagnostics(diagnostics: &[Diagnostic]) -> (usize, usize) {
+    for diagnostic in diagnostics {
+        match diagnostic.level {
+            Level::Error => tracing::error!("{diagnostic:#}"),
+            Level::Warning => tracing::warn!("{diagnostic:#}"),
+        }
+    }
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Error).count();
+    (errors, diagnostics.len() - errors)
 }
 
 /// Writes a report as a log line; pending alerts and what goes well are for those who ask for detail.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::super::serving::{Serving, external_url};
 use super::super::sink::Sinks;
-use super::super::{clock::wall, policy_files, systemd};
+use super::super::{clock::wall, log, policy_files, systemd};
 use super::Daemon;
-use crate::diagnostic::Diagnostic;
 
 impl Daemon {
     /// All or nothing: on any fault the policy in force stays.
@@ -22,30 +21,25 @@ impl Daemon {
                 tracing::info!("policy is loaded again");
                 systemd::ready("policy is loaded again");
             }
-            Err(faults) => {
+            Err((errors, warnings)) => {
                 self.status.reloads_refused += 1;
                 self.status.policy_stale = true;
-                for fault in &faults {
-                    tracing::error!("{fault}");
-                }
-                tracing::error!(faults = faults.len(), "policy is not loaded, the one in force stays");
+                tracing::error!(errors, warnings, "policy is not loaded, the one in force stays");
                 systemd::ready("the new policy has faults, the old one stays in force");
             }
         }
     }
 
-    fn try_reload(&mut self) -> Result<(), Vec<String>> {
-        let said = |diagnostics: Vec<Diagnostic>| diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>();
-        let loaded = policy_files::load(self.options.config.as_deref(), &[]).map_err(said)?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
+    /// Says what is wrong; how many errors and warnings it refused the policy for.
+    fn try_reload(&mut self) -> Result<(), (usize, usize)> {
+        let loaded = policy_files::load(self.options.config.as_deref(), &[]);
+        let loaded = loaded.map_err(|diagnostics| log::diagnostics(&diagnostics))?;
+        let (_, warnings) = log::diagnostics(&loaded.warnings);
         let (source, policy) = (loaded.source, Arc::new(loaded.policy));
         let old = self.settings();
         if policy.settings.state_dir != old.state_dir {
-            return Err(vec![
-                "`state_dir` cannot change while evenkeel runs: stop it, move the folder, start it".to_owned(),
-            ]);
+            tracing::error!("`state_dir` cannot change while evenkeel runs: stop it, move the folder, start it");
+            return Err((1, warnings));
         }
         if policy.settings.listen != old.listen || policy.settings.api_token != old.api_token {
             tracing::warn!("`listen` and `api_token` take effect at the next start");
@@ -53,7 +47,8 @@ impl Daemon {
         let reloaded = self.machine.reload(source, Arc::clone(&policy));
         let effects = reloaded.map_err(|error| {
             self.policy.forget();
-            vec![error.to_string()]
+            tracing::error!("{error}");
+            (1, warnings)
         })?;
         let settings = &policy.settings;
         self.intake.reload(settings);
