@@ -103,6 +103,8 @@ fn bad_lines_are_set_aside_with_place_and_reason() {
         assert!(reason.contains(expected), "line {line}: {reason}, not {expected}");
     }
     assert!(home.text("state/quarantine.jsonl").len() < 16_384, "long lines are cut");
+    let log = home.text("log");
+    assert!(log.contains(" in quarantine, first: ") && log.matches("in quarantine").count() <= 2, "{log}");
 
     // The end comes: the line counts, and nothing is read twice.
     home.append("logs/a.jsonl", ":00\",\"agent_name\":\"late\",\"success\":true}\n");

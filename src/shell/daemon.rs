@@ -181,9 +181,7 @@ impl Daemon {
     async fn start(options: &Options, signals: &mut Signals) -> Result<Option<Daemon>, RunError> {
         let watch = PolicyWatch::new(options.config.as_deref());
         let loaded = policy_files::load(options.config.as_deref(), &[]).map_err(RunError::Policy)?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
+        log::diagnostics(&loaded.warnings);
         let (source, policy) = (loaded.source, Arc::new(loaded.policy));
         let settings = &policy.settings;
         let lock = StateLock::take(&settings.state_dir)?;
@@ -350,6 +348,7 @@ impl Daemon {
     fn housekeeping(&mut self) {
         self.machine.sync();
         self.machine.look_at_the_clock();
+        self.intake.warn(false);
         self.machine.snapshot(|| self.intake.checkpoints(), false);
         if self.machine.journal_fault().is_none() && self.policy.is_due() {
             tracing::info!("the files of the policy have changed");
@@ -426,6 +425,7 @@ impl Daemon {
         if !self.attempts.is_empty() {
             tracing::info!(attempts = self.attempts.len(), "attempts are cut short and repeated at the next start");
         }
+        self.intake.warn(true);
         self.machine.snapshot(|| self.intake.checkpoints(), true);
         if let Some(api) = self.api.take() {
             api.stop(GRACE / 2).await;

@@ -1,11 +1,12 @@
 //! All sources together: whose lines are next, what is set aside, what is counted.
 
 use std::io;
+use std::time::Instant;
 
 use super::api::SourceStatus;
 use super::clock::wall;
 use super::fold::{Applied, Fold};
-use super::quarantine::{Quarantine, Rejected};
+use super::quarantine::{Notice, Quarantine, Rejected};
 use super::source::{Checkpoint, Chunk, Merge, Tailer};
 use crate::engine::event::Effect;
 use crate::model::Span;
@@ -22,6 +23,8 @@ pub struct Intake {
     /// Whose turn it is among sources that are up to date.
     turn: usize,
     counts: Vec<SourceStatus>,
+    /// Per source: what the log is still to say of its bad lines.
+    notices: Vec<Notice>,
     quarantine: Quarantine,
     line_bytes: u32,
     /// Why the quarantine could not be written, so that it is said once.
@@ -39,6 +42,7 @@ impl Intake {
             merge: Merge::default(),
             turn: 0,
             counts: settings.sources.iter().map(count).collect(),
+            notices: vec![Notice::default(); settings.sources.len()],
             quarantine: Quarantine::new(&settings.state_dir, limits.quarantine_bytes),
             line_bytes: limits.line_bytes,
             quarantine_fault: None,
@@ -48,9 +52,11 @@ impl Intake {
     /// The same under other settings: files and counts of sources that stay go on.
     pub fn reload(&mut self, settings: &Settings) {
         let mut next = Intake::new(settings, &self.checkpoints());
-        for count in &mut next.counts {
-            if let Some(before) = self.counts.iter().find(|c| c.source == count.source) {
-                count.clone_from(before);
+        self.warn(true);
+        for (count, notice) in next.counts.iter_mut().zip(&mut next.notices) {
+            if let Some(before) = self.counts.iter().position(|c| c.source == count.source) {
+                count.clone_from(&self.counts[before]);
+                notice.clone_from(&self.notices[before]);
             }
         }
         *self = next;
@@ -120,7 +126,11 @@ impl Intake {
             reason: &reason,
             text: &long.start,
         });
-        let fault = self.quarantine.add(bad.chain(long)).err();
+        let bad: Vec<Rejected<'_>> = bad.chain(long).collect();
+        if let Some(first) = bad.first() {
+            self.notices[index].count(bad.len() as u64, file, first.line, first.reason);
+        }
+        let fault = self.quarantine.add(bad).err();
         if let Some(error) = &fault
             && self.quarantine_fault != Some(error.kind())
         {
@@ -129,6 +139,16 @@ impl Intake {
         self.quarantine_fault = fault.map(|error| error.kind());
         self.tailers[index].commit(chunk.checkpoint);
         applied.effects
+    }
+
+    /// Tells the log of bad lines when that is due, or all of them at the end.
+    pub fn warn(&mut self, end: bool) {
+        let now = Instant::now();
+        for (count, notice) in self.counts.iter().zip(&mut self.notices) {
+            if let Some(text) = notice.take(now, end) {
+                tracing::warn!(source = count.source, "{text}");
+            }
+        }
     }
 
     /// The lines could not be written down: they come again.

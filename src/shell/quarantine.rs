@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -13,6 +14,8 @@ use crate::model::Timestamp;
 
 /// Characters of a line that are kept.
 const TEXT_CHARS: usize = 512;
+/// How often the log tells of a source's lines at most.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// A line that was set aside.
 #[derive(Debug, Serialize)]
@@ -90,6 +93,36 @@ impl Quarantine {
     }
 }
 
+/// What the log is still to say of a source's lines: of the first at once, of further ones when a minute has passed.
+#[derive(Debug, Clone, Default)]
+pub struct Notice {
+    lines: u64,
+    first: String,
+    said: Option<Instant>,
+}
+
+impl Notice {
+    /// Counts lines of a file, the first of which is `line`.
+    pub fn count(&mut self, lines: u64, file: &Path, line: u64, reason: &str) {
+        if self.lines == 0 {
+            self.first = format!("{}:{line}: {reason}", file.display());
+        }
+        self.lines += lines;
+    }
+
+    /// What is to be said now; at the end there is no later time for it.
+    pub fn take(&mut self, now: Instant, end: bool) -> Option<String> {
+        let early = self.said.is_some_and(|said| now.duration_since(said) < PAUSE);
+        if self.lines == 0 || early && !end {
+            return None;
+        }
+        self.said = Some(now);
+        let lines = std::mem::take(&mut self.lines);
+        let what = if lines == 1 { "line" } else { "lines" };
+        Some(format!("{lines} {what} in quarantine, first: {}", self.first))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +159,24 @@ mod tests {
         let last: serde_json::Value = serde_json::from_str(text.lines().last().expect("some")).expect("whole lines");
         assert_eq!(last["line"], 499);
         assert!(text.lines().all(|l| serde_json::from_str::<serde_json::Value>(l).is_ok()));
+    }
+
+    #[test]
+    fn the_log_tells_of_lines_once_a_minute() {
+        let (mut notice, start) = (Notice::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let file = Path::new("a.jsonl");
+        assert_eq!(notice.take(start, true), None, "there is nothing to tell");
+        notice.count(3, file, 6233, "`agent_name` is missing");
+        let text = "3 lines in quarantine, first: a.jsonl:6233: `agent_name` is missing";
+        assert_eq!(notice.take(start, false).as_deref(), Some(text));
+        notice.count(1, file, 6240, "not JSON");
+        notice.count(1, file, 6250, "empty");
+        assert_eq!(notice.take(after(59), false), None);
+        let text = "2 lines in quarantine, first: a.jsonl:6240: not JSON";
+        assert_eq!(notice.take(after(60), false).as_deref(), Some(text));
+        assert_eq!(notice.take(after(200), false), None);
+        notice.count(1, file, 6260, "not JSON");
+        assert!(notice.take(after(61), true).is_some(), "the end does not wait");
     }
 }
