@@ -20,7 +20,7 @@ const CONFIG: &str = "evenkeel.yaml";
 #[derive(Debug, clap::Args)]
 pub struct DaemonArgs {
     /// The configuration that the daemon runs with.
-    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = CONFIG)]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = CONFIG, global = true)]
     config: PathBuf,
 }
 

@@ -12,12 +12,22 @@ use crate::wire::matcher::LabelMatcher;
 
 const EXAMPLES: &str = "\
 Examples:
-  evenkeel silence add agent=batch-* severity=warning --for 2h --comment 'planned load'
+  evenkeel silence add 'agent=batch-*' severity=warning --for 2h --comment 'planned load'
   evenkeel silence list
   evenkeel silence expire 3d0c1f2a9b8e7d6c
 
 All matchers of a silence must hold: label=value, label!=value, severity>=high; `*` stands for
 any characters, `|` parts alternatives. Changes need `api_token` in the configuration.";
+
+const MATCHERS: &str = "\
+A MATCHER is label=value, label!=value or severity>=high. The labels are `alertname` (or `rule`), `severity`,
+what the rule is split by (`agent`, `model` ...) and the labels that the rule adds. In a value `*` stands
+for any characters and `|` parts alternatives; put it in quotes, so that the shell leaves it alone.
+
+Examples:
+  evenkeel silence add agent=reviewer --comment 'moves to another model'
+  evenkeel silence add 'agent=batch-*' severity=warning --for 2h --comment 'planned load'
+  evenkeel silence add 'rule=cost_spike|token_spike' 'agent!=billing' --for 1d --comment 'new prices'";
 
 /// Silence alerts of the running daemon for a while.
 #[derive(Debug, clap::Args)]
@@ -32,11 +42,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Begin a silence.
+    #[command(after_help = MATCHERS)]
     Add {
         /// What it covers; all must hold.
         #[arg(value_name = "MATCHER", required = true)]
         matchers: Vec<String>,
-        /// How long it lasts.
+        /// How long it lasts, such as `30m`, `2h` or `1d`.
         #[arg(long = "for", value_name = "LENGTH", default_value = "1h")]
         length: String,
         /// Why.
