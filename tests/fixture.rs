@@ -139,3 +139,32 @@ fn labels_of_ones_own_go_round() {
     let (code, said, fault) = evenkeel(folder, &["test", "tests"]);
     assert_eq!(code, Some(0), "{said}{fault}");
 }
+
+#[test]
+fn an_alert_of_silence_goes_round_from_the_last_run_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::create_dir(folder.join("tests")).expect("made");
+    let rules = "alerts:\n- {name: quiet, condition: silence > 20m}\n- {name: gone, condition: silence > 30h}\n";
+    fs::write(folder.join("mine.yaml"), rules).expect("written");
+    // One agent stops at 10:10, another goes on for two days and keeps the clock going.
+    let line = |agent: &str, minute: u32| {
+        let (day, hour) = (5 + minute / 1440, minute / 60 % 24);
+        let at = format!("2026-03-{day:02}T{hour:02}:{:02}:00Z", minute % 60);
+        format!("{{\"timestamp\":\"{at}\",\"agent_name\":\"{agent}\",\"success\":true}}\n")
+    };
+    let runs = (600..3480).map(|minute| {
+        let own = if minute <= 610 { line("batch", minute) } else { String::new() };
+        own + &line("steady", minute)
+    });
+    fs::write(folder.join("runs.jsonl"), runs.collect::<String>()).expect("written");
+    let fired = fired(folder, "runs.jsonl", "mine.yaml");
+    let of = |name: &str| fired.iter().filter(|(_, rule)| rule == name).cloned().collect::<Vec<_>>();
+    let files = round_trip(folder, "runs.jsonl", "mine.yaml", &of("quiet"));
+    let text = fs::read_to_string(&files[0]).expect("written");
+    assert!(text.contains("batch") && text.contains("state: firing") && !text.contains("steady"), "{text}");
+    let (id, _) = &of("gone")[0];
+    let arguments = ["replay", "runs.jsonl", "--rules", "mine.yaml", "--fixture", id];
+    let (code, _, fault) = evenkeel(folder, &arguments);
+    assert!(code == Some(64) && fault.contains("after the last run, and a test goes on for 1d at most"), "{fault}");
+}

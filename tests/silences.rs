@@ -37,8 +37,10 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     home.append("s.jsonl", execution(now_ms(), "quiet", true));
     home.start();
     home.until("the API answers", || run(&home, &["alerts"]).0 == Some(0));
-    let (code, added, fault) =
-        run(&home, &["silence", "add", "agent=a*", "--for", "1h", "--comment", "planned", "--config", "evenkeel.yaml", "--json"]);
+    let (code, added, fault) = run(
+        &home,
+        &["silence", "add", "agent=a*", "--for", "1h", "--comment", "planned", "--config", "evenkeel.yaml", "--json"],
+    );
     assert_eq!(code, Some(0), "{fault}");
     let added: Value = serde_json::from_str(&added).expect("JSON");
     let id = added["id"].as_str().expect("an id").to_owned();

@@ -11,7 +11,7 @@ use super::{play, policy};
 use crate::diagnostic::SourceFile;
 use crate::engine::event::{AlertEvent, AlertState};
 use crate::model::{Dimension, Record, Span, Subject, Timestamp, Tokens};
-use crate::rule::story::load::{self, LENGTH_LIMIT};
+use crate::rule::story::load::{self, LENGTH_LIMIT, QUIET_LIMIT};
 use crate::rule::story::{Expected, MessageCheck, Run, Series, StateCheck, Story, Wanted, Whom, print};
 use crate::rule::{Input, Rule};
 use crate::settings::Settings;
@@ -115,10 +115,19 @@ impl Selection {
             return Err("the alert has no changes of state".to_owned());
         };
         let step = settings.evaluation_interval;
+        // Of `silence` the last run may lie long before the window.
+        let of_subject = |t: &&Taken| {
+            let own = |d: &Dimension| t.labels.get(d).map(String::as_str).unwrap_or_default();
+            self.rule.by.iter().all(|d| self.subject.get(d.as_str()).unwrap_or_default() == own(d))
+        };
+        let before = taken.iter().filter(|taken| taken.at <= first.active_since).filter(of_subject);
+        let Some(before) = before.map(|taken| taken.at).max() else {
+            return Err(format!("the recording has no run of {} before it that the rule could see", self.subject));
+        };
         let mut lead = Span(self.rule.window.0 + 2 * step.0);
         let mut why = String::new();
         loop {
-            let begin = first.active_since - lead;
+            let begin = before.min(first.active_since - lead);
             let all = taken.first().is_none_or(|taken| taken.at >= begin);
             let begin = if all { taken.first().map_or(begin, |taken| taken.at.min(begin)) } else { begin };
             let start = Timestamp(begin.0.div_euclid(step.0) * step.0);
@@ -127,6 +136,12 @@ impl Selection {
             if runs.len() > RUNS || length > LENGTH_LIMIT {
                 let limit = format!("{RUNS} runs and {LENGTH_LIMIT}");
                 return Err(format!("it takes more than a test may hold ({limit}) to come to the same decision{why}"));
+            }
+            let quiet = runs.iter().map(|taken| taken.at).max().map_or(length, |newest| last.at.since(newest));
+            if quiet > QUIET_LIMIT {
+                return Err(format!(
+                    "it ends {quiet} after the last run, and a test goes on for {QUIET_LIMIT} at most"
+                ));
             }
             let count = runs.len();
             for messages in [true, false] {
@@ -165,7 +180,7 @@ impl Selection {
         let rules = vec![self.rule.clone()];
         let (file, faults) = load::load(&SourceFile::new("fixture.test.yaml", text), &rules);
         let Some(file) = file else {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
             return Err(format!("the story cannot be read back: {}", faults.join("; ")));
         };
         let policy = Arc::new(policy(&file, rules));

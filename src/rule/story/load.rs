@@ -20,6 +20,8 @@ use crate::wire::yaml::{self, Node};
 pub const START: Timestamp = Timestamp(1_736_121_600_000);
 /// The longest story.
 pub const LENGTH_LIMIT: Span = Span::days(60);
+/// How long after the last run of a story an expectation may be.
+pub const QUIET_LIMIT: Span = Span::hours(24);
 /// The receiver of a file that names none.
 pub const RECEIVER: &str = "test";
 
@@ -278,7 +280,7 @@ impl CheckReader<'_> {
 
     fn at(&self, fields: &Fields<'_>) -> Option<Span> {
         let Spanned { value, bytes } = fields.span("at")?;
-        if value.0 > self.length.0 + Span::hours(24).0 {
+        if value.0 > self.length.0 + QUIET_LIMIT.0 {
             let message = format!("{value} is more than a day after the end of the story, which lasts {}", self.length);
             self.reader.faults.error(bytes, message, "add a step `{for: ...}` of silence at the end");
         }
