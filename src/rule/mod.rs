@@ -14,7 +14,7 @@ mod levels;
 mod lex;
 pub mod load;
 pub mod matcher;
-mod names;
+pub mod names;
 pub mod places;
 pub mod program;
 mod range;

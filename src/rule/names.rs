@@ -27,6 +27,15 @@ const NOT_YET: [(&str, &str); 2] = [
 /// Words that mean something beside the metrics.
 const WORDS: [&str; 4] = ["baseline", "peers", "score", "budget"];
 
+/// Whether a condition reads anything in the rule's window: what was used of a budget is of its period, and
+/// `silence` counts from the last run on.
+pub fn reads_window(condition: &str) -> bool {
+    let apart = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '{' | '}'));
+    let names = condition.split(apart).filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '{'));
+    let mut inputs = names.filter(|word| !matches!(*word, "and" | "or" | "not"));
+    inputs.any(|word| word != "budget" && Metric::from_word(word) != Some(Metric::Silence))
+}
+
 /// What a name stands for.
 pub(super) struct Meaning {
     pub input: Input,
@@ -221,5 +230,22 @@ fn nearest(word: &str) -> String {
     match holding.is_empty() {
         true => "docs/metrics.md lists the built-in ones".to_owned(),
         false => format!("did you mean {}?", holding.join(" or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_and_silence_read_no_window() {
+        for condition in ["budget > 80%", "silence > 15m", "not (time_since_last_record < 2h) and silence > 1h30m"] {
+            assert!(!reads_window(condition), "{condition}");
+        }
+        for condition in
+            ["error_rate > 10%", "silence > 15m or cost > $2", "last(queue) > 3", "field.silence > 1", "{silence} > 1"]
+        {
+            assert!(reads_window(condition), "{condition}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::model::{Severity, Timestamp};
+use crate::rule::names::reads_window;
 use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, Picture, one_line};
 use crate::wire::picture;
@@ -102,8 +103,15 @@ pub fn taken_on(ack: &Acknowledgement) -> String {
 
 /// One alert of a group on one line: `firing agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)`.
 pub fn line(event: &AlertEvent) -> String {
-    let samples = format!("(n = {}, window {})", event.n, event.window);
-    format!("{} {}: {} {samples}", event.state.as_str(), event.subject, evidence(event))
+    format!("{} {}: {} {}", event.state.as_str(), event.subject, evidence(event), samples(event))
+}
+
+/// How many samples it rests on, and from which time.
+fn samples(event: &AlertEvent) -> String {
+    match reads_window(&event.condition) {
+        true => format!("(n = {}, window {})", event.n, event.window),
+        false => format!("(n = {})", event.n),
+    }
 }
 
 /// What is said when only `shown` alerts are listed and there are more.
@@ -128,7 +136,7 @@ pub fn colour(notification: &Notification) -> &'static str {
 pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
     let labels = event.identity();
     let mut annotations: Labels = event.annotations.clone();
-    let samples = format!("{} (n = {}, window {})", evidence(event), event.n, event.window);
+    let samples = format!("{} {}", evidence(event), samples(event));
     annotations.entry("evidence".to_owned()).or_insert(samples);
     let generator = if external_url.is_empty() { String::new() } else { format!("{external_url}/api/v1/alerts") };
     Alert::new(labels, annotations, starts_at(event), is_resolved(event).then_some(event.at), generator)
@@ -208,6 +216,7 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
         ("condition", event.condition.clone()),
         ("since", event.active_since.to_rfc3339()),
     ];
+    rows.retain(|(name, _)| *name != "window" || reads_window(&event.condition));
     if let (Some(bars), Some(course)) = (picture::sparkline(event), picture::words(event)) {
         rows.insert(6, ("course", format!("{bars}\n{course}")));
     }
@@ -353,5 +362,13 @@ pub(super) mod tests {
             assert!(letter.rows.contains(&(name.to_owned(), value.to_owned())), "{name}: {:?}", letter.rows);
         }
         assert_eq!(letter.headline, "Many errors");
+    }
+
+    #[test]
+    fn no_window_is_said_where_none_is_read() {
+        assert!(line(&event("error_rate > 10%", AlertState::Firing)).ends_with("(n = 120, window 5m)"));
+        let event = event("budget > 80%", AlertState::Firing);
+        assert!(line(&event).ends_with("(n = 120)"), "{}", line(&event));
+        assert!(alert(&event, "").annotations["evidence"].ends_with("(n = 120)"));
     }
 }

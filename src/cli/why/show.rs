@@ -2,12 +2,14 @@
 
 use std::io::Write as _;
 
+use super::super::output::plural;
 use super::super::{Failure, Output};
 use super::picture;
 use crate::engine::event::AlertState;
 use crate::engine::inspect::Inspection;
 use crate::engine::view::WayView;
 use crate::model::Timestamp;
+use crate::rule::names::reads_window;
 use crate::rule::program::Traced;
 
 /// Writes everything, the decision first, then who is told.
@@ -16,10 +18,13 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     writeln!(out, "  {}", state(out, found))?;
     writeln!(out, "\n  {} {}", found.condition, out.dim(format!("{}, {}", found.severity.as_str(), found.place)))?;
     nodes(out, &found.nodes)?;
-    let of_budget = found.inputs.iter().all(|input| input.name == "budget");
-    match of_budget {
-        true => writeln!(out, "\n  used in the budget's period:")?,
-        false => writeln!(out, "\n  read in a window of {}, at least {} samples:", found.window, found.min_samples)?,
+    let least = plural(found.min_samples as usize, "sample");
+    if reads_window(&found.condition) {
+        writeln!(out, "\n  read in a window of {}, at least {least}:", found.window)?;
+    } else if found.inputs.iter().any(|input| input.name == "budget") {
+        writeln!(out, "\n  used in the budget's period:")?;
+    } else {
+        writeln!(out, "\n  since the last run:")?;
     }
     for input in &found.inputs {
         let whose = if input.name.starts_with("peers") { "the others" } else { "past windows" };
