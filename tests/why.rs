@@ -218,6 +218,36 @@ fn margins_are_those_of_why_and_the_nearest_come_first() {
     }
 }
 
+/// What `why` prints of agent `a1`, which always fails, under each of the rules and these receivers.
+fn printed(receivers: &str, rules: &[&str]) -> Vec<String> {
+    let home = Home::new(&format!("evaluation_interval: 1s\nrules: [rules.yaml]\n{receivers}"), RULES);
+    let text = std::fs::read_to_string(home.path("rules.yaml")).expect("the rules");
+    std::fs::write(home.path("rules.yaml"), text + "  - {name: quiet, condition: silence > 1h}\n").expect("written");
+    let lines: String = (0..10).map(|second| execution(START + second * 1_000, "a1", false)).collect();
+    std::fs::write(home.path("s.jsonl"), lines).expect("written");
+    let one = |rule: &&str| {
+        let (_, text, fault) = run(&home, &["why", rule, "a1", "s.jsonl", "--config", "evenkeel.yaml"]);
+        assert!(text.contains(" on agent=a1 at "), "{text}{fault}");
+        text
+    };
+    rules.iter().map(one).collect()
+}
+
+#[test]
+fn a_muted_alert_has_each_reason_once_and_no_message_to_come() {
+    let hook = "receivers: [{name: hook, webhook: {url: http://localhost:1}}]\n";
+    let texts = printed(hook, &["trial", "office", "quiet"]);
+    for (text, reason) in texts.iter().zip(["a shadow rule tells nobody", "outside of the rule's active hours"]) {
+        assert!(text.contains("firing since ") && text.contains("nothing while it is muted"), "{text}");
+        assert_eq!((text.matches(reason).count(), text.contains("when it fires")), (1, false), "{text}");
+    }
+    assert!(texts[0].contains("read in a window of 10s, at least 2 samples:"), "{}", texts[0]);
+    assert!(texts[2].contains("since the last run:") && !texts[2].contains("window of"), "{}", texts[2]);
+    assert!(texts[2].contains("when it fires"), "{}", texts[2]);
+    let alone = &printed("", &["down"])[0];
+    assert_eq!(alone.matches("nobody: there are no receivers").count(), 1, "{alone}");
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
 }

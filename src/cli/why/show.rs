@@ -98,20 +98,29 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     for mute in &telling.mutes {
         writeln!(out, "    {} {}", out.yellow("muted:"), mute.why)?;
     }
+    // What mutes an alert stands above, once.
+    let muted = |why: &str| telling.mutes.iter().any(|mute| mute.why.starts_with(why));
+    let why = Some(telling.why.as_str()).filter(|why| found.alert.is_some() && !why.is_empty() && !muted(why));
     if telling.ways.is_empty() {
-        writeln!(out, "    nobody: no receiver is on its routes; `evenkeel check` says which there are")?;
+        let none = "no receiver is on its routes; `evenkeel check` says which there are";
+        writeln!(out, "    nobody: {}", why.filter(|_| fires).unwrap_or(none))?;
         return Ok(());
     }
+    let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
     for way in &telling.ways {
         let told = way.last.map_or_else(String::new, |last| format!("told {last}; "));
-        let why = if way.why.is_empty() { "when it fires" } else { &way.why };
+        let why = match way.why.as_str() {
+            _ if held(way) => "nothing while it is muted",
+            "" => "when it fires",
+            why => why,
+        };
         writeln!(out, "    {:<16}  {told}{why}", way.receiver)?;
         if let Some(place) = place(way) {
             writeln!(out, "    {:<16}  {}", "", out.dim(place))?;
         }
     }
-    if !telling.why.is_empty() && found.alert.is_some() {
-        writeln!(out, "    {}", telling.why)?;
+    if let Some(why) = why {
+        writeln!(out, "    {why}")?;
     }
     Ok(())
 }
