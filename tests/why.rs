@@ -281,7 +281,8 @@ fn the_running_daemon_answers_as_a_recording_does() {
     home.append("s.jsonl", lines);
     home.until("the rule fires", || run(&home, &["why", "errors", "a 1,b"]).0 == Some(1));
     home.until("it is told", || {
-        run(&home, &["why", "errors", "agent=a 1,b"]).1.contains("told; nothing more until it ends")
+        let said = run(&home, &["why", "errors", "agent=a 1,b"]).1;
+        said.contains("Z; nothing more until it ends") && said.contains("told 20")
     });
     let (_, text, _) = run(&home, &["why", "errors", "a 1,b"]);
     assert!(

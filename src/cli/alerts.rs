@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
+use crate::engine::view::{WaitingView, told};
 use crate::model::Unit;
 
 const EXAMPLES: &str = "\
@@ -125,7 +126,9 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
     writeln!(out, "{detail}")?;
     let messages = &alert["messages"];
     for receiver in messages["receivers"].as_array().into_iter().flatten() {
-        let told = receiver["last"].as_str().map_or("not told yet".to_owned(), |last| format!("told {last}"));
+        let last = serde_json::from_value(receiver["last"].clone()).ok();
+        let waiting: Option<WaitingView> = serde_json::from_value(receiver["waiting"].clone()).ok();
+        let told = told(last, waiting.as_ref()).unwrap_or_else(|| "not told yet".to_owned());
         let line = format!(
             "  {}: {told}; {}",
             receiver["receiver"].as_str().unwrap_or_default(),

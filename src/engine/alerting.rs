@@ -234,9 +234,10 @@ impl Engine {
     pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
         let now = self.state.clock.unwrap_or_default();
         let (scene, settings) = (self.scene(None), &self.policy.settings);
+        let queues = self.state.outbox.queues(receivers);
         let one = |event: &AlertEvent| AlertMessages {
             alert: event.id.clone(),
-            receivers: self.state.dispatch.told(now, settings, &scene, receivers, event),
+            receivers: self.state.dispatch.told(now, settings, &scene, &queues, event),
             why: self.untold(event),
         };
         alerts.iter().map(one).collect()

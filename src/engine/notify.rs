@@ -16,7 +16,7 @@ use super::event::{
     Report,
 };
 use super::split::NEVER;
-use super::view::ReceiverView;
+use super::view::{ReceiverView, WaitingView};
 use crate::model::{Span, Subject, Timestamp};
 use crate::settings::Receiver;
 
@@ -221,6 +221,17 @@ impl Outbox {
         }
     }
 
+    /// The queues for those who ask about alerts.
+    pub fn queues<'a>(&'a self, views: &'a [ReceiverView]) -> Queues<'a> {
+        let mut on_the_way: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, queue) in &self.queues {
+            for message in queue.flying.iter().chain(&queue.waiting) {
+                on_the_way.entry((name.as_str(), message.delivery.message.group())).or_default().push(message);
+            }
+        }
+        Queues { views, on_the_way }
+    }
+
     /// The queues at a glance, one entry per receiver of the policy.
     pub fn view(&self, receivers: &[Receiver]) -> Vec<ReceiverView> {
         let empty = Queue::default();
@@ -237,6 +248,31 @@ impl Outbox {
             }
         };
         receivers.iter().map(one).collect()
+    }
+}
+
+/// The queues as they are looked at, with what is on its way by receiver and group.
+#[derive(Debug)]
+pub struct Queues<'a> {
+    /// At a glance.
+    pub views: &'a [ReceiverView],
+    on_the_way: BTreeMap<(&'a str, &'a str), Vec<&'a Envelope>>,
+}
+
+impl Queues<'_> {
+    /// The oldest message about an alert that the receiver does not have yet.
+    pub fn waiting(&self, receiver: &str, group: &str, alert: &str) -> Option<WaitingView> {
+        let about = |envelope: &&&Envelope| match &envelope.delivery.message {
+            Message::Alerts(said) => {
+                let shown = said.alerts.iter().any(|event| event.id == alert);
+                said.acknowledged.is_none() && (shown || said.truncated > 0)
+            }
+            Message::Digest(_) => false,
+        };
+        let found = self.on_the_way.get(&(receiver, group))?.iter().filter(about).min_by_key(|m| m.number)?;
+        let view = self.views.iter().find(|view| view.receiver == receiver).filter(|view| view.failing_since.is_some());
+        let error = view.map_or_else(String::new, |view| view.last_error.clone());
+        Some(WaitingView { since: found.queued, attempts: found.delivery.attempt, error })
     }
 }
 

@@ -34,7 +34,8 @@ impl Engine {
         if let Some((kind, until)) = event.muted.map(kind) {
             mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
         }
-        let ways = dispatch.ways(now, settings, &scene, &self.receivers(), event);
+        let receivers = self.receivers();
+        let ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
         Telling { mutes, ways, why: self.untold(event) }
     }
 

@@ -3,6 +3,8 @@
 //! One set of shapes for all of them; every number that is an estimate carries its `n` and
 //! interval, and what is not known is null, never zero.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::{AlertEvent, Recommendation, Silence};
@@ -300,12 +302,41 @@ pub struct MessageView {
     pub receiver: String,
     /// The group that it is told in.
     pub group: String,
-    /// When the newest message that tells of it was decided; `None`: none was.
+    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
     pub last: Option<Timestamp>,
+    /// The oldest message about it that the receiver does not have yet.
+    pub waiting: Option<WaitingView>,
     /// When the next message goes; `None` when only news sends one.
     pub next: Option<Timestamp>,
     /// Why then, or why not now.
     pub why: String,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// When it was decided.
+    pub since: Timestamp,
+    /// Attempts so far, one in flight included.
+    pub attempts: u32,
+    /// What the newest attempt of the receiver's queue that failed saw; empty while the receiver takes messages.
+    pub error: String,
+}
+
+impl fmt::Display for WaitingView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WaitingView { since, attempts, error } = self;
+        match (attempts, error.is_empty()) {
+            (_, true) => write!(f, "being sent since {since}"),
+            (1, false) => write!(f, "being tried since {since}, 1 attempt: {error}"),
+            (_, false) => write!(f, "being tried since {since}, {attempts} attempts: {error}"),
+        }
+    }
+}
+
+/// What was said to a receiver of an alert, in words.
+pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>) -> Option<String> {
+    waiting.map(ToString::to_string).or_else(|| last.map(|last| format!("told {last}")))
 }
 
 /// What keeps people from being told of an alert.
@@ -358,8 +389,10 @@ pub struct WayView {
     pub matchers: Vec<String>,
     /// The labels of the group it is told in; `None`: it is told alone.
     pub group_labels: Option<std::collections::BTreeMap<String, String>>,
-    /// When the newest message that tells of it was decided; `None`: none was.
+    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
     pub last: Option<Timestamp>,
+    /// The oldest message about it that the receiver does not have yet.
+    pub waiting: Option<WaitingView>,
     /// When the next message goes; `None` when only news sends one.
     pub next: Option<Timestamp>,
     /// Why then, or why not.

@@ -7,7 +7,7 @@ use super::super::{Failure, Output};
 use super::picture;
 use crate::engine::event::AlertState;
 use crate::engine::inspect::Inspection;
-use crate::engine::view::WayView;
+use crate::engine::view::{WayView, told};
 use crate::model::Timestamp;
 use crate::rule::names::reads_window;
 use crate::rule::program::Traced;
@@ -108,7 +108,7 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     }
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
     for way in &telling.ways {
-        let told = way.last.map_or_else(String::new, |last| format!("told {last}; "));
+        let told = told(way.last, way.waiting.as_ref()).map_or_else(String::new, |told| told + "; ");
         let why = match way.why.as_str() {
             _ if held(way) => "nothing while it is muted",
             "" => "when it fires",

@@ -2,7 +2,8 @@
 
 use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, Notification};
-use crate::engine::view::{MessageView, MuteKind, MuteView, ReceiverView, WayView};
+use crate::engine::notify::Queues;
+use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
 use crate::model::Timestamp;
 use crate::settings::Settings;
 
@@ -13,7 +14,7 @@ impl Dispatch {
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        queues: &[ReceiverView],
+        queues: &Queues<'_>,
         event: &AlertEvent,
     ) -> Vec<MessageView> {
         let places = self.places.get(&lineage(&event.rule, &event.subject)).into_iter().flatten();
@@ -26,20 +27,21 @@ impl Dispatch {
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        queues: &[ReceiverView],
+        queues: &Queues<'_>,
         event: &AlertEvent,
         place: &Place,
     ) -> Option<MessageView> {
         let group = self.groups.get(place)?;
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
         let (next, why) = self.next(now, settings, scene, group, member, event);
-        let queue = queues.iter().find(|q| q.receiver == place.0 && q.queued > 0);
+        let waiting = queues.waiting(&place.0, &group.name, &event.id);
+        let queue = queues.views.iter().find(|q| q.receiver == place.0 && q.queued > 0 && waiting.is_none());
         let why = match queue.and_then(|q| Some((q, q.failing_since?))) {
             Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
             None => why,
         };
-        let last = group.last.filter(|_| member.told.is_some());
-        Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, next, why })
+        let last = group.last.filter(|_| member.told.is_some() && !member.again && waiting.is_none());
+        Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, waiting, next, why })
     }
 
     /// Where an alert goes, or would go if it fired: one entry per receiver and group.
@@ -48,20 +50,22 @@ impl Dispatch {
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        queues: &[ReceiverView],
+        queues: &Queues<'_>,
         event: &AlertEvent,
     ) -> Vec<WayView> {
         let mut places = self.places.get(&lineage(&event.rule, &event.subject)).cloned().unwrap_or_default();
         let message = |place: &Place| self.message_of(now, settings, scene, queues, event, place);
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
-            let (last, next, why) = message.map_or((None, None, why), |m| (m.last, m.next, m.why));
+            let (last, waiting, next, why) =
+                message.map_or((None, None, None, why), |m| (m.last, m.waiting, m.next, m.why));
             WayView {
                 receiver: receiver.to_owned(),
                 route: route.map(|index| index + 1),
                 matchers: matchers.iter().map(|matcher| matcher.to_string()).collect(),
                 group_labels,
                 last,
+                waiting,
                 next,
                 why,
             }
@@ -155,7 +159,7 @@ impl Dispatch {
         }
         match group.repeat_at(route, &self.acks) {
             Some(at) => (Some(at), format!("repeat at {at}")),
-            None => (None, "told; nothing more until it ends".to_owned()),
+            None => (None, "nothing more until it ends".to_owned()),
         }
     }
 
