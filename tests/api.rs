@@ -219,7 +219,7 @@ async fn health_follows_the_newest_picture() {
     let api = Api::start(None).await;
     let well = api.get("/healthz").await;
     assert_eq!(well.status(), 200);
-    assert_eq!(well.json::<Value>().await.expect("JSON"), json!({"status": "ok", "reasons": []}));
+    assert_eq!(well.json::<Value>().await.expect("JSON"), json!({"status": "ok", "reasons": [], "warnings": []}));
     api.pictures.send_replace(Arc::new(picture(&["the disk is full"])));
     let ill = api.get("/healthz").await;
     assert_eq!(ill.status(), 503);

@@ -12,16 +12,21 @@ const RULE: &str = "alerts:
 const SECOND: &str = "- {name: busy, condition: executions > 2, window: 5m, severity: warning}
 ";
 
-fn config(url: &str) -> String {
+fn config(url: &str, port: u16) -> String {
     format!(
         "state_dir: state
 evaluation_interval: 1s
 rules: [rules.yaml]
-listen: 127.0.0.1:0
+listen: 127.0.0.1:{port}
 sources: [{{name: fleet, path: fleet.jsonl}}]
 receivers: [{{name: ops, webhook: {{url: \"{url}\"}}}}]
 "
     )
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
 }
 
 /// Loads of the policy so far, with and without effect.
@@ -36,7 +41,7 @@ fn told(sink: &Sink) -> Vec<String> {
 #[test]
 fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let sink = Sink::start(Duration::ZERO);
-    let mut home = Home::new(&config(&sink.url), RULE);
+    let mut home = Home::new(&config(&sink.url, free_port()), RULE);
     home.start();
     home.until_logged("caught up");
     home.append("fleet.jsonl", execution(now_ms(), "a", false));
@@ -65,6 +70,16 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
         "{log}"
     );
     assert!(line("policy is not loaded").ends_with("errors=1 warnings=1"), "{log}");
+    let health = home.get("/healthz").expect("an answer");
+    let body = health.split_once("\r\n\r\n").expect("a body").1;
+    let health: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let warning = health["warnings"][0].as_str().expect("a warning");
+    assert!(warning.starts_with("the files of the policy have faults") && health["status"] == "ok", "{health}");
+    for verb in ["alerts", "rules"] {
+        let output = home.command(&[verb]).stdout(std::process::Stdio::piped()).output().expect("runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(&format!("the daemon warns: {warning}")), "{verb}: {text}");
+    }
     let b = |ago, ok| execution(now_ms() - ago, "b", ok);
     home.append("fleet.jsonl", b(3, false) + &b(2, false) + &b(1, true));
     home.until("the old rules tell", || {

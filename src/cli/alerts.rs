@@ -88,12 +88,14 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let fires = alerts.iter().any(|alert| alert["state"] == "firing");
     if out.json {
         out.json(&answer)?;
-    } else if alerts.is_empty() {
-        writeln!(out, "no alert is pending or firing")?;
     } else {
+        if alerts.is_empty() {
+            writeln!(out, "no alert is pending or firing")?;
+        }
         for alert in alerts {
             show(out, alert)?;
         }
+        daemon.notes(out)?;
     }
     Ok(if fires { Exit::Finding } else { Exit::Ok })
 }

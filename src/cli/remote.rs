@@ -1,5 +1,6 @@
 //! Asks the running daemon over its API: where it listens and which token it wants say its settings.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,6 +47,16 @@ impl DaemonArgs {
         &self.config
     }
 
+    /// Tells people what is not well with the daemon, below what it answered.
+    pub fn notes(&self, out: &mut Output) -> Result<(), Failure> {
+        let health = self.call("/healthz", Call::Get)?;
+        for note in ["reasons", "warnings"].iter().filter_map(|name| health[name].as_array()).flatten() {
+            let note = format!("the daemon warns: {}", note.as_str().unwrap_or_default());
+            writeln!(out, "{}", out.yellow(note))?;
+        }
+        Ok(())
+    }
+
     /// The answer to a request.
     pub fn call(&self, path: &str, call: Call) -> Result<Value, Failure> {
         let settings = settings(&self.config)?;
@@ -76,7 +87,10 @@ fn settings(config: &Path) -> Result<Settings, Failure> {
         let text = format!("{NO_CONFIG} {}; name the daemon's configuration with --config", config.display());
         return Err(Failure::Usage(text));
     }
-    Ok(policy_files::load(Some(config), &[]).map_err(Failure::Configuration)?.policy.settings)
+    let file = policy_files::read_file(config).map_err(|fault| Failure::Configuration(vec![*fault]))?;
+    // Faults of rules and profiles keep nobody from asking the daemon, which obeys others.
+    let (settings, faults) = Settings::load(&file, config.parent().unwrap_or(Path::new("")));
+    settings.ok_or(Failure::Configuration(faults))
 }
 
 async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failure> {
@@ -97,7 +111,8 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     let body: Value = response.json().await.map_err(unreachable)?;
-    if status.is_success() {
+    // Health is told with 503, too.
+    if status.is_success() || body["reasons"].is_array() {
         return Ok(body);
     }
     let said = body["error"].as_str().unwrap_or("no reason given");

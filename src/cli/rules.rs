@@ -83,6 +83,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         out.json(&listed)?;
     } else {
         text(out, &listed)?;
+        if paths.is_empty() {
+            DaemonArgs::of(config.as_deref()).notes(out)?;
+        }
     }
     Ok(Exit::Ok)
 }

@@ -382,6 +382,11 @@ impl Daemon {
         status.faults.extend(self.intake.troubles().map(str::to_owned));
         status.faults.extend(self.heartbeat.trouble().map(str::to_owned));
         status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
+        if status.policy_stale {
+            let at = status.policy_loaded_at;
+            let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
+            status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
+        }
         Picture::new(self.machine.fold.engine.view(), status)
     }
 

@@ -224,12 +224,13 @@ fn newest(pictures: &Pictures) -> Arc<Picture> {
 }
 
 async fn healthz(State(pictures): State<Pictures>) -> Response {
-    let faults = newest(&pictures).faults();
+    let picture = newest(&pictures);
+    let faults = picture.faults();
     let (code, status) = match faults.is_empty() {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
     };
-    (code, Json(json!({"status": status, "reasons": faults}))).into_response()
+    (code, Json(json!({"status": status, "reasons": faults, "warnings": picture.daemon.warnings}))).into_response()
 }
 
 async fn scrape(State(pictures): State<Pictures>, headers: HeaderMap) -> Result<Response, Infallible> {

@@ -27,6 +27,8 @@ pub struct DaemonStatus {
     pub policy_stale: bool,
     /// What keeps the daemon from doing its work, in words that name the remedy.
     pub faults: Vec<String>,
+    /// What people should see to although the daemon does its work.
+    pub warnings: Vec<String>,
 }
 
 /// A source as the shell reads it.
