@@ -343,9 +343,17 @@ fn an_event_that_ends_every_start_is_set_aside() {
     }
     let log = home.text("log");
     assert_eq!(log.matches("is set aside").count(), 1, "{log}");
+    assert!(log.contains("lines=1"), "{log}");
     assert!(home.text(&format!("state/poison/1-{at}.entry")).contains("agent_name"), "the entry is kept");
     home.append("logs/a.jsonl", good(2));
     home.start();
     home.until_records(2);
+    let counts = ["entries", "lines"].map(|what| home.metric(&format!("evenkeel_poisoned_{what}_total")));
+    assert_eq!(counts, [Some(1.0), Some(1.0)]);
+    let health = home.get("/healthz").expect("an answer");
+    assert!(
+        health.contains("200 OK") && health.contains("state/poison: 1; lines in them, which count for nothing: 1;"),
+        "{health}"
+    );
     assert!(home.stop().0.success());
 }

@@ -5,7 +5,7 @@
 //! kernel's memory killer), is copied to `state_dir/poison/` and passed over from then on. Three, not one: a
 //! start may be killed for other reasons, and then the entry is innocent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -92,6 +92,19 @@ pub struct Boot {
     pub reports: Vec<(Timestamp, Report)>,
     /// How long reading the journal took.
     pub took: Duration,
+    /// What lies in `state_dir/poison/`.
+    pub set_aside: SetAside,
+}
+
+/// Entries that are passed over because they stopped the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SetAside {
+    /// How many there are.
+    pub entries: u64,
+    /// Lines of sources in them.
+    pub lines: u64,
+    /// Where they lie.
+    pub folder: PathBuf,
 }
 
 /// Makes an engine from a state directory; `policy` is the one on disk, and is written to the journal when it is
@@ -150,6 +163,7 @@ pub fn boot(
             (Err(_), _) => return Err(BootError::Hopeless(set_aside, poison.folder)),
         }
     };
+    let set_aside = poison.counts();
     poison.end();
     let took = start.elapsed();
     let mut journal = Journal::open(&journals, segment.max(1), good)?;
@@ -169,7 +183,7 @@ pub fn boot(
         }
     };
     let checkpoints = folding.checkpoints.into_values().collect();
-    Ok(Boot { fold, journal, checkpoints, reports: folding.reports, took })
+    Ok(Boot { fold, journal, checkpoints, reports: folding.reports, took, set_aside })
 }
 
 /// The segments from `first` on (0: from the beginning); none of them may be missing.
@@ -284,7 +298,8 @@ impl Folding {
 /// The entries that are passed over, and the mark of how far this start has come.
 struct Poison {
     folder: PathBuf,
-    known: BTreeSet<Position>,
+    /// With the lines in each.
+    known: BTreeMap<Position, u64>,
     mark: File,
     mark_path: PathBuf,
     /// Where the start before this one ended, and how many before it ended there too.
@@ -302,13 +317,15 @@ impl Poison {
             let word = |i: usize| u64::from_le_bytes(words[i * 8..][..8].try_into().expect("eight bytes"));
             (Position { segment: word(0), offset: word(1) }, word(2))
         });
-        let mut known = BTreeSet::new();
+        let mut known = BTreeMap::new();
         if let Ok(entries) = std::fs::read_dir(&folder) {
             for entry in entries.flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let numbers = name.strip_suffix(".entry").and_then(|n| n.split_once('-'));
                 if let Some((Ok(segment), Ok(offset))) = numbers.map(|(s, o)| (s.parse(), o.parse())) {
-                    known.insert(Position { segment, offset });
+                    let text = std::fs::read(entry.path()).unwrap_or_default();
+                    let payload = text.iter().position(|byte| *byte == b'\n').map_or(&[][..], |end| &text[end + 1..]);
+                    known.insert(Position { segment, offset }, lines_in(payload));
                 }
             }
         }
@@ -318,7 +335,7 @@ impl Poison {
     /// Marks the entry as begun; whether it is to be handled. The mark is not synced: it has to survive this
     /// process, not the machine.
     fn begin(&mut self, position: Position, payload: &[u8]) -> Result<bool, BootError> {
-        if self.known.contains(&position) {
+        if self.known.contains_key(&position) {
             return Ok(false);
         }
         let before = self.ended.filter(|(at, _)| *at == position).map_or(0, |(_, starts)| starts);
@@ -333,18 +350,37 @@ impl Poison {
 
     fn set_aside(&mut self, position: Position, payload: &[u8], reason: &str) -> Result<(), BootError> {
         let path = self.folder.join(format!("{}-{}.entry", position.segment, position.offset));
-        tracing::error!(entry = %path.display(), reason, "an event stops the engine and is set aside; please report it");
-        let mut text = format!("{reason}\n").into_bytes();
+        let lines = lines_in(payload);
+        tracing::error!(
+            entry = %path.display(), reason, lines,
+            "an event stops the engine and is set aside, its lines count for nothing; please report it"
+        );
+        let mut text = format!("{}\n", reason.replace('\n', " ")).into_bytes();
         text.extend_from_slice(payload);
         std::fs::create_dir_all(&self.folder).and_then(|()| std::fs::write(&path, text)).map_err(io_at(&path))?;
-        self.known.insert(position);
+        self.known.insert(position, lines);
         Ok(())
+    }
+
+    fn counts(&self) -> SetAside {
+        let (entries, lines) = (self.known.len() as u64, self.known.values().sum());
+        SetAside { entries, lines, folder: self.folder.clone() }
     }
 
     /// The start ends with words, good or bad ones.
     fn end(self) {
         // What is left of the mark would count one start too many, no more.
         let _ = std::fs::remove_file(&self.mark_path);
+    }
+}
+
+/// How many lines of sources an entry holds.
+fn lines_in(payload: &[u8]) -> u64 {
+    match postcard::from_bytes(payload) {
+        Ok(Entry { event: Logged::Lines { text, oversized, .. }, .. }) => {
+            text.split_inclusive(|byte| *byte == b'\n').count() as u64 + u64::from(oversized)
+        }
+        _ => 0,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::api::{DaemonStatus, Picture};
+use super::boot::SetAside;
 use super::clock::wall;
 use super::heartbeat::Heartbeat;
 use super::intake::Intake;
@@ -195,7 +196,14 @@ impl Daemon {
         }
         let targets = Targets::start(settings)?;
         let now = wall();
-        let status = DaemonStatus { started_at: now, reloads: 1, policy_loaded_at: now, ..DaemonStatus::default() };
+        let mut status = DaemonStatus { started_at: now, reloads: 1, policy_loaded_at: now, ..DaemonStatus::default() };
+        let SetAside { entries, lines, folder } = &booted.set_aside;
+        (status.poisoned_entries, status.poisoned_lines) = (*entries, *lines);
+        if *entries > 0 {
+            let what = format!("events that stopped the engine lie in {}: {entries}", folder.display());
+            let text = format!("{what}; lines in them, which count for nothing: {lines}; please report them");
+            status.warnings.push(text);
+        }
         let external = external_url(settings, listening.as_ref().map(Listening::address));
         let mut daemon = Daemon {
             options: options.clone(),

@@ -221,6 +221,9 @@ fn daemon(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     let busy = [([], daemon.engine_busy.as_secs_f64())];
     page.counters("engine_busy", Some(&Unit::Seconds), "Time that the engine spent on events", busy)?;
     page.gauge("journal", Some(&Unit::Bytes), "Size of the journal on disk", daemon.journal_bytes as f64)?;
+    let help = "Events that stopped the engine and are passed over, see state_dir/poison";
+    page.counter("poisoned_entries", help, daemon.poisoned_entries)?;
+    page.counter("poisoned_lines", "Lines in such events, which no decision rests on", daemon.poisoned_lines)?;
     if let Some(at) = daemon.snapshot_at {
         page.gauge("snapshot_timestamp", Some(&Unit::Seconds), "When the newest snapshot was written", seconds(at))?;
     }

@@ -25,6 +25,10 @@ pub struct DaemonStatus {
     pub policy_loaded_at: Timestamp,
     /// Whether the files have faults and an older policy is in force.
     pub policy_stale: bool,
+    /// Events that stopped the engine and are passed over.
+    pub poisoned_entries: u64,
+    /// Lines of sources in them.
+    pub poisoned_lines: u64,
     /// What keeps the daemon from doing its work, in words that name the remedy.
     pub faults: Vec<String>,
     /// What people should see to although the daemon does its work.
