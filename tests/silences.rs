@@ -44,6 +44,7 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     assert_eq!(code, Some(0), "{fault}");
     let added: Value = serde_json::from_str(&added).expect("JSON");
     let id = added["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&added["alerts"], &added["warnings"]), (&0.into(), &Value::Array(Vec::new())));
     for agent in ["a1", "b1"] {
         let lines: String = (0..5).map(|n| execution(now_ms() + n, agent, false)).collect();
         home.append("s.jsonl", lines);
@@ -51,10 +52,16 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     home.until("the other agent's alert is told", || sink.messages().iter().any(|m| m.agent == "b1"));
     home.until("the silenced one is shown", || run(&home, &["alerts"]).1.contains("silenced by ada until "));
     assert!(sink.messages().iter().all(|m| m.agent != "a1"));
+    assert!(run(&home, &["silence", "list"]).1.contains("  1 active alert  agent=a*  by ada: planned"));
+    let (code, said, warned) = run(&home, &["silence", "add", "agnet=b1", "--for", "1h", "--comment", "typo"]);
+    assert!(code == Some(0) && said.contains("; it covers 0 active alerts"), "{said}{warned}");
+    assert!(warned.contains("has the label `agnet`: did you mean `agent`?"), "{warned}");
+    let typo = said.split(' ').nth(1).expect("an id").to_owned();
+    assert_eq!(run(&home, &["silence", "expire", &typo]).0, Some(0));
 
     home.kill();
     home.start();
-    home.until("the API answers again", || run(&home, &["silence", "list"]).1.contains("active"));
+    home.until("the API answers again", || run(&home, &["silence", "list"]).1.contains("  active  "));
     let (code, shown, _) = run(&home, &["alerts", "--json"]);
     assert_eq!(code, Some(1), "something fires");
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
@@ -67,7 +74,9 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
 
     assert_eq!(run(&home, &["silence", "expire", &id]).0, Some(0));
     home.until("what was silenced is told", || sink.messages().iter().any(|m| m.agent == "a1"));
-    home.until("it is shown as ended", || run(&home, &["silence", "list"]).1.contains("expired"));
+    home.until("it is shown as ended", || {
+        run(&home, &["silence", "list"]).1.lines().any(|line| line.starts_with(&id) && line.contains("  expired  "))
+    });
     let (code, _, fault) = run(&home, &["silence", "expire", &id]);
     assert!(code == Some(64) && fault.contains("ended at"), "{fault}");
 }

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::output::plural;
 use super::remote::{Call, DaemonArgs, as_json, author};
 use super::{Exit, Failure, Output};
 use crate::model::Span;
@@ -67,6 +68,11 @@ enum Verb {
     },
 }
 
+/// How many active alerts a silence covers, in words.
+fn covers(silence: &Value) -> String {
+    plural(silence["alerts"].as_u64().unwrap_or_default() as usize, "active alert")
+}
+
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     match args.verb {
@@ -81,7 +87,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
                 return as_json(out, &answer);
             }
             let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-            writeln!(out, "silence {} until {}", text("id"), text("ends_at"))?;
+            let covers = covers(&answer);
+            writeln!(out, "silence {} until {}; it covers {covers}", text("id"), text("ends_at"))?;
+            for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
+                writeln!(Output::stderr(false), "warning: {warning}")?;
+            }
         }
         Verb::List => {
             let answer = args.daemon.call("/api/v1/silences", Call::Get)?;
@@ -104,7 +114,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
                     _ => out.green("active"),
                 };
                 let (id, ends) = (text("id"), text("ends"));
-                writeln!(out, "{id}  {state}  until {ends}  {matchers}  by {}: {}", text("author"), text("comment"))?;
+                let (author, comment, covers) = (text("author"), text("comment"), covers(&silence));
+                writeln!(out, "{id}  {state}  until {ends}  {covers}  {matchers}  by {author}: {comment}")?;
             }
         }
         Verb::Expire { id } => {

@@ -2,6 +2,8 @@
 //!
 //! Owns what only the loop can know: the engine's time, which alerts fire, which silences exist.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -13,6 +15,9 @@ use crate::engine::Engine;
 use crate::engine::dispatch::{ACKS, SILENCES};
 use crate::engine::event::{Acknowledgement, AlertState, Command, Effect, Silence};
 use crate::model::Timestamp;
+use crate::rule::Rule;
+use crate::wire::fields::one_of;
+use crate::wire::matcher::LabelMatcher;
 
 /// Does what is asked, and answers when it is written down.
 pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
@@ -70,8 +75,14 @@ fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, 
             hash.update(starts.0.to_le_bytes());
             hash.update(ends.0.to_le_bytes());
             let id: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            let body = json!({"id": id, "starts_at": starts, "ends_at": ends});
-            Ok((Command::Silence(Silence { id, matchers, author, comment, starts, ends }), body))
+            let warnings: Vec<String> =
+                matchers.iter().filter_map(|matcher| in_vain(&engine.policy().rules, matcher)).collect();
+            let silence = Silence { id, matchers, author, comment, starts, ends };
+            let alerts = silence.count(&engine.alerts());
+            let body = json!({
+                "id": silence.id, "starts_at": starts, "ends_at": ends, "alerts": alerts, "warnings": warnings,
+            });
+            Ok((Command::Silence(silence), body))
         }
         Change::Expire(id) => match engine.silences().iter().find(|silence| silence.id == id) {
             Some(silence) if silence.ends > now => Ok((Command::ExpireSilence { id: id.clone() }, json!({"id": id}))),
@@ -89,5 +100,50 @@ fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, 
             let body = json!({"id": alert});
             Ok((Command::Acknowledge(Acknowledgement { alert, author, note, at: now }), body))
         }
+    }
+}
+
+/// Why no alert of the rules can pass a matcher, with what was probably meant.
+fn in_vain(rules: &[Rule], matcher: &LabelMatcher) -> Option<String> {
+    let labels = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    let label = matcher.label();
+    if label == "alertname" {
+        let fits = rules.iter().any(|rule| matcher.matches(&labels(label, &rule.name)));
+        let [word] = matcher.wanted() else { return (!fits).then(|| format!("no rule passes `{matcher}`")) };
+        let help = one_of(word, rules.iter().map(|rule| rule.name.as_str()));
+        return (!fits).then(|| format!("there is no rule `{word}`: {help}"));
+    }
+    let mut known = BTreeSet::from(["alertname", "severity"]);
+    for rule in rules {
+        known.extend(rule.by.iter().map(|dimension| dimension.as_str()));
+        known.extend(rule.labels.keys().map(String::as_str));
+    }
+    // A label that is absent is empty, which `label!=value` lets pass.
+    if known.contains(label) || matcher.matches(&BTreeMap::new()) {
+        return None;
+    }
+    Some(format!("no rule's alert has the label `{label}`: {}", one_of(label, known.iter().copied())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::model::Span;
+
+    #[test]
+    fn a_matcher_that_no_alert_can_pass_is_told_with_what_was_meant() {
+        let rules = "alerts:\n- {name: errors, condition: error_rate > 10%, by: agent, labels: {team: core}}\n";
+        let (rules, faults) = crate::rule::load::load(&[SourceFile::new("r.yaml", rules)], Span::seconds(15));
+        assert_eq!(rules.len(), 1, "{faults:?}");
+        let told = |text: &str| in_vain(&rules, &LabelMatcher::parse(text).expect("a matcher")).unwrap_or_default();
+        for fine in ["agent=a", "severity>=high", "team=x", "rule=err*", "tenant!=x", "tenant=*", "alertname!=x"] {
+            assert_eq!(told(fine), "");
+        }
+        assert_eq!(told("agnet=a"), "no rule's alert has the label `agnet`: did you mean `agent`?");
+        assert_eq!(told("rule=erors"), "there is no rule `erors`: did you mean `errors`?");
+        assert_eq!(told("rule=a|b"), "no rule passes `alertname=a|b`");
+        let listed = "write one of: agent, alertname, severity, team";
+        assert_eq!(told("model=x"), format!("no rule's alert has the label `model`: {listed}"));
     }
 }

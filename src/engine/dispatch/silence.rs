@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::event::{Acknowledgement, Silence};
+use crate::engine::event::{Acknowledgement, AlertEvent, Silence};
 use crate::model::{Severity, Span, Timestamp};
 use crate::wire::matcher::all_match;
 
@@ -15,6 +15,13 @@ pub const SILENCES: usize = 1_000;
 const KEPT: Span = Span::days(5);
 /// Acknowledgements kept at a time, each until its alert ends. The shell refuses more.
 pub const ACKS: usize = 20_000;
+
+impl Silence {
+    /// How many of these alerts its matchers fit, whether it is in force or not.
+    pub fn count(&self, alerts: &[AlertEvent]) -> usize {
+        alerts.iter().filter(|alert| all_match(&self.matchers, &alert.identity())).count()
+    }
+}
 
 /// Silences by id.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -33,7 +33,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::engine::event::AlertEvent;
+use crate::engine::event::{AlertEvent, Silence};
 use crate::engine::view::{AlertMessages, View};
 use crate::model::Timestamp;
 pub use access::{Access, AccessError};
@@ -266,7 +266,17 @@ struct ToldAlert<'a> {
 
 async fn silences(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    Json(List { at: view.now, name: "silences", items: &view.silences }).into_response()
+    let counted = |silence| CountedSilence { silence, alerts: silence.count(&view.alerts) };
+    let items: Vec<CountedSilence<'_>> = view.silences.iter().map(counted).collect();
+    Json(List { at: view.now, name: "silences", items: &items }).into_response()
+}
+
+/// A silence, and how many active alerts its matchers fit.
+#[derive(Serialize)]
+struct CountedSilence<'a> {
+    #[serde(flatten)]
+    silence: &'a Silence,
+    alerts: usize,
 }
 
 async fn recommendations(State(pictures): State<Pictures>) -> Response {
