@@ -45,7 +45,7 @@ fn what_comes_otherwise_is_shown_in_one_run() {
   expect:
   - {at: 10m, state: inactive}
   - {at: 17m, agent: a1, state: pending}
-  - {at: 20m, agent: a1, state: firing, value: 12%, threshold: 10%, n: 300}
+  - {at: 20m, agent: a1, state: firing, value: 12%, threshold: 10%, n: 300, severity: warning}
   - {at: 30m, agent: a1, state: resolved}
   messages:
   - {agent: a1, state: firing, value: 12%}
@@ -56,6 +56,7 @@ fn what_comes_otherwise_is_shown_in_one_run() {
   expect:
   - {at: 2m, state: firing}
   - {at: 20m, agent: a1, state: firing, value: 13%}
+  - {at: 20m, agent: a1, state: firing, severity: high}
   messages: [{agent: a1, state: firing, count: 2}]
 ",
     );
@@ -69,6 +70,7 @@ fn what_comes_otherwise_is_shown_in_one_run() {
         "expected  firing at 2m\n        found     agent=a1 pending since",
         "expected  firing at 20m, value 13%\n        found     agent=a1 firing since 5m45s, value 12%, threshold 10%, n 300",
         "expected  2 firing messages\n        found     to test at 5m45s: agent=a1 firing",
+        "expected  firing at 20m, severity high\n        found     agent=a1 firing since 5m45s, value 12%, threshold 10%, n 300, severity warning",
         "pppFFFF",
         "untested: no test asserts on the rule slow (r.yaml:3)",
         "2 tests, 1 passed, 1 failed",

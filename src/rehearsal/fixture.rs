@@ -250,5 +250,10 @@ fn numbers(event: &AlertEvent) -> Wanted {
         if same { shown } else { value.to_string() }
     };
     let number = |value: Option<f64>| value.filter(|value| *value >= 0.0).map(|value| (value, written(value)));
-    Wanted { value: number(event.value), threshold: number(event.threshold), n: Some(event.n) }
+    Wanted {
+        value: number(event.value),
+        threshold: number(event.threshold),
+        n: Some(event.n),
+        severity: Some(event.severity),
+    }
 }

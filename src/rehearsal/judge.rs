@@ -104,7 +104,8 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
 
 /// Whether the alert shows the numbers, read as people read them.
 fn shows(wanted: &Wanted, event: &AlertEvent) -> bool {
-    wanted.is((event.value, event.threshold, event.n), event.unit)
+    let graded = wanted.severity.is_none_or(|severity| severity == event.severity);
+    graded && wanted.is((event.value, event.threshold, event.n), event.unit)
 }
 
 impl Wanted {
@@ -137,6 +138,9 @@ fn said(wanted: &Wanted) -> String {
     if let Some(n) = wanted.n {
         text += &format!(", n {n}");
     }
+    if let Some(severity) = wanted.severity {
+        text += &format!(", severity {}", severity.as_str());
+    }
     text
 }
 
@@ -149,12 +153,13 @@ fn describe(story: &Story, event: &AlertEvent) -> String {
     let show = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| event.unit.show(v));
     let since = event.fired_at.unwrap_or(event.active_since).since(story.start);
     format!(
-        "{} {} since {since}, value {}, threshold {}, n {}",
+        "{} {} since {since}, value {}, threshold {}, n {}, severity {}",
         event.subject,
         event.state.as_str(),
         show(event.value),
         show(event.threshold),
-        event.n
+        event.n,
+        event.severity.as_str()
     )
 }
 

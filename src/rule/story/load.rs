@@ -8,7 +8,7 @@ use super::step::{self, RATE, RUNS_LIMIT};
 use super::{Expected, MessageCheck, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::engine::event::AlertState;
-use crate::model::{Dimension, Span, Timestamp, Unit};
+use crate::model::{Dimension, Severity, Span, Timestamp, Unit};
 use crate::rule::Rule;
 use crate::rule::lex::{self, Kind};
 use crate::settings::Settings;
@@ -271,10 +271,12 @@ impl CheckReader<'_> {
     }
 
     fn wanted(&self, fields: &Fields<'_>) -> Wanted {
+        let words = Severity::ALL.map(Severity::as_str);
         Wanted {
             value: self.number(fields, "value"),
             threshold: self.number(fields, "threshold"),
             n: fields.integer("n", 0, u64::from(u32::MAX)).map(|n| n.value),
+            severity: fields.word("severity", &words, Severity::from_word).map(|word| word.value),
         }
     }
 
@@ -299,6 +301,11 @@ impl CheckReader<'_> {
         if state == Some(Expected::NoData) && (&wanted.value, &wanted.threshold) != (&None, &None) {
             let help = "delete it; `n` says how many samples there are";
             self.reader.faults.error(node.bytes.clone(), "without data there is no value", help);
+        }
+        let alert = !matches!(state, Some(Expected::NoData | Expected::Alert(AlertState::Inactive)));
+        if wanted.severity.is_some() && !alert {
+            let help = "delete `severity`, or want `pending` or `firing`";
+            self.reader.faults.error(node.bytes.clone(), "without an alert there is no severity", help);
         }
         Some(StateCheck { at: at?, whom: whom?, state: state?, wanted, place: self.reader.place(node) })
     }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::engine::event::AlertState;
-use crate::model::{Dimension, Nanodollars, Outcome, Quality, Record, Span, Subject, Timestamp, Tokens};
+use crate::model::{Dimension, Nanodollars, Outcome, Quality, Record, Severity, Span, Subject, Timestamp, Tokens};
 use crate::settings::Settings;
 
 /// A checked test file.
@@ -190,6 +190,8 @@ pub struct Wanted {
     pub threshold: Option<(f64, String)>,
     /// Samples in the window.
     pub n: Option<u64>,
+    /// How bad the alert is.
+    pub severity: Option<Severity>,
 }
 
 impl Story {

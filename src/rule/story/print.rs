@@ -98,6 +98,9 @@ fn wanted(wanted: &Wanted) -> String {
     if let Some(n) = wanted.n {
         let _ = write!(text, ", n: {n}");
     }
+    if let Some(severity) = wanted.severity {
+        let _ = write!(text, ", severity: {}", severity.as_str());
+    }
     text
 }
 
@@ -144,7 +147,8 @@ mod tests {
         };
         let runs = vec![(Span(0), plain.clone()), (Span(192_345), full), (Span(192_345), plain)];
         let whom = Whom { rule: "errors".into(), labels: labels("a: \"b\", {c}") };
-        let wanted = Wanted { value: Some((0.125, "12.5%".into())), threshold: Some((0.1, "0.1".into())), n: Some(9) };
+        let (value, threshold) = (Some((0.125, "12.5%".into())), Some((0.1, "0.1".into())));
+        let wanted = Wanted { value, threshold, n: Some(9), severity: Some(crate::model::Severity::High) };
         let story = Story {
             name: "it's \"one\": true".into(),
             start: Timestamp(1_780_000_000_250),
