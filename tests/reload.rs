@@ -4,7 +4,7 @@ mod live;
 
 use std::time::Duration;
 
-use live::{Home, Sink, execution, now_ms};
+use live::{Home, Sink, execution, free_port, now_ms};
 
 const RULE: &str = "alerts:
 - {name: failing, condition: error_rate > 50%, window: 5m, min_samples: 1, severity: high}
@@ -22,11 +22,6 @@ sources: [{{name: fleet, path: fleet.jsonl}}]
 receivers: [{{name: ops, webhook: {{url: \"{url}\"}}}}]
 "
     )
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
 }
 
 /// Loads of the policy so far, with and without effect.

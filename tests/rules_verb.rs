@@ -2,16 +2,11 @@
 
 mod live;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use live::{Home, execution, now_ms};
+use live::{Home, execution, free_port, now_ms};
 use serde_json::Value;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
-}
 
 /// Exit code, standard output and standard error of a verb.
 fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {

@@ -2,24 +2,10 @@
 
 mod live;
 
-use std::net::TcpListener;
-use std::process::Stdio;
 use std::time::Duration;
 
-use live::{Home, Sink, execution, now_ms};
+use live::{Home, Sink, execution, free_port, now_ms, run};
 use serde_json::Value;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
-}
-
-/// Exit code, standard output and standard error of a verb.
-fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = home.command(arguments);
-    let output = command.env("USER", "ada").stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
 
 const RULES: &str =
     "alerts:\n- {name: errors, condition: error_rate > 50%, window: 1m, min_samples: 3, severity: high}\n";

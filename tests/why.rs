@@ -2,9 +2,7 @@
 
 mod live;
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ use evenkeel::model::{Outcome, Record, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::replay;
 use evenkeel::wire::matcher::LabelMatcher;
-use live::{Home, Sink, execution, now_ms};
+use live::{Home, Sink, execution, free_port, now_ms, run};
 
 /// A Thursday, 2026-05-28T20:26:40Z.
 const START: i64 = 1_780_000_000_000;
@@ -246,18 +244,6 @@ fn a_muted_alert_has_each_reason_once_and_no_message_to_come() {
     assert!(texts[2].contains("when it fires"), "{}", texts[2]);
     let alone = &printed("", &["down"])[0];
     assert_eq!(alone.matches("nobody: there are no receivers").count(), 1, "{alone}");
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
-}
-
-/// Exit code, standard output and standard error of a verb.
-fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = home.command(arguments);
-    let output = command.env("USER", "ada").stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[test]

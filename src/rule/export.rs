@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::threshold::{constant, thresholds};
-use super::{Node, Rule, annotation};
+use super::{Rule, annotation};
 use crate::model::Unit;
 
 /// The series of active alerts.
@@ -111,7 +111,7 @@ fn template_field(rule: &Rule, field: &str) -> Option<String> {
     let of_subject =
         |label: &str| rule.by.iter().any(|d| d.as_str() == label).then(|| format!("{{{{ $labels.{label} }}}}"));
     let plain = rule.terms.levels.is_empty() && rule.terms.overrides.is_empty();
-    let unit = unit(&rule.program.root);
+    let unit = rule.program.root.unit();
     match field {
         "value" => Some(match unit {
             Unit::Ratio => "{{ $value | humanizePercentage }}".to_owned(),
@@ -134,16 +134,6 @@ fn template_field(rule: &Rule, field: &str) -> Option<String> {
             let label = field.strip_prefix(annotation::LABEL_PREFIX).unwrap_or(field);
             rule.labels.get(label).cloned().or_else(|| of_subject(label))
         }
-    }
-}
-
-/// The unit of the first comparison.
-fn unit(node: &Node) -> Unit {
-    match node {
-        Node::Compare { unit, .. } => *unit,
-        Node::And(left, _) | Node::Or(left, _) => unit(left),
-        Node::Not(inner) => unit(inner),
-        _ => Unit::Any,
     }
 }
 

@@ -92,6 +92,16 @@ impl Node {
     pub fn eval(&self, inputs: &[Option<f64>]) -> Option<Verdict> {
         truth(self, inputs)
     }
+
+    /// The unit of the first comparison.
+    pub fn unit(&self) -> Unit {
+        match self {
+            Node::Compare { unit, .. } => *unit,
+            Node::And(left, _) | Node::Or(left, _) => left.unit(),
+            Node::Not(inner) => inner.unit(),
+            _ => Unit::Any,
+        }
+    }
 }
 
 /// How far a condition is from the other answer, and the comparison that says so.

@@ -16,6 +16,19 @@ use serde_json::Value;
 /// How long something may take that takes a moment, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port()
+}
+
+/// Exit code, standard output and standard error of a verb.
+pub fn run(home: &Home, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = home.command(arguments);
+    let output = command.env("USER", "ada").stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
 /// One request that the receiver got whole.
 #[derive(Debug, Clone)]
 pub struct Message {

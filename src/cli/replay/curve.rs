@@ -94,7 +94,7 @@ pub fn run(
     let copy = |factor: &f64| Rule { name: format!("{name} x{factor}"), ..scaled(&rule, None, *factor) };
     // A share above 100 % says nothing.
     let alone = if thresholds(&rule) == 1 { constant(&rule, 0) } else { None };
-    let ratio = unit(&rule.program.root) == Unit::Ratio;
+    let ratio = rule.program.root.unit() == Unit::Ratio;
     let factors: Vec<f64> =
         FACTORS.into_iter().filter(|factor| !ratio || alone.is_none_or(|value| value * factor <= 1.0)).collect();
     policy.rules = factors.iter().map(copy).collect();
@@ -125,7 +125,7 @@ pub fn run(
             Point {
                 factor: *factor,
                 threshold,
-                shown: threshold.map_or_else(|| format!("x{factor}"), |value| unit(&rule.program.root).show(value)),
+                shown: threshold.map_or_else(|| format!("x{factor}"), |value| rule.program.root.unit().show(value)),
                 fired: summary.all.fired,
                 per_week: summary.all.fired as f64 / weeks,
                 subjects: summary.subjects,
@@ -136,7 +136,7 @@ pub fn run(
     let up = upward(&rule.program.root);
     let suggestion = suggest(&points, up, wanted, span).map(|point| {
         let healthy = values.healthy(&format!("{name} x{}", point.factor), up);
-        let healthy_shown = healthy.map(|value| unit(&rule.program.root).show(value));
+        let healthy_shown = healthy.map(|value| rule.program.root.unit().show(value));
         let too_short = is_too_short(span, point.fired);
         Suggestion { point, healthy, healthy_shown, too_short }
     });
@@ -180,15 +180,6 @@ fn upward(node: &Node) -> bool {
         Node::And(left, _) | Node::Or(left, _) => upward(left),
         Node::Not(inner) => !upward(inner),
         _ => true,
-    }
-}
-
-fn unit(node: &Node) -> Unit {
-    match node {
-        Node::Compare { unit, .. } => *unit,
-        Node::And(left, _) | Node::Or(left, _) => unit(left),
-        Node::Not(inner) => unit(inner),
-        _ => Unit::Any,
     }
 }
 
