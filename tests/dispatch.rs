@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use evenkeel::engine::event::{
-    Acknowledgement, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
+    Acknowledgement, AlertEvent, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
 };
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Span, Timestamp};
+use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::wire::matcher::LabelMatcher;
 
@@ -272,6 +272,117 @@ fn a_reload_says_nothing_again() {
     plan.agent("a", "ok");
     plan.until(600);
     assert_eq!(plan.told("ops").len(), 2, "its end is told, and once");
+}
+
+/// What is told of `down` on agent a after its rule reads otherwise: the alert before and after, and the messages since.
+fn changed(rule: &str) -> (AlertEvent, Option<AlertEvent>, Vec<String>) {
+    let route = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+    let mut plan = Plan::new(route);
+    plan.agent("a", "down");
+    plan.until(10);
+    let before = plan.engine.alerts().remove(0);
+    let ack = Acknowledgement { alert: before.id.clone(), author: "ada".into(), note: String::new(), at: plan.at() };
+    plan.command(Command::Acknowledge(ack));
+    let rules = format!("alerts:\n  - {{{rule}, window: 10s, min_samples: 1}}");
+    let told = plan.got.len();
+    let effects = plan.engine.reload(plan.at(), policy_of(&rules, route));
+    plan.answer(effects);
+    plan.until(200);
+    (before, plan.engine.alerts().pop(), plan.told("ops").split_off(told))
+}
+
+#[test]
+fn an_alert_goes_on_when_its_rule_is_changed() {
+    for rule in [
+        "name: down, condition: error_rate > 60%, severity: critical",
+        "name: down, condition: error_rate > 50%, for: 2m, severity: critical",
+        "name: down, condition: error_rate > 50%, severity: critical, annotations: {summary: \"{{ value }}\"}",
+        "name: down, condition: executions >= 1, severity: critical",
+        "name: down, condition: error_rate > 50% and executions >= 1, keep_firing_for: 1m, severity: high",
+        "name: down, levels: {high: error_rate > 20%, critical: error_rate > 60%}",
+        "name: down, condition: error_rate > 50%, by: [agent], where: {agent: a}, severity: critical",
+    ] {
+        let (before, after, told) = changed(rule);
+        let after = after.unwrap_or_else(|| panic!("it fires on: {rule}"));
+        let same = |event: &AlertEvent| (event.id.clone(), event.active_since, event.fired_at);
+        let filtered = rule.contains("where");
+        if !filtered {
+            assert_eq!(same(&before), same(&after), "{rule}");
+            assert!(told.is_empty(), "taken on and told before: {rule}: {told:?}");
+        }
+        assert!(after.value.is_some_and(|value| value >= 1.0), "judged anew: {after:?}");
+        assert_eq!(after.condition.contains("executions"), rule.contains("executions"), "{after:?}");
+        assert_eq!(after.annotations.get("summary").map(String::as_str), rule.contains("summary").then_some("100%"));
+    }
+}
+
+#[test]
+fn an_alert_ends_when_its_changed_rule_does_not_hold_and_not_before_it_is_judged() {
+    for (rule, reason) in [
+        ("name: down, condition: executions > 1000, severity: critical", None),
+        ("name: down, levels: {high: executions > 1000, critical: executions > 2000}", None),
+        ("name: up, condition: executions > 1000", Some("the rule was removed, or looks at other subjects")),
+        ("name: down, condition: executions > 1000, by: fleet, severity: critical", Some("the rule was removed")),
+        ("name: down, condition: executions > 0, where: {agent: \"!a\"}", Some("the rule was removed")),
+    ] {
+        let route = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+        let mut plan = Plan::new(route);
+        plan.agent("a", "down");
+        plan.until(10);
+        let before = plan.engine.alerts().remove(0);
+        let rules = format!("alerts:\n  - {{{rule}, window: 10s, min_samples: 1}}");
+        let effects = plan.engine.reload(plan.at(), policy_of(&rules, route));
+        plan.answer(effects);
+        plan.until(14);
+        let ends = plan.got.iter().flat_map(|(.., d)| &d.notification().expect("about alerts").alerts);
+        let ends: Vec<&AlertEvent> = ends.filter(|alert| alert.state == AlertState::Resolved).collect();
+        assert_eq!(ends.len(), 1, "{rule}: {:?}", plan.told("ops"));
+        assert_eq!(ends[0].id, before.id, "{rule}");
+        let said = ends[0].annotations.get("reason").map(String::as_str).unwrap_or_default();
+        assert!(
+            said.starts_with(reason.unwrap_or_default()) && (said.is_empty() == reason.is_none()),
+            "{rule}: {said}"
+        );
+    }
+}
+
+#[test]
+fn levels_that_a_changed_rule_keeps_go_on_and_others_begin_anew() {
+    let late =
+        |levels: &str| policy_of(&format!("alerts: [{{name: late, {levels}, window: 10s, min_samples: 1}}]"), "");
+    let state = |plan: &Plan| plan.engine.alerts().iter().map(|a| (a.severity, a.state)).collect::<Vec<_>>();
+    let (warning, high, critical) = (Severity::Warning, Severity::High, Severity::Critical);
+    for (wrong, levels, first, then) in [
+        // The same severity at another threshold goes on.
+        (
+            "latest",
+            "levels: {warning: p50_latency > 50s, critical: {condition: p50_latency > 90s, for: 1m}}",
+            critical,
+            critical,
+        ),
+        // One that is gone goes on as the gravest below it.
+        ("latest", "levels: {info: p50_latency > 10s, warning: p50_latency > 50s}", warning, warning),
+        ("latest", "condition: p50_latency > 50s, severity: high", high, high),
+        // One that is new has to hold for as long as it wants to, and is news.
+        ("late", "levels: {warning: p50_latency > 50s, high: {condition: p50_latency > 90s, for: 1m}}", warning, high),
+    ] {
+        let before = late("levels: {warning: p50_latency > 100s, critical: p50_latency > 200s}");
+        let mut plan = Plan { engine: Engine::new(before, State::default()), ..Plan::new("") };
+        plan.agent("a", wrong);
+        plan.until(10);
+        let told = plan.told("ops").len();
+        let effects = plan.engine.reload(plan.at(), late(levels));
+        plan.answer(effects);
+        plan.until(60);
+        assert_eq!(state(&plan), [(first, AlertState::Firing)], "{levels}");
+        plan.until(100);
+        assert_eq!(state(&plan), [(then, AlertState::Firing)], "{levels}");
+        let news = usize::from(first != then);
+        assert_eq!(plan.told("ops").len(), told + news, "{levels}: {:?}", plan.told("ops"));
+        plan.agent("a", "ok");
+        plan.until(150);
+        assert!(plan.told("ops")[told + news].ends_with("ended a/late"), "{levels}: {:?}", plan.told("ops"));
+    }
 }
 
 #[test]

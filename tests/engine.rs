@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertState, Attempt, Command, Effect, Event, Receipt, Report};
+use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Command, Effect, Event, Receipt, Report};
 use evenkeel::engine::view::Class;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Dimension, Metric, Outcome, Record, RecordId, Severity, Span, Timestamp, Unit};
@@ -295,7 +295,7 @@ fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
             unit: Unit::Duration,
         },
     };
-    let mut engine = Engine::new(policy(vec![rule]), State::default());
+    let mut engine = Engine::new(policy(vec![rule.clone()]), State::default());
     let records: Vec<Record<'_>> = (0..3 * 3_600)
         .step_by(10)
         .map(|s| record("a", s, Outcome::Ok, if s >= 2 * 3_600 { 500.0 } else { 100.0 }))
@@ -307,6 +307,18 @@ fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
     let view = engine.view();
     assert_eq!(view.alerts.len(), 1);
     assert_eq!(view.alerts[0].threshold, Some(200.0));
+
+    // Another threshold goes on with what was learned; windows of another length have to be learned.
+    let now = engine.now().expect("records were fed");
+    rule.hold = Span::seconds(1);
+    engine.reload(now, policy(vec![rule.clone()]));
+    end(&mut engine);
+    let id = |alerts: &[AlertEvent]| alerts.iter().map(|alert| (alert.id.clone(), alert.threshold)).collect::<Vec<_>>();
+    assert_eq!(id(&engine.view().alerts), id(&view.alerts));
+    rule.window = Span::minutes(6);
+    engine.reload(now, policy(vec![rule]));
+    let ended = transitions(&end(&mut engine));
+    assert!(engine.view().alerts.is_empty() && ended.len() == 1, "no data, so it ends: {ended:?}");
 }
 
 #[test]
@@ -439,11 +451,12 @@ fn only_those_who_were_told_of_an_alert_are_told_of_its_end() {
     let now = engine.now().expect("records were fed");
     engine.reload(now, Arc::new(later));
     let effects = drive(&mut engine, &records[middle..]);
-    let told: Vec<&str> = effects
+    let told: Vec<(&str, AlertState)> = effects
         .iter()
-        .filter_map(|(_, e)| if let Effect::Deliver(d) = e { Some(d.receiver.as_str()) } else { None })
+        .filter_map(|(_, e)| if let Effect::Deliver(d) = e { Some(d) } else { None })
+        .map(|d| (d.receiver.as_str(), d.notification().expect("about alerts").state()))
         .collect();
-    assert_eq!(told, ["ops"]);
+    assert_eq!(told, [("new", AlertState::Firing), ("new", AlertState::Resolved), ("ops", AlertState::Resolved)]);
 }
 
 #[test]

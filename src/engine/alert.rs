@@ -209,6 +209,26 @@ impl Alert {
         }
     }
 
+    /// Goes on under the rule as it reads now; both with the levels of the alert's subject. What it knows of a
+    /// severity stays with it; a severity that is gone goes on as the gravest below it.
+    pub fn change(&mut self, (before, old): (&Rule, &[Level]), (rule, new): (&Rule, &[Level])) {
+        let severity = |level: u8| old.get(usize::from(level)).map_or(before.severity, |level| level.severity);
+        let place = |severity| new.iter().rposition(|level| level.severity <= severity).unwrap_or(0);
+        let (level, worst) = (place(severity(self.level)), place(severity(self.worst)));
+        let since = |level: &Level| {
+            let at = old.iter().position(|known| known.severity == level.severity)?;
+            self.holding.get(at).copied().flatten()
+        };
+        let mut holding: Vec<Option<Timestamp>> = new.iter().map(since).collect();
+        if let Some(holding) = holding.get_mut(level).filter(|_| self.cleared.is_none() && self.lapsed.is_none()) {
+            holding.get_or_insert(self.since);
+        }
+        (self.level, self.worst, self.holding) = (level as u8, worst as u8, holding);
+        if before.program.inputs != rule.program.inputs {
+            self.trend = Trend::default();
+        }
+    }
+
     fn state(&self) -> AlertState {
         if self.fired.is_some() { AlertState::Firing } else { AlertState::Pending }
     }

@@ -75,7 +75,7 @@ impl Engine {
 
     /// Puts what is to be said by `now` into the outbox.
     pub(super) fn say(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.state.backfill || self.state.dispatch.deadline() > now {
+        if self.state.backfill || self.state.judged(self.state.dispatch.deadline()) > now {
             return;
         }
         let scene = self.scene(Some(self.state.dispatch.wanted(now)));
@@ -118,7 +118,7 @@ impl Engine {
         }
     }
 
-    /// Ends the alerts of rules that a reload removed or changed; `before` are all alerts as they
+    /// Ends the alerts that a reload leaves no rule for; `before` are all alerts as they
     /// were under the old policy.
     pub(super) fn end_gone(
         &mut self,
@@ -134,7 +134,7 @@ impl Engine {
             let fired = event.state == AlertState::Firing;
             event.state = if fired { AlertState::Resolved } else { AlertState::Inactive };
             event.at = now;
-            event.annotations.insert("reason".into(), "the rule was changed or removed".into());
+            event.annotations.insert("reason".into(), "the rule was removed, or looks at other subjects".into());
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
@@ -178,7 +178,7 @@ impl Engine {
 
     /// Hands out what Alertmanagers are to be told.
     pub(super) fn mirror(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.state.mirror.deadline() > now {
+        if self.state.judged(self.state.mirror.deadline()) > now {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);

@@ -6,6 +6,7 @@
 //! makes no difference to them whether the driver woke the engine. Attempts at deliveries are handed
 //! out at events only: a deadline that hands one out is an event worth keeping.
 
+mod adopt;
 mod alert;
 mod alerting;
 mod baseline;
@@ -45,7 +46,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Dimension, Outcome, Span, Timestamp};
 use crate::policy::Policy;
-use alert::Alert;
 use baseline::Baseline;
 use budget::BudgetState;
 use digest::Digests;
@@ -79,6 +79,8 @@ pub struct State {
     budgets: Vec<BudgetState>,
     /// One per series of the cell split.
     baselines: Vec<Baseline>,
+    /// When alerts are judged whose rule a reload changed: before, nothing is said that may be wrong.
+    judged_at: Option<Timestamp>,
     /// Firing alerts per agent; what they cover does not teach baselines.
     active: BTreeMap<Name, u32>,
     /// One per series of the agents' split: the newest verdicts in thousandths of a point, oldest first.
@@ -105,60 +107,21 @@ pub struct Engine {
     state: State,
 }
 
+impl State {
+    /// When something that is due at `at` may be said: not before alerts of changed rules are judged.
+    fn judged(&self, at: Timestamp) -> Timestamp {
+        self.judged_at.map_or(at, |judged| at.max(judged))
+    }
+}
+
 impl Engine {
-    /// An engine that goes on from `state` under `policy`. State of rules and splits that the
-    /// policy no longer has is dropped, that of unchanged ones survives.
+    /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
+    /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
         let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), fields: Vec::new(), state };
-        engine.adopt();
+        engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine
-    }
-
-    /// Brings the state in line with the plan; the alerts of rules that are gone.
-    fn adopt(&mut self) -> Vec<Alert> {
-        let state = &mut self.state;
-        // What the policy names is not subject to the bound on what records name.
-        for name in self.plan.fields.iter().chain(self.policy.settings.receivers.iter().map(|r| &r.name)) {
-            state.names.intern(name, u32::MAX);
-        }
-        state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
-        let mut old = std::mem::take(&mut state.rules);
-        for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
-            let identity = rules::identity(rule);
-            state.rules.push(match old.iter().position(|s| s.identity == identity) {
-                Some(at) => old.swap_remove(at),
-                None => {
-                    state.splits[plan.split].touch();
-                    RuleState::new(rule)
-                }
-            });
-        }
-        let mut old_budgets = std::mem::take(&mut state.budgets);
-        for budget in &self.policy.settings.budgets {
-            let identity = budget::identity(budget);
-            let known = old_budgets.iter().position(|state| state.identity == identity);
-            state.budgets.push(known.map_or_else(|| BudgetState::new(budget), |at| old_budgets.swap_remove(at)));
-        }
-        let budgets = self.policy.settings.budgets.iter().zip(&self.plan.budgets);
-        for (used, (budget, split)) in state.budgets.iter_mut().zip(budgets) {
-            used.allot_anew(budget, &state.splits[*split], &state.names);
-        }
-        state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
-        state.tuning.retain(&self.policy.settings.tune.targets);
-        state.mirror.adopt(&self.policy.settings.receivers);
-        state.digests.retain(&self.policy.settings.digests);
-        self.here = vec![Vec::new(); self.plan.splits.len()];
-        for (rule, plan) in self.plan.rules.iter().enumerate() {
-            self.here[plan.split].push(rule);
-        }
-        // Interned above.
-        self.fields = self.plan.fields.iter().map(|field| state.names.find(field).unwrap_or(Name::NONE)).collect();
-        for (split, here) in state.splits.iter_mut().zip(&self.here) {
-            split.name_fields(&state.names);
-            split.ruled = !here.is_empty();
-        }
-        old.into_iter().flat_map(|s| s.alerts.into_values()).collect()
     }
 
     /// Handles deadlines up to `now`, then the event. A `now` before the last one counts as the
@@ -183,24 +146,28 @@ impl Engine {
 
     /// When [`Event::Deadline`] is wanted next, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let outbox =
-            if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(self.state.mirror.deadline()) };
+        let mirror = self.state.judged(self.state.mirror.deadline());
+        let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(mirror) };
         let next = self.next_evaluation().min(self.next_tuning()).min(self.next_digest());
         let next = next.min(self.next_message()).min(outbox);
         (next != NEVER).then_some(next)
     }
 
-    /// Obeys another policy from now on. Alerts of rules that are gone are resolved.
+    /// Obeys another policy from now on. Alerts of rules that are gone are resolved; those of changed ones go
+    /// on and are judged anew at the next evaluation, and until then nothing is said.
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let now = self.advance(now, &mut effects);
         let before = self.active_alerts();
         self.plan = Plan::new(&policy);
-        self.policy = policy;
-        let gone = self.adopt();
+        let old = std::mem::replace(&mut self.policy, policy);
+        let adopted = self.adopt(&old);
         // What was used is another share of another amount.
         self.plan.budgets.iter().for_each(|split| self.state.splits[*split].touch());
-        self.end_gone(now, before, &gone, &mut effects);
+        self.end_gone(now, before, &adopted.gone, &mut effects);
+        if adopted.changed {
+            self.state.judged_at = Some(self.next_evaluation());
+        }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         for event in firing.iter().filter(|event| event.muted.is_none()) {
             self.state.mirror.refresh(event, self.policy.settings.limits.outbox);
@@ -351,7 +318,7 @@ impl Engine {
 
     /// When the dispatcher has something to look at.
     fn next_message(&self) -> Timestamp {
-        if self.state.backfill { NEVER } else { self.state.dispatch.deadline() }
+        if self.state.backfill { NEVER } else { self.state.judged(self.state.dispatch.deadline()) }
     }
 
     fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -184,13 +184,7 @@ impl Plan {
     }
 
     fn place(&mut self, rule: &Rule, step: Span) -> RulePlan {
-        let spec = SplitSpec {
-            by: rule.by.clone(),
-            filter: rule.filter.clone(),
-            deliveries: rule.by.contains(&Dimension::Receiver)
-                || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
-        };
-        let split = self.split(spec);
+        let split = self.split(SplitSpec::of(rule));
         let metrics = || {
             rule.program.inputs.iter().filter_map(|i| match i {
                 Input::Metric(m) | Input::Baseline { metric: m, .. } => Some(*m),

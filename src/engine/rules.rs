@@ -35,7 +35,9 @@ pub(super) const RUNS: Span = Span::seconds(1);
 /// What a rule knows beside the windows.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RuleState {
-    /// What the state belongs to: name, condition, window and split in one text.
+    /// The name of the rule that the state belongs to.
+    pub name: String,
+    /// All that the rule's verdict hangs on, in one text.
     pub identity: String,
     /// Pending and firing alerts by series.
     pub alerts: Raised,
@@ -68,7 +70,33 @@ impl RuleState {
 
     /// A rule's state before anything happened.
     pub fn new(rule: &Rule) -> RuleState {
-        RuleState { identity: identity(rule), ..RuleState::default() }
+        RuleState { name: rule.name.clone(), identity: identity(rule), ..RuleState::default() }
+    }
+
+    /// Goes on under the rule as it reads now. What was learned of something that it reads no more is forgotten.
+    pub fn change(&mut self, before: &Rule, rule: &Rule) {
+        self.identity = identity(rule);
+        self.cases.clear();
+        let place = |rule: &Rule| (rule.by.clone(), rule.filter.clone(), rule.window);
+        let moved = place(before) != place(rule);
+        if moved
+            || !before.program.inputs.iter().filter_map(Input::baseline).eq(rule
+                .program
+                .inputs
+                .iter()
+                .filter_map(Input::baseline))
+        {
+            (self.histories, self.centres) = Default::default();
+        }
+        if moved
+            || !before.program.inputs.iter().filter_map(Input::peers).eq(rule
+                .program
+                .inputs
+                .iter()
+                .filter_map(Input::peers))
+        {
+            self.peers = Peers::default();
+        }
     }
 
     /// The centres of the values of past windows of a series, for each baseline input of the rule.
@@ -77,24 +105,11 @@ impl RuleState {
     }
 }
 
-/// A rule keeps its state over a reload when this text is the same.
+/// While this text is the same nothing has to be judged anew.
 pub fn identity(rule: &Rule) -> String {
-    format!(
-        "{}\n{}\n{}\n{:?}\n{:?}\n{}\n{}\n{:?}\n{}",
-        rule.name,
-        rule.condition,
-        rule.window,
-        rule.by,
-        rule.filter,
-        rule.hold,
-        rule.min_samples,
-        rule.budget,
-        if rule.terms.plain() {
-            String::new()
-        } else {
-            format!("{:?}{:?}{:?}{:?}", rule.terms.levels, rule.terms.recover, rule.terms.no_data, rule.terms.overrides)
-        }
-    )
+    let silent = (Default::default(), Default::default(), String::new());
+    let (labels, annotations, place) = silent;
+    format!("{:?}", Rule { labels, annotations, place, ..rule.clone() })
 }
 
 /// A change of state of one alert.

@@ -13,7 +13,7 @@ use super::names::{Name, Names};
 use super::pane::{Counts, Features, Keep, Sample};
 use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
 use crate::model::{Dimension, Subject, Timestamp};
-use crate::rule::{BY_LIMIT, Matcher};
+use crate::rule::{BY_LIMIT, Matcher, Rule};
 
 /// "Not before something happens."
 pub const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -36,6 +36,16 @@ pub struct SplitSpec {
 }
 
 impl SplitSpec {
+    /// The split that a rule looks at.
+    pub fn of(rule: &Rule) -> SplitSpec {
+        SplitSpec {
+            by: rule.by.clone(),
+            filter: rule.filter.clone(),
+            deliveries: rule.by.contains(&Dimension::Receiver)
+                || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
+        }
+    }
+
     /// `agent,model{task_type}`: for people and metrics.
     pub fn name(&self) -> String {
         let by: Vec<_> = self.by.iter().map(|d| d.as_str()).collect();

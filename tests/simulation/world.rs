@@ -203,6 +203,10 @@ fn step(
     story.effects.push(effects);
 }
 
+pub fn alert(effect: &Effect) -> Option<&AlertEvent> {
+    if let Effect::Report(Report::Alert(event)) = effect { Some(event) } else { None }
+}
+
 pub fn alerts(story: &Story) -> impl Iterator<Item = &AlertEvent> {
-    story.effects.iter().flatten().filter_map(|e| if let Effect::Report(Report::Alert(a)) = e { Some(a) } else { None })
+    story.effects.iter().flatten().filter_map(alert)
 }

@@ -1,0 +1,146 @@
+//! What goes on when the policy changes, and what ends.
+//!
+//! A rule is known by its name, an alert by its rule and its subject: whoever changes a condition has the
+//! alerts of that rule judged anew, under the identity and the acknowledgement that they have. What was
+//! learned of something that the rule reads no more starts anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::alert::Alert;
+use super::baseline::Baseline;
+use super::budget::{self, BudgetState};
+use super::names::{Name, Names};
+use super::plan::Plan;
+use super::rules::{self, RuleState};
+use super::split::{Split, SplitSpec};
+use super::{Engine, State, evaluate};
+use crate::model::{Dimension, Subject, Timestamp};
+use crate::policy::Policy;
+use crate::rule::Rule;
+
+/// What became of alerts.
+pub(super) struct Adopted {
+    /// Those of rules that the policy has no more, or that look at other subjects now.
+    pub gone: Vec<Alert>,
+    /// Some are alerts of rules that say something else now.
+    pub changed: bool,
+}
+
+/// Per rule that says something else now: what it said, and its alerts, which are taken out of the state.
+type Moving<'a> = BTreeMap<String, (&'a Rule, Vec<(Subject, Alert)>)>;
+
+impl Engine {
+    /// Brings the state, which was made under the policy `old`, in line with the plan.
+    pub(super) fn adopt(&mut self, old: &Policy) -> Adopted {
+        let mut adopted = Adopted { gone: Vec::new(), changed: false };
+        let state = &mut self.state;
+        let mut moving = moving(old, &self.policy, state);
+        let mut known: BTreeMap<String, RuleState> =
+            std::mem::take(&mut state.rules).into_iter().map(|known| (known.name.clone(), known)).collect();
+        // What the policy names is not subject to the bound on what records name.
+        for name in self.plan.fields.iter().chain(self.policy.settings.receivers.iter().map(|r| &r.name)) {
+            state.names.intern(name, u32::MAX);
+        }
+        state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
+        for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
+            let split = &mut state.splits[plan.split];
+            let same = known.remove(&rule.name);
+            let changed = moving.remove(&rule.name);
+            if same.is_none() || changed.is_some() {
+                split.touch();
+            }
+            let mut own = same.unwrap_or_else(|| RuleState::new(rule));
+            let Some((before, alerts)) = changed else {
+                state.rules.push(own);
+                continue;
+            };
+            own.change(before, rule);
+            let limit = self.policy.settings.limits.series;
+            let now = state.clock.unwrap_or_default();
+            for (subject, mut alert) in alerts {
+                let series = place(before, rule, split, &state.names, (now, limit), &subject);
+                match series.filter(|series| !own.alerts.has(*series)) {
+                    Some(series) => {
+                        let levels = |rule| evaluate::levels(rule, split, series, &state.names);
+                        alert.change((before, levels(before)), (rule, levels(rule)));
+                        own.alerts.put(series, alert);
+                        adopted.changed = true;
+                    }
+                    None => adopted.gone.push(alert),
+                }
+            }
+            state.rules.push(own);
+        }
+        adopted.gone.extend(known.into_values().flat_map(|left| left.alerts.into_values()));
+        let mut old_budgets = std::mem::take(&mut state.budgets);
+        for budget in &self.policy.settings.budgets {
+            let identity = budget::identity(budget);
+            let known = old_budgets.iter().position(|state| state.identity == identity);
+            state.budgets.push(known.map_or_else(|| BudgetState::new(budget), |at| old_budgets.swap_remove(at)));
+        }
+        let budgets = self.policy.settings.budgets.iter().zip(&self.plan.budgets);
+        for (used, (budget, split)) in state.budgets.iter_mut().zip(budgets) {
+            used.allot_anew(budget, &state.splits[*split], &state.names);
+        }
+        state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
+        state.tuning.retain(&self.policy.settings.tune.targets);
+        state.mirror.adopt(&self.policy.settings.receivers);
+        state.digests.retain(&self.policy.settings.digests);
+        self.here = vec![Vec::new(); self.plan.splits.len()];
+        for (rule, plan) in self.plan.rules.iter().enumerate() {
+            self.here[plan.split].push(rule);
+        }
+        // Interned above.
+        self.fields = self.plan.fields.iter().map(|field| state.names.find(field).unwrap_or(Name::NONE)).collect();
+        for (split, here) in state.splits.iter_mut().zip(&self.here) {
+            split.name_fields(&state.names);
+            split.ruled = !here.is_empty();
+        }
+        adopted
+    }
+}
+
+/// The alerts of the rules of `new` that say something else than under the policy `old`.
+fn moving<'a>(old: &'a Policy, new: &Policy, state: &mut State) -> Moving<'a> {
+    let State { rules, splits, names, .. } = state;
+    let mut moving = Moving::new();
+    for known in rules {
+        let Some(rule) = new.rules.iter().find(|rule| rule.name == known.name) else { continue };
+        let Some(before) = old.rules.iter().find(|rule| rule.name == known.name) else { continue };
+        let split = splits.iter().find(|split| split.spec == SplitSpec::of(before));
+        if known.identity == rules::identity(rule) {
+            continue;
+        }
+        let alerts = split.map(|split| {
+            let subject = |(series, alert): (usize, &Alert)| (split.subject(series, names), alert.clone());
+            known.alerts.iter().map(subject).collect()
+        });
+        if let Some(alerts) = alerts {
+            known.alerts = Default::default();
+            moving.insert(rule.name.clone(), (before, alerts));
+        }
+    }
+    moving
+}
+
+/// The series of a subject of a rule, made if there is none; `None` when the rule looks at other subjects now.
+fn place(
+    before: &Rule,
+    rule: &Rule,
+    split: &mut Split,
+    names: &Names,
+    (now, limit): (Timestamp, u32),
+    subject: &Subject,
+) -> Option<usize> {
+    let text = |dimension: Dimension| subject.get(dimension.as_str()).unwrap_or_default();
+    let labels = |rule: &Rule| rule.by.iter().copied().collect::<BTreeSet<Dimension>>();
+    let mut matchers = rule.filter.iter().filter(|matcher| rule.by.contains(&matcher.dimension));
+    if labels(before) != labels(rule) || !matchers.all(|matcher| matcher.matches(text(matcher.dimension))) {
+        return None;
+    }
+    let mut labels = [Name::NONE; Dimension::PLACES];
+    for dimension in &rule.by {
+        labels[dimension.place()] = names.find(text(*dimension)).unwrap_or(Name::NONE);
+    }
+    Some(split.series_of(&labels, now, limit))
+}
