@@ -8,7 +8,7 @@ use std::sync::Arc;
 use evenkeel::engine::event::{
     Acknowledgement, AlertEvent, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
 };
-use evenkeel::engine::{Engine, State};
+use evenkeel::engine::{Engine, State, view};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::wire::matcher::LabelMatcher;
@@ -32,6 +32,8 @@ struct Plan {
     got: Vec<(i64, String, Delivery)>,
     /// Receivers that answer nothing but "later".
     failing: Vec<String>,
+    /// Receivers that say that messages are wrong.
+    refusing: Vec<String>,
     /// When they say that they want to be asked again.
     later: Option<Span>,
 }
@@ -54,7 +56,15 @@ fn policy_of(rules: &str, routing: &str) -> Arc<Policy> {
 impl Plan {
     fn new(routing: &str) -> Plan {
         let engine = Engine::new(policy(routing), State::default());
-        Plan { engine, now: 0, bad: BTreeMap::new(), got: Vec::new(), failing: Vec::new(), later: None }
+        Plan {
+            engine,
+            now: 0,
+            bad: BTreeMap::new(),
+            got: Vec::new(),
+            failing: Vec::new(),
+            refusing: Vec::new(),
+            later: None,
+        }
     }
 
     fn at(&self) -> Timestamp {
@@ -110,7 +120,10 @@ impl Plan {
                 Attempt::Retry { reason: "down".into(), after: self.later }
             } else {
                 self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
-                Attempt::Done
+                match self.refusing.contains(&delivery.receiver) {
+                    true => Attempt::Refuse { reason: "400 Bad Request".into() },
+                    false => Attempt::Done,
+                }
             };
             let receipt = Receipt::Delivery { id: delivery.id, result };
             open.extend(self.engine.handle(self.at(), Event::Receipt(receipt)));
@@ -255,6 +268,106 @@ fn a_failing_receiver_is_retried_and_the_healthy_one_gets_no_doubles() {
     plan.until(105);
     assert_eq!(plan.told("team").len(), 1);
     assert_eq!(plan.told("ops").len(), 1);
+}
+
+/// How an alert stands with `ops`, in the words of `evenkeel alerts`.
+fn stands(plan: &Plan) -> String {
+    let view = plan.engine.view();
+    let ops = view.messages[0].receivers.iter().find(|m| m.receiver == "ops").expect("it is told there");
+    format!("{}; {}", view::told(ops.last, ops.waiting.as_ref(), ops.refused.as_ref()), ops.why)
+}
+
+#[test]
+fn who_refuses_a_message_is_not_told_and_not_asked_again_at_once() {
+    let mut plan = Plan::new("routes:\n- {receivers: [ops, team]}\n");
+    plan.refusing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(1_000);
+    assert_eq!((plan.told("ops").len(), plan.told("team").len()), (1, 1), "tried once");
+    let why = "refused since 2026-05-28T20:26:42.000Z: 400 Bad Request; \
+               tried again when it gets graver or its group changes";
+    assert_eq!(stands(&plan), why);
+    let telling = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling;
+    assert_eq!(telling.ways[0].refused, plan.engine.view().messages[0].receivers[0].refused);
+    let ops = plan.engine.view().receivers.into_iter().find(|r| r.receiver == "ops").expect("it is there");
+    assert_eq!((ops.delivered, ops.failed, ops.queued), (0, 1, 0));
+    plan.agent("a", "ok");
+    plan.until(1_100);
+    assert_eq!((plan.told("ops").len(), plan.told("team").len()), (1, 2), "no end of what it does not know");
+
+    // Each episode is tried, and what it takes at last is told.
+    plan.agent("a", "down");
+    plan.until(1_150);
+    assert_eq!(plan.told("ops").len(), 2);
+    plan.refusing.clear();
+    plan.agent("a", "ok");
+    plan.until(1_200);
+    plan.agent("a", "down");
+    plan.until(1_250);
+    assert!(stands(&plan).starts_with("told 2026-05-28T20:46:47.000Z; nothing more"), "{}", stands(&plan));
+}
+
+#[test]
+fn what_was_refused_is_tried_again_when_it_is_repeated_or_its_group_changes() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 30s, repeat_interval: 5m}\n";
+    let mut plan = Plan::new(route);
+    plan.refusing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(100);
+    assert!(stands(&plan).ends_with("; tried again at 2026-05-28T20:31:42.000Z"), "{}", stands(&plan));
+    plan.agent("b", "down");
+    plan.until(110);
+    assert_eq!(plan.told("ops"), ["2 firing a/down", "102 firing a/down b/down"]);
+    plan.until(410);
+    assert_eq!(plan.told("ops").len(), 3, "a repeat: {:?}", plan.told("ops"));
+    assert!(stands(&plan).starts_with("refused since 2026-05-28T20:26:42.000Z: "), "{}", stands(&plan));
+    plan.refusing.clear();
+    plan.until(710);
+    assert!(stands(&plan).starts_with("told 2026-05-28T20:38:22.000Z; repeat at"), "{}", stands(&plan));
+
+    // What was told before is still told when a repeat is refused, and its end is, too.
+    plan.refusing.push("ops".to_owned());
+    plan.until(1_100);
+    assert!(
+        stands(&plan).starts_with("told 2026-05-28T20:38:22.000Z; refused since 2026-05-28T20:43:22"),
+        "{}",
+        stands(&plan)
+    );
+    plan.refusing.clear();
+    plan.bad.values_mut().for_each(|wrong| *wrong = "ok".to_owned());
+    plan.until(1_200);
+    assert!(
+        plan.told("ops").last().is_some_and(|told| told.ends_with("ended a/down b/down")),
+        "{:?}",
+        plan.told("ops")
+    );
+}
+
+#[test]
+fn an_end_that_waits_behind_a_beginning_is_not_told_when_that_is_refused() {
+    let mut plan = Plan::new("routes:\n- {receivers: [ops]}\n");
+    plan.failing.push("ops".to_owned());
+    for (agent, second) in [("a", 10), ("b", 20)] {
+        plan.agent(agent, "down");
+        plan.until(second);
+        plan.agent(agent, "ok");
+    }
+    plan.until(60);
+    assert_eq!(plan.engine.view().receivers[0].queued, 4);
+    plan.failing.clear();
+    plan.refusing.push("ops".to_owned());
+    plan.until(70);
+    assert_eq!((plan.told("ops").len(), plan.engine.view().receivers[0].queued), (2, 0), "{:?}", plan.told("ops"));
+
+    plan.refusing.clear();
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(80);
+    plan.agent("a", "ok");
+    plan.until(120);
+    plan.failing.clear();
+    plan.until(130);
+    assert_eq!(plan.told("ops").len(), 4, "what is taken is followed by its end: {:?}", plan.told("ops"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
-use crate::engine::view::{WaitingView, told};
+use crate::engine::view::{RefusedView, WaitingView, told};
 use crate::model::Unit;
 
 const EXAMPLES: &str = "\
@@ -130,7 +130,11 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
     for receiver in messages["receivers"].as_array().into_iter().flatten() {
         let last = serde_json::from_value(receiver["last"].clone()).ok();
         let waiting: Option<WaitingView> = serde_json::from_value(receiver["waiting"].clone()).ok();
-        let told = told(last, waiting.as_ref()).unwrap_or_else(|| "not told yet".to_owned());
+        let refused: Option<RefusedView> = serde_json::from_value(receiver["refused"].clone()).ok();
+        let mut told = told(last, waiting.as_ref(), refused.as_ref());
+        if told.is_empty() {
+            told.push_str("not told yet");
+        }
         let line = format!(
             "  {}: {told}; {}",
             receiver["receiver"].as_str().unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
-use super::view::{AlertMessages, ReceiverView};
+use super::view::{AlertMessages, MessageView, ReceiverView};
 use super::{Engine, State};
 use crate::model::{Dimension, Timestamp};
 use crate::settings::Channel;
@@ -81,15 +81,15 @@ impl Engine {
         let scene = self.scene(Some(self.state.dispatch.wanted(now)));
         let settings = &self.policy.settings;
         let State { dispatch, outbox, .. } = &mut self.state;
-        dispatch.flush(now, settings, &scene, &mut |receiver, mut notification, again| {
+        dispatch.flush(now, settings, &scene, &mut |receiver, mut notification, manner| {
             let limit = settings.limits.outbox;
             // What found no room before and finds none now is no further loss.
-            if again && outbox.is_full(&receiver.name, limit) {
+            if manner.again && outbox.is_full(&receiver.name, limit) {
                 return false;
             }
             let pictured = if let Channel::Email { .. } = receiver.channel { PICTURED } else { 0 };
             notification.keep_trends(pictured);
-            outbox.push(&receiver.name, limit, Message::Alerts(notification), effects)
+            outbox.push(&receiver.name, limit, Message::Alerts(notification), manner.hinges, effects)
         });
     }
 
@@ -226,7 +226,7 @@ impl Engine {
             return;
         }
         for (receiver, notification) in dispatch.taken_on(now, settings, event, &ack) {
-            outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), effects);
+            outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
         }
     }
 
@@ -235,10 +235,15 @@ impl Engine {
         let now = self.state.clock.unwrap_or_default();
         let (scene, settings) = (self.scene(None), &self.policy.settings);
         let queues = self.state.outbox.queues(receivers);
-        let one = |event: &AlertEvent| AlertMessages {
-            alert: event.id.clone(),
-            receivers: self.state.dispatch.told(now, settings, &scene, &queues, event),
-            why: self.untold(event),
+        let one = |event: &AlertEvent| {
+            let mut receivers = self.state.dispatch.told(now, settings, &scene, &queues, event);
+            for (peer, refused) in self.state.mirror.refusals(&event.id) {
+                let (receiver, refused) = (peer.to_owned(), Some(refused.clone()));
+                let why = "an Alertmanager, which is told again while it fires".to_owned();
+                let group = receiver.clone();
+                receivers.push(MessageView { receiver, group, last: None, waiting: None, refused, next: None, why });
+            }
+            AlertMessages { alert: event.id.clone(), receivers, why: self.untold(event) }
         };
         alerts.iter().map(one).collect()
     }

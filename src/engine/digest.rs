@@ -178,7 +178,7 @@ impl Engine {
         let limit = self.policy.settings.limits.outbox;
         let known = |name: &&String| self.policy.settings.receivers.iter().any(|r| r.name == **name);
         for receiver in plan.receivers.iter().filter(known) {
-            self.state.outbox.push(receiver, limit, Message::Digest(digest.clone()), effects);
+            self.state.outbox.push(receiver, limit, Message::Digest(digest.clone()), false, effects);
         }
     }
 

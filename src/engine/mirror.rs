@@ -14,9 +14,9 @@ use super::alert::hex;
 use super::event::{
     AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationStatus,
 };
-use super::notify;
+use super::notify::{self, Settled};
 use super::split::NEVER;
-use super::view::ReceiverView;
+use super::view::{ReceiverView, RefusedView};
 use crate::model::{Severity, Span, Timestamp};
 use crate::settings::{Receiver, Resend};
 use crate::wire::alertmanager::fingerprint;
@@ -62,6 +62,8 @@ struct Peer {
     send_resolved: bool,
     /// The version that it was told last, by alert.
     told: BTreeMap<u64, u64>,
+    /// Alerts of which it refused the newest request.
+    refused: BTreeMap<u64, RefusedView>,
     /// What it is to be told next and when; one entry per alert at most.
     due: BTreeSet<(Timestamp, u64)>,
     due_of: BTreeMap<u64, Timestamp>,
@@ -168,6 +170,7 @@ impl Mirror {
         for peer in self.peers.values_mut() {
             peer.unschedule(key);
             peer.told.remove(&key);
+            peer.refused.remove(&key);
         }
     }
 
@@ -228,15 +231,14 @@ impl Mirror {
         }
     }
 
-    /// Takes the result of a request in; the peer and whether it has the alerts, or `None` when no such
-    /// request was in flight.
+    /// Takes the result of a request in; `None` when no such request was in flight.
     pub fn receipt(
         &mut self,
         now: Timestamp,
         id: &DeliveryId,
         result: &Attempt,
         effects: &mut Vec<Effect>,
-    ) -> Option<(String, bool)> {
+    ) -> Option<Settled> {
         let of = |peer: &Peer| peer.flight.as_ref().is_some_and(|f| f.delivery.id == *id);
         let (name, peer) = self.peers.iter_mut().find(|(_, peer)| of(peer))?;
         let Flight { delivery, holds } = peer.flight.take()?;
@@ -254,7 +256,7 @@ impl Mirror {
                 for (key, _) in holds.iter().filter(|(key, _)| self.alerts.contains_key(key)) {
                     peer.schedule(*key, delivery.message.at());
                 }
-                return Some((name.clone(), false));
+                return Some(Settled { receiver: name.clone(), done: false, message: None });
             }
             Attempt::Done => (NotificationStatus::Delivered, String::new()),
             Attempt::Refuse { reason } => (NotificationStatus::Refused, reason.clone()),
@@ -269,6 +271,13 @@ impl Mirror {
         let next = delivery.message.at() + peer.resend.every;
         for ((key, version), event) in holds.iter().zip(delivery.notification().map_or(&[][..], |n| &n.alerts)) {
             let Some(alert) = self.alerts.get(key) else { continue };
+            match (done, peer.refused.get_mut(key)) {
+                (true, _) => drop(peer.refused.remove(key)),
+                (false, Some(known)) => known.reason.clone_from(&reason),
+                (false, None) => {
+                    peer.refused.insert(*key, RefusedView { since: now, reason: reason.clone() });
+                }
+            }
             if peer.told.insert(*key, *version) != Some(*version) {
                 *(if done { &mut peer.delivered } else { &mut peer.failed }) += 1;
                 effects.push(notify::report_of(now, &delivery, event, status, reason.clone()));
@@ -279,9 +288,9 @@ impl Mirror {
                 peer.schedule(*key, next);
             }
         }
-        let name = name.clone();
+        let receiver = name.clone();
         self.sweep(now);
-        Some((name, done))
+        Some(Settled { receiver, done, message: None })
     }
 
     /// Forgets ended alerts that no peer is to be told of any more.
@@ -301,6 +310,12 @@ impl Mirror {
     /// Requests that are in flight, for the shell after a restart.
     pub fn unsettled(&self) -> impl Iterator<Item = Effect> {
         self.peers.values().filter_map(|p| p.flight.as_ref()).map(|f| Effect::Deliver(f.delivery.clone()))
+    }
+
+    /// The peers that refuse to hear of an alert that fires, by name.
+    pub fn refusals(&self, id: &str) -> BTreeMap<&str, &RefusedView> {
+        let Some(key) = self.firing.get(id) else { return BTreeMap::new() };
+        self.peers.iter().filter_map(|(name, peer)| Some((name.as_str(), peer.refused.get(key)?))).collect()
     }
 
     /// A peer at a glance: what it has not heard yet counts as queued.
@@ -326,6 +341,7 @@ impl Peer {
             min_severity: Severity::Info,
             send_resolved: true,
             told: BTreeMap::new(),
+            refused: BTreeMap::new(),
             due: BTreeSet::new(),
             due_of: BTreeMap::new(),
             flight: None,

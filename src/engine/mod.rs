@@ -50,11 +50,11 @@ use baseline::Baseline;
 use budget::BudgetState;
 use digest::Digests;
 use dispatch::Dispatch;
-use event::{AlertEvent, Attempt, Command, Effect, Event, Receipt};
+use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Receipt};
 use intake::Seen;
 use mirror::Mirror;
 use names::{Name, Names};
-use notify::Outbox;
+use notify::{Outbox, Settled};
 use pane::{Counts, Sample};
 use peers::Standings;
 use plan::Plan;
@@ -382,20 +382,22 @@ impl Engine {
     fn receipt(&mut self, now: Timestamp, receipt: Receipt, effects: &mut Vec<Effect>) {
         match receipt {
             Receipt::Delivery { id, result } => {
-                let refused = matches!(result, Attempt::Refuse { .. });
+                let refused = if let Attempt::Refuse { reason } = &result { Some(reason.clone()) } else { None };
                 let mirrored = self.state.mirror.receipt(now, &id, &result, effects);
                 let taken = mirrored.or_else(|| self.state.outbox.receipt(now, &id, result, effects));
-                if let Some((receiver, done)) = taken {
-                    let outcome = match (done, refused) {
-                        (true, _) => Outcome::Ok,
-                        (_, true) => Outcome::Refused,
-                        _ => Outcome::Error,
-                    };
-                    self.delivered(now, &receiver, outcome);
-                    let lost = if done { BTreeSet::new() } else { self.state.outbox.expire(now, &receiver, effects) };
-                    for group in lost {
-                        self.state.dispatch.lost(now, &self.policy.settings, &receiver, &group);
-                    }
+                let Some(Settled { receiver, done, message }) = taken else { return };
+                let outcome = match (done, &refused) {
+                    (true, _) => Outcome::Ok,
+                    (_, Some(_)) => Outcome::Refused,
+                    _ => Outcome::Error,
+                };
+                self.delivered(now, &receiver, outcome);
+                if let Some(Message::Alerts(said)) = message {
+                    self.state.dispatch.settled(now, &receiver, &said, refused.as_deref());
+                }
+                let lost = if done { BTreeSet::new() } else { self.state.outbox.expire(now, &receiver, effects) };
+                for group in lost {
+                    self.state.dispatch.lost(now, &self.policy.settings, &receiver, &group);
                 }
             }
             Receipt::Change { id, result } => self.state.tuning.receipt(now, &id, result),

@@ -43,6 +43,18 @@ struct Envelope {
     number: u64,
     queued: Timestamp,
     delivery: Delivery,
+    /// It is of no use when the one before it in its group is refused.
+    hinges: bool,
+}
+
+/// What an attempt came to.
+pub struct Settled {
+    /// To whom it was made.
+    pub receiver: String,
+    /// Whether the receiver has the message.
+    pub done: bool,
+    /// The message, when it is not tried again.
+    pub message: Option<Message>,
 }
 
 /// Messages to one receiver.
@@ -77,8 +89,16 @@ pub struct Outbox {
 
 impl Outbox {
     /// Queues a message; whether its queue took it. `limit` bounds each queue, so that a receiver
-    /// that is down costs nobody else a message.
-    pub fn push(&mut self, receiver: &str, limit: u32, message: Message, effects: &mut Vec<Effect>) -> bool {
+    /// that is down costs nobody else a message. One that `hinges` on the one before it is of no use when that is
+    /// refused.
+    pub fn push(
+        &mut self,
+        receiver: &str,
+        limit: u32,
+        message: Message,
+        hinges: bool,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let (at, number) = (message.at(), self.next_number);
         let id = delivery_id(&message, number, receiver);
         let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, message };
@@ -92,7 +112,7 @@ impl Outbox {
             self.dropped += 1;
             queue.failed += 1;
         } else {
-            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery });
+            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, hinges });
         }
         !full
     }
@@ -116,26 +136,27 @@ impl Outbox {
         }
     }
 
-    /// Takes the result of an attempt in; the receiver and whether it has the message, or `None`
-    /// when no such attempt was in flight.
+    /// Takes the result of an attempt in; `None` when no such attempt was in flight.
     pub fn receipt(
         &mut self,
         now: Timestamp,
         id: &DeliveryId,
         result: Attempt,
         effects: &mut Vec<Effect>,
-    ) -> Option<(String, bool)> {
+    ) -> Option<Settled> {
         let (name, queue, at) = self.queues.iter_mut().find_map(|(name, queue)| {
             let at = queue.flying.iter().position(|m| m.delivery.id == *id)?;
             Some((name, queue, at))
         })?;
         let message = queue.flying.remove(at);
         let done = matches!(result, Attempt::Done);
-        match result {
+        let settled = match result {
             Attempt::Done => {
                 queue.delivered += 1;
+                queue.follow(message.delivery.message.group()).for_each(|next| next.hinges = false);
                 queue.recover();
                 effects.push(report(now, &message.delivery, NotificationStatus::Delivered, String::new()));
+                Some(message.delivery.message)
             }
             Attempt::Refuse { reason } => {
                 // The receiver is there and answers: only this message is lost.
@@ -143,6 +164,8 @@ impl Outbox {
                 queue.recover();
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Refused, reason));
+                queue.drop_hinging(now, message.delivery.message.group(), effects);
+                Some(message.delivery.message)
             }
             Attempt::Retry { reason, after } => {
                 queue.retries += 1;
@@ -154,9 +177,10 @@ impl Outbox {
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Queued, reason));
                 queue.put_back(message);
+                None
             }
-        }
-        Some((name.clone(), done))
+        };
+        Some(Settled { receiver: name.clone(), done, message: settled })
     }
 
     /// Takes back the messages of a group, if there are any and none was handed out yet.
@@ -308,6 +332,23 @@ impl Queue {
 
     fn deadline(&self) -> Timestamp {
         self.free().map_or(NEVER, |at| self.held_until().unwrap_or(self.waiting[at].queued))
+    }
+
+    /// The waiting messages of a group.
+    fn follow(&mut self, group: &str) -> impl Iterator<Item = &mut Envelope> {
+        self.waiting.iter_mut().filter(move |m| m.delivery.message.group() == group)
+    }
+
+    /// Takes out what tells the end of something whose beginning was refused.
+    fn drop_hinging(&mut self, now: Timestamp, group: &str, effects: &mut Vec<Effect>) {
+        let own = |m: &Envelope| m.hinges && m.delivery.message.group() == group;
+        while let Some(at) = self.waiting.iter().position(own) {
+            if let Some(Envelope { delivery, .. }) = self.waiting.remove(at) {
+                self.failed += 1;
+                let reason = "its beginning was refused".to_owned();
+                effects.push(report(now, &delivery, NotificationStatus::Dropped, reason));
+            }
+        }
     }
 
     /// Back in line at its old place.

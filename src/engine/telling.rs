@@ -35,7 +35,11 @@ impl Engine {
             mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
         }
         let receivers = self.receivers();
-        let ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
+        let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
+        let refusals = self.state.mirror.refusals(&event.id);
+        for way in &mut ways {
+            way.refused = way.refused.take().or_else(|| refusals.get(way.receiver.as_str()).copied().cloned());
+        }
         Telling { mutes, ways, why: self.untold(event) }
     }
 

@@ -306,6 +306,8 @@ pub struct MessageView {
     pub last: Option<Timestamp>,
     /// The oldest message about it that the receiver does not have yet.
     pub waiting: Option<WaitingView>,
+    /// The receiver refused the newest one; null when it took it.
+    pub refused: Option<RefusedView>,
     /// When the next message goes; `None` when only news sends one.
     pub next: Option<Timestamp>,
     /// Why then, or why not now.
@@ -334,9 +336,26 @@ impl fmt::Display for WaitingView {
     }
 }
 
-/// What was said to a receiver of an alert, in words.
-pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>) -> Option<String> {
-    waiting.map(ToString::to_string).or_else(|| last.map(|last| format!("told {last}")))
+/// A receiver says that messages about an alert are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// When it refused one first, since it took any.
+    pub since: Timestamp,
+    /// What it said to the newest one.
+    pub reason: String,
+}
+
+impl fmt::Display for RefusedView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused since {}: {}", self.since, self.reason)
+    }
+}
+
+/// What was said to a receiver of an alert, in words; empty when nothing was.
+pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
+    let last = last.filter(|_| waiting.is_none()).map(|last| format!("told {last}"));
+    let parts = [waiting.map(ToString::to_string), last, refused.map(ToString::to_string)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// What keeps people from being told of an alert.
@@ -393,6 +412,8 @@ pub struct WayView {
     pub last: Option<Timestamp>,
     /// The oldest message about it that the receiver does not have yet.
     pub waiting: Option<WaitingView>,
+    /// The receiver refused the newest one; null when it took it.
+    pub refused: Option<RefusedView>,
     /// When the next message goes; `None` when only news sends one.
     pub next: Option<Timestamp>,
     /// Why then, or why not.

@@ -228,9 +228,9 @@ pub fn messages_have_a_reason(seed: u64, story: &Story) {
     for (alert, messages) in view.alerts.iter().zip(&view.messages) {
         let long = alert.fired_at.is_some_and(|at| view.now.is_some_and(|now| now.since(at) > Span::minutes(3)));
         for message in messages.receivers.iter().filter(|_| long) {
-            // Told, or a message about it is being tried.
+            // Told, or a message about it is being tried, or was refused.
             let said = message.last.is_some() || message.waiting.is_some();
-            let known = said || message.why.starts_with("inhibited");
+            let known = said || message.refused.is_some() || message.why.starts_with("inhibited");
             assert!(known, "seed {seed}: {alert:?} {message:?}");
         }
     }
@@ -258,6 +258,37 @@ pub fn ends_follow_beginnings(seed: u64, story: &Story) {
                 }
                 _ => drop(began.insert(key)),
             }
+        }
+    }
+}
+
+/// Nobody is told the end of what they refused to hear of.
+pub fn refusals_are_no_beginnings(seed: u64, story: &Story) {
+    let mut heard: BTreeMap<DeliveryId, Vec<(String, String, String)>> = BTreeMap::new();
+    let mut refused: BTreeSet<DeliveryId> = BTreeSet::new();
+    let mut handed = BTreeSet::new();
+    let mut cut = BTreeSet::new();
+    for ((_, entry), effects) in story.entries.iter().zip(&story.effects) {
+        if let Entry::Receipt(Receipt::Delivery { id, result: Attempt::Refuse { .. } }) = entry {
+            refused.insert(id.clone());
+        }
+        for effect in effects {
+            let Effect::Deliver(d) = effect else { continue };
+            let Some(n) = d.notification().filter(|n| !mirrored(&d.receiver) && n.acknowledged.is_none()) else {
+                continue;
+            };
+            if n.truncated > 0 {
+                cut.insert(d.receiver.clone());
+            }
+            let key = |a: &AlertEvent| (d.receiver.clone(), a.rule.clone(), a.subject.to_string());
+            let (ends, firing): (Vec<&AlertEvent>, Vec<&AlertEvent>) =
+                n.alerts.iter().partition(|alert| alert.state == AlertState::Resolved);
+            let first = handed.insert(d.id.clone());
+            for end in ends.iter().filter(|_| first && !cut.contains(&d.receiver)) {
+                let taken = |(id, alerts): (&DeliveryId, &Vec<_>)| !refused.contains(id) && alerts.contains(&key(end));
+                assert!(heard.iter().any(taken), "seed {seed}: an end of what was refused: {end:?} in {d:?}");
+            }
+            heard.insert(d.id.clone(), firing.into_iter().map(key).collect());
         }
     }
 }

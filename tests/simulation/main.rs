@@ -28,6 +28,7 @@ fn check(seed: u64) -> Count {
     checks::alerts_obey_their_timing(seed, &story);
     checks::thresholds_are_reached_once(seed, &story);
     checks::messages_are_kept(seed, &story);
+    checks::refusals_are_no_beginnings(seed, &story);
     match story.kind {
         Kind::Plain => {}
         Kind::Routed => checks::messages_have_a_reason(seed, &story),

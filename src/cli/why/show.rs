@@ -108,7 +108,10 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     }
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
     for way in &telling.ways {
-        let told = told(way.last, way.waiting.as_ref()).map_or_else(String::new, |told| told + "; ");
+        let mut told = told(way.last, way.waiting.as_ref(), way.refused.as_ref());
+        if !told.is_empty() {
+            told.push_str("; ");
+        }
         let why = match way.why.as_str() {
             _ if held(way) => "nothing while it is muted",
             "" => "when it fires",

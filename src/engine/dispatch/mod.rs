@@ -10,6 +10,7 @@
 
 mod flap;
 mod flood;
+mod heard;
 mod mute;
 mod regroup;
 mod route;
@@ -30,6 +31,7 @@ use crate::settings::{Receiver, Settings};
 use flap::Flaps;
 use flood::Floods;
 pub use flood::grouped;
+pub use heard::Heard;
 pub use mute::Sources;
 pub use route::gets_messages;
 pub use silence::{ACKS, Acks, SILENCES, Silences};
@@ -86,6 +88,8 @@ struct Member {
     id: String,
     /// The severity at which it was told; `None`: it was not.
     told: Option<Severity>,
+    /// What the receiver has of that.
+    heard: Heard,
     /// Its last message was given up: it is news again.
     again: bool,
     /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that is told no ends.
@@ -93,9 +97,23 @@ struct Member {
 }
 
 impl Member {
-    fn new(id: String) -> Member {
-        Member { id, told: None, again: false, ended: None }
+    /// Whether it was told, or is being told: not when the receiver refused all of it.
+    fn is_told(&self) -> bool {
+        self.told.is_some() && !self.heard.nothing()
     }
+
+    fn new(id: String) -> Member {
+        Member { id, told: None, heard: Heard::default(), again: false, ended: None }
+    }
+}
+
+/// How a message is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Its group found the queue full before.
+    pub again: bool,
+    /// It only tells the end of what the receiver is not known to have heard of.
+    pub hinges: bool,
 }
 
 /// What a flush needs to know of the alerts.
@@ -181,7 +199,7 @@ impl Dispatch {
         }
     }
 
-    /// An alert ended: those who were told of it are told so, nobody else.
+    /// An alert ended: those who were told of it are told so, nobody else, and not who refused to hear of it.
     pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
         let key = lineage(&event.rule, &event.subject);
         self.acks.release(&event.id);
@@ -191,9 +209,9 @@ impl Dispatch {
             let Some(group) = self.groups.get_mut(&place) else { continue };
             // Who is told no ends is not told of a beginning again either while the alert flaps.
             let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
-            let wanted = held || settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
+            let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
             match group.members.get_mut(&key) {
-                Some(member) if wanted && member.told.is_some() => {
+                Some(member) if (wanted && member.is_told()) || (held && member.told.is_some()) => {
                     member.ended = Some(Box::new(event.clone()));
                     group.schedule(now, route::of(settings, group.route));
                     kept.push(place);
@@ -263,7 +281,7 @@ impl Dispatch {
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        say: &mut impl FnMut(&Receiver, Notification, bool) -> bool,
+        say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
     ) {
         let due = |(_, group): &(&Place, &Group)| group.due.is_some_and(|due| due <= now);
         let places: Vec<Place> = self.groups.iter().filter(due).map(|(place, _)| place.clone()).collect();
@@ -291,7 +309,7 @@ impl Dispatch {
         scene: &Scene,
         receiver: &Receiver,
         group: &mut Group,
-        say: &mut impl FnMut(&Receiver, Notification, bool) -> bool,
+        say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
     ) {
         let route = route::of(settings, group.route);
         (group.due, group.muted) = (None, false);
@@ -306,7 +324,7 @@ impl Dispatch {
             if let Some(event) = &member.ended {
                 match steady {
                     Some(until) => next = next.min(until),
-                    None if receiver.send_resolved => ended.push((*key, (**event).clone())),
+                    None if receiver.send_resolved && member.is_told() => ended.push((*key, (**event).clone())),
                     None => over.push(*key),
                 }
                 continue;
@@ -349,13 +367,16 @@ impl Dispatch {
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
             let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
-            group.full = !say(receiver, message, group.full);
+            let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
+            let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
+            group.full = !say(receiver, message, manner);
             if group.full {
                 next = next.min(now + group.interval(route).max(FULL));
             } else {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
                     (member.told, member.again) = (member.told.max(Some(severity)), false);
+                    member.heard.said();
                 }
                 gone.iter().for_each(|key| drop(group.members.remove(key)));
                 group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };

@@ -55,7 +55,7 @@ impl Dispatch {
         // Who was told hears the end, even if the new routes lead elsewhere.
         for ((receiver, key, group), member) in known {
             let place = (receiver.clone(), group);
-            if member.told.is_some() && settings.receivers.iter().any(|r| r.name == receiver) {
+            if member.is_told() && settings.receivers.iter().any(|r| r.name == receiver) {
                 if let Some(shell) = shells.remove(&place) {
                     self.groups.insert(place.clone(), shell);
                 }

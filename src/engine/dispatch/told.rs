@@ -40,8 +40,10 @@ impl Dispatch {
             Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
             None => why,
         };
-        let last = group.last.filter(|_| member.told.is_some() && !member.again && waiting.is_none());
-        Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, waiting, next, why })
+        let settled = member.told.is_some() && !member.again && waiting.is_none();
+        let last = member.heard.last().filter(|_| settled);
+        let refused = member.heard.refused().filter(|_| settled).cloned();
+        Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, waiting, refused, next, why })
     }
 
     /// Where an alert goes, or would go if it fired: one entry per receiver and group.
@@ -57,8 +59,8 @@ impl Dispatch {
         let message = |place: &Place| self.message_of(now, settings, scene, queues, event, place);
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
-            let (last, waiting, next, why) =
-                message.map_or((None, None, None, why), |m| (m.last, m.waiting, m.next, m.why));
+            let (last, waiting, refused, next, why) =
+                message.map_or((None, None, None, None, why), |m| (m.last, m.waiting, m.refused, m.next, m.why));
             WayView {
                 receiver: receiver.to_owned(),
                 route: route.map(|index| index + 1),
@@ -66,6 +68,7 @@ impl Dispatch {
                 group_labels,
                 last,
                 waiting,
+                refused,
                 next,
                 why,
             }
@@ -157,7 +160,10 @@ impl Dispatch {
             let note = if ack.note.is_empty() { String::new() } else { format!(": {}", ack.note) };
             return (None, format!("acknowledged by {} at {}{note}", ack.author, ack.at));
         }
+        let refused = member.heard.refused().is_some();
         match group.repeat_at(route, &self.acks) {
+            Some(at) if refused => (Some(at), format!("tried again at {at}")),
+            None if refused => (None, "tried again when it gets graver or its group changes".to_owned()),
             Some(at) => (Some(at), format!("repeat at {at}")),
             None => (None, "nothing more until it ends".to_owned()),
         }
@@ -177,7 +183,7 @@ impl Dispatch {
             let Some(group) = self.groups.get(place) else { continue };
             let receiver = settings.receivers.iter().find(|r| r.name == place.0);
             let Some(channel) = receiver.map(|r| &r.channel).filter(|c| c.hears_acknowledgements()) else { continue };
-            let told = |m: &&Member| m.told.is_some() && m.ended.is_none();
+            let told = |m: &&Member| m.is_told() && m.ended.is_none();
             let open = |m: &Member| m.told.is_some_and(|told| !self.acks.cover(&m.id, told));
             let waits = channel.has_incidents() && group.members.values().filter(told).any(open);
             if waits || group.members.get(&key).filter(told).is_none() {
