@@ -18,7 +18,7 @@ fn rule(name: &str, metric: Metric, op: Comparison, threshold: f64, window: Span
         name: name.into(),
         condition: name.into(),
         program: Program {
-            inputs: vec![Input::Metric(metric)],
+            inputs: vec![Input::Metric(metric, None)],
             root: Node::Compare {
                 op,
                 left: Box::new(Node::Slot(0)),
@@ -283,7 +283,10 @@ fn silence_is_an_alert() {
 fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
     let mut rule = rule("shift", Metric::MeanLatency, Comparison::Greater, 0.0, Span::minutes(5));
     rule.program = Program {
-        inputs: vec![Input::Metric(Metric::MeanLatency), Input::Baseline { metric: Metric::MeanLatency, percent: 50 }],
+        inputs: vec![
+            Input::Metric(Metric::MeanLatency, None),
+            Input::Baseline { metric: Metric::MeanLatency, percent: 50 },
+        ],
         root: Node::Compare {
             op: Comparison::Greater,
             left: Box::new(Node::Slot(0)),
@@ -482,7 +485,10 @@ fn bursts_that_are_always_the_same_are_their_own_baseline() {
     let threshold =
         Node::Arithmetic(evenkeel::rule::Arithmetic::Multiply, Box::new(Node::Slot(1)), Box::new(Node::Const(3.0)));
     spike.program = Program {
-        inputs: vec![Input::Metric(Metric::HourlyCost), Input::Baseline { metric: Metric::HourlyCost, percent: 50 }],
+        inputs: vec![
+            Input::Metric(Metric::HourlyCost, None),
+            Input::Baseline { metric: Metric::HourlyCost, percent: 50 },
+        ],
         root: Node::Compare {
             op: Comparison::Greater,
             left: Box::new(Node::Slot(0)),

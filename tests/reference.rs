@@ -243,7 +243,7 @@ fn the_example_of_annotations_is_filled() {
 }
 
 /// Per condition: what others do, what was before, what does not make it hold, and what does.
-const RUNS: [(&str, &str, &str, &str, &str); 19] = [
+const RUNS: [(&str, &str, &str, &str, &str); 22] = [
     ("error_rate > 10%", "", "", "error_rate: 10%", "error_rate: 15%"),
     ("p95_latency > 15s", "", "", "mean_latency: 15s", "mean_latency: 16s"),
     ("p95_latency > 1m30s", "", "", "mean_latency: 90s", "mean_latency: 91s"),
@@ -275,6 +275,27 @@ const RUNS: [(&str, &str, &str, &str, &str); 19] = [
     ("field.cache_misses > 100", "", "", "fields: {cache_misses: 100}", "fields: {cache_misses: 101}"),
     ("last(queue_depth) > 10", "", "", "fields: {queue_depth: 10}", "fields: {queue_depth: 11}"),
     ("increase(restarts) >= 3", "", "", "fields: {restarts: 5}", "fields: {restarts: 8}"),
+    (
+        "error_rate[5m] > 20% and error_rate[1h] > 10%",
+        "",
+        "for: 1h, error_rate: 5%",
+        "error_rate: 20%",
+        "for: 30m, error_rate: 30%",
+    ),
+    (
+        "cost_per_execution[5m] > cost_per_execution[1h] * 2",
+        "",
+        "for: 1h, cost_per_execution: $1",
+        "cost_per_execution: $2",
+        "cost_per_execution: $4",
+    ),
+    (
+        "sum(errors[10m]) / sum(requests[10m]) > 2%",
+        "",
+        "",
+        "fields: {errors: 2, requests: 100}",
+        "fields: {errors: 3, requests: 100}",
+    ),
 ];
 
 /// A condition that fires in the last step of a story and never before.

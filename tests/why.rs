@@ -34,9 +34,13 @@ struct Day {
 
 impl Day {
     fn new(settings: &str) -> Day {
+        Day::under(settings, RULES)
+    }
+
+    fn under(settings: &str, rules: &str) -> Day {
         let source = PolicySource {
             config: Some(("evenkeel.yaml".into(), format!("evaluation_interval: 1s\n{settings}"))),
-            rules: vec![("rules.yaml".into(), RULES.into())],
+            rules: vec![("rules.yaml".into(), rules.into())],
             ..PolicySource::default()
         };
         let (policy, faults) = Policy::load(&source, Path::new(""));
@@ -110,6 +114,35 @@ fn few_samples_age_at_every_look() {
     }
     assert_eq!(day.engine.alerts(), unseen.engine.alerts());
     assert!(!day.engine.alerts().is_empty());
+}
+
+#[test]
+fn each_value_is_read_and_counted_in_its_own_window() {
+    let rule = "condition: \"error_rate[10s] > 30% and error_rate[1m] > 20%\", min_samples: 8";
+    let mut day = Day::under("", &format!("alerts:\n- {{name: burning, {rule}}}\n"));
+    day.runs(60, "a1", Outcome::Ok);
+    day.runs(70, "a1", Outcome::Error);
+    let read = |day: &Day| {
+        let found = day.why("burning");
+        let inputs = found.inputs.iter().map(|input| (input.name.clone(), input.shown.clone(), input.n));
+        (inputs.collect::<Vec<_>>(), found.holds)
+    };
+    let of = |name: &str, shown: &str, n| (name.to_owned(), shown.to_owned(), Some(n));
+    // The minute moves on by two seconds.
+    let both = vec![of("error_rate[10s]", "90.9%", 11), of("error_rate[1m]", "16.4%", 61)];
+    assert_eq!(read(&day), (both, Some(false)), "only the short one holds");
+    day.runs(74, "a1", Outcome::Error);
+    let found = day.why("burning");
+    let alert = found.alert.expect("both hold");
+    let (value, n) = (13.0 / 60.0, 60);
+    assert_eq!((alert.value, alert.threshold, alert.n, alert.window), (Some(value), Some(0.2), n, Span::minutes(1)));
+    assert_eq!(found.history.first().map(|point| point.value), Some(Some(0.0)), "the minute, slice by slice");
+    assert_eq!(found.history_note, "each 2s of the window for itself");
+    // Four runs in the last ten seconds are fewer than `min_samples`, however many the minute has.
+    day.idle(80);
+    let (inputs, holds) = read(&day);
+    assert_eq!((inputs[0].2, inputs[1].2, holds), (Some(5), Some(55), None));
+    assert_eq!(day.why("burning").lacking, "error_rate[10s] has 5 of 8 samples");
 }
 
 #[test]

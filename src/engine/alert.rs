@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::evaluate;
 use super::event::{AlertEvent, AlertState, Muted};
+use super::rules::Inputs;
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
 use crate::rule::{Input, Level, NoData, Rule, Verdict, annotation};
 
@@ -47,6 +49,8 @@ pub struct Evidence {
     pub unit: Unit,
     /// Samples in the window.
     pub n: u64,
+    /// The window that the value is of.
+    pub window: Span,
     /// What the annotations say beside.
     pub context: Context,
 }
@@ -73,22 +77,31 @@ pub struct Finding<'a> {
     pub levels: &'a [Level],
     /// Whether the condition of recovery, if there is one, lets the alert end.
     pub recovers: bool,
-    /// Samples in the window.
-    pub n: u64,
+    /// What the conditions read, and the samples behind it.
+    pub inputs: &'a Inputs,
     /// What the annotations say beside.
     pub context: Context,
 }
 
 impl Finding<'_> {
-    /// A verdict as the alert keeps it.
-    fn evidence(&self, verdict: Option<Verdict>) -> Evidence {
+    /// The verdict of a level as the alert keeps it.
+    fn evidence(&self, rule: &Rule, shown: Option<(usize, Verdict)>) -> Evidence {
+        let verdict = shown.map(|(_, verdict)| verdict);
+        let root = shown.map(|(level, _)| self.levels.get(level).map_or(&rule.program.root, |level| &level.root));
+        let (n, window) = evaluate::behind(rule, root, self.inputs);
         Evidence {
             value: verdict.map(|v| v.value),
             threshold: verdict.map(|v| v.threshold),
             unit: verdict.map_or(Unit::Any, |v| v.unit),
-            n: self.n,
+            n,
+            window,
             context: self.context,
         }
+    }
+
+    /// Fewest samples behind a value of the rule.
+    fn samples(&self, rule: &Rule) -> u64 {
+        evaluate::behind(rule, None, self.inputs).0
     }
 
     fn holds(&self, level: usize) -> bool {
@@ -101,10 +114,12 @@ impl Finding<'_> {
 
     /// The verdict to be shown of an alert at `level`: its own while it holds, else the gravest that
     /// does, else its own.
-    fn shown(&self, level: usize) -> Option<Verdict> {
-        let gravest = || self.verdicts.iter().rev().flatten().find(|v| v.holds).copied();
-        let own = self.verdicts.get(level).copied().flatten();
-        own.filter(|v| v.holds).or_else(gravest).or(own)
+    fn shown(&self, level: usize) -> Option<(usize, Verdict)> {
+        let verdict = |level: usize| Some((level, self.verdicts.get(level).copied().flatten()?));
+        let holds = |(_, verdict): &(usize, Verdict)| verdict.holds;
+        let gravest = || (0..self.verdicts.len()).rev().filter_map(verdict).find(holds);
+        let own = verdict(level);
+        own.filter(holds).or_else(gravest).or(own)
     }
 }
 
@@ -134,7 +149,7 @@ pub fn step(
         }
         let id = identity(&rule.name, &subject(), now);
         let holding = vec![None; found.levels.len()];
-        let evidence = found.evidence(found.shown(0));
+        let evidence = found.evidence(rule, found.shown(0));
         let alert = slot.insert(Alert {
             id,
             since: now,
@@ -170,36 +185,38 @@ pub fn step(
             }
         };
         let level = alert.level as usize;
-        let before = std::mem::replace(&mut alert.evidence, found.evidence(found.shown(level)));
+        let before = std::mem::replace(&mut alert.evidence, found.evidence(rule, found.shown(level)));
         if lost {
-            alert.evidence = Evidence { value: None, n: found.n, ..before };
+            alert.evidence = Evidence { value: None, n: found.samples(rule), ..before };
         }
         alert.trend.push(now, alert.evidence.value);
         return changed.then(|| (AlertState::Firing, alert.clone()));
     }
     alert.holding.fill(None);
-    alert.trend.push(now, found.shown(alert.level as usize).map(|shown| shown.value));
+    alert.trend.push(now, found.shown(alert.level as usize).map(|(_, shown)| shown.value));
     if alert.fired.is_some() {
         if !lost && !found.recovers {
             alert.cleared = None;
         } else if now.since(*alert.cleared.get_or_insert(now)) >= rule.keep_firing_for {
-            return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, lost)));
+            return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, lost, rule)));
         }
         return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
     }
-    slot.take().map(|alert| (AlertState::Inactive, alert.ended(&found, lost)))
+    slot.take().map(|alert| (AlertState::Inactive, alert.ended(&found, lost, rule)))
 }
 
 impl Alert {
     /// The alert that would begin to fire at `now`, at a level: what routes and silences would make of it.
-    pub fn imagined(now: Timestamp, rule: &Rule, level: usize, verdict: Option<Verdict>, n: u64) -> Alert {
-        let found = Finding { verdicts: &[], levels: &[], recovers: false, n, context: Context::default() };
+    pub fn imagined(now: Timestamp, rule: &Rule, levels: &[Level], level: usize, inputs: &Inputs) -> Alert {
+        let root = levels.get(level).map_or(&rule.program.root, |level| &level.root);
+        let shown = root.eval(&inputs.0).map(|verdict| (level, verdict));
+        let found = Finding { verdicts: &[], levels, recovers: false, inputs, context: Context::default() };
         Alert {
             id: String::new(),
             since: now,
             fired: None,
             cleared: None,
-            evidence: found.evidence(verdict),
+            evidence: found.evidence(rule, shown),
             level: level as u8,
             worst: level as u8,
             holding: Vec::new(),
@@ -259,7 +276,7 @@ impl Alert {
         self.level = level as u8;
         self.worst = self.worst.max(self.level);
         self.lapsed = None;
-        self.evidence = found.evidence(found.shown(level));
+        self.evidence = found.evidence(rule, found.shown(level));
         self.opens = rule.opens(now);
     }
 
@@ -284,14 +301,15 @@ impl Alert {
     }
 
     /// The alert as it ends.
-    fn ended(mut self, found: &Finding<'_>, lost: bool) -> Alert {
+    fn ended(mut self, found: &Finding<'_>, lost: bool, rule: &Rule) -> Alert {
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
-        let shown = found.verdicts.get(self.level as usize).copied().flatten();
-        let before = std::mem::replace(&mut self.evidence, found.evidence(shown));
+        let level = usize::from(self.level);
+        let shown = found.verdicts.get(level).copied().flatten().map(|verdict| (level, verdict));
+        let before = std::mem::replace(&mut self.evidence, found.evidence(rule, shown));
         if lost {
             // Without data there is no value, but the threshold is still what it was.
-            self.evidence = Evidence { value: None, n: found.n, ..before };
+            self.evidence = Evidence { value: None, n: found.samples(rule), ..before };
         }
         self
     }
@@ -357,7 +375,7 @@ pub fn event(
         threshold: alert.evidence.threshold,
         unit: alert.evidence.unit,
         n: alert.evidence.n,
-        window: rule.window,
+        window: alert.evidence.window,
         active_since: alert.since,
         fired_at: alert.fired,
         labels: rule.labels.clone(),
@@ -414,7 +432,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
 mod tests {
     use super::*;
     use crate::model::{Severity, Span};
-    use crate::rule::{Node, Program};
+    use crate::rule::{INPUT_LIMIT, Node, Program};
 
     fn rule(hold: i64, keep: i64) -> Rule {
         Rule {
@@ -436,8 +454,10 @@ mod tests {
         }
     }
 
+    const NOTHING: Inputs = ([None; INPUT_LIMIT], [None; INPUT_LIMIT]);
+
     fn plain(verdicts: &[Option<Verdict>]) -> Finding<'_> {
-        Finding { verdicts, levels: &[], recovers: true, n: 7, context: Context::default() }
+        Finding { verdicts, levels: &[], recovers: true, inputs: &NOTHING, context: Context::default() }
     }
 
     /// Evaluates once per 10 s: `x` holds, `.` does not, `?` is no data; returns the transitions.
@@ -503,7 +523,13 @@ mod tests {
                 |threshold| value.map(|value| Verdict { holds: value > threshold, value, threshold, unit: Unit::Any });
             let verdicts = [verdict(10.0), verdict(25.0)];
             let recovers = value.is_some_and(|value| value < 5.0);
-            let found = Finding { verdicts: &verdicts, levels: &levels, recovers, n: 1, context: Context::default() };
+            let found = Finding {
+                verdicts: &verdicts,
+                levels: &levels,
+                recovers,
+                inputs: &NOTHING,
+                context: Context::default(),
+            };
             if let Some((state, alert)) = step(&mut slot, Timestamp(i as i64 * 10_000), found, rule, Subject::default) {
                 transitions.push((i as i64 * 10, state, alert.level));
             }

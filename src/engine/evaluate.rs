@@ -4,8 +4,10 @@
 
 use super::alert::{Context, Finding};
 use super::names::Names;
+use super::rules::Inputs;
 use super::split::Split;
-use crate::rule::{LEVEL_LIMIT, Level, Rule, Verdict};
+use crate::model::Span;
+use crate::rule::{LEVEL_LIMIT, Level, Node, Rule, Verdict};
 
 /// The verdicts of one subject.
 pub struct Judged<'a> {
@@ -15,10 +17,10 @@ pub struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// As the alert takes it, over `n` samples, with what its annotations say beside.
-    pub fn finding(&self, n: u64, context: Context) -> Finding<'_> {
+    /// As the alert takes it, from what was read, with what its annotations say beside.
+    pub fn finding<'a>(&'a self, inputs: &'a Inputs, context: Context) -> Finding<'a> {
         let verdicts = &self.verdicts[..self.levels.len().clamp(1, LEVEL_LIMIT)];
-        Finding { verdicts, levels: self.levels, recovers: self.recovers, n, context }
+        Finding { verdicts, levels: self.levels, recovers: self.recovers, inputs, context }
     }
 }
 
@@ -36,6 +38,16 @@ pub fn judge<'a>(rule: &'a Rule, case: usize, values: &[Option<f64>]) -> Judged<
     }
     let recovers = recover.is_none_or(|recover| recover.root.eval(values).is_some_and(|v| v.holds));
     Judged { levels, verdicts, recovers }
+}
+
+/// The window that the value of the comparison of `root` that decides is of, and the fewest samples behind a value
+/// in it; without a `root`, those of all that the rule reads and the rule's window.
+pub fn behind(rule: &Rule, root: Option<&Node>, (values, counts): &Inputs) -> (u64, Span) {
+    let inputs = &rule.program.inputs;
+    let over = |slot: usize| inputs.get(slot).and_then(|input| input.window()).unwrap_or(rule.window);
+    let decides = root.and_then(|root| root.deciding(values)?.first_slot()).map(over);
+    let counts = counts.iter().enumerate().filter(|(slot, _)| decides.is_none_or(|window| over(*slot) == window));
+    (counts.filter_map(|(_, n)| *n).min().unwrap_or(0), decides.unwrap_or(rule.window))
 }
 
 /// Which case of the rule's terms a subject is: the first override that matches it, else the rule.

@@ -142,9 +142,9 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Fewest samples behind a value of the condition.
-    pub fn samples(&self) -> u64 {
-        self.values.1.iter().flatten().copied().min().unwrap_or(0)
+    /// Fewest samples behind the value of the comparison that decides.
+    pub fn samples(&self, rule: &Rule) -> u64 {
+        evaluate::behind(rule, Some(self.root), &self.values).0
     }
 }
 
@@ -161,7 +161,7 @@ impl<'a> Gaze<'a> {
         let aged = self.split.aged(series, self.evaluation.now);
         let (split, own) = aged.as_ref().map_or((self.split, series), |alone| (alone, 0));
         let reading = self.evaluation.reading(self.plan.window, split, own);
-        let values = self.evaluation.read(self.index, self.split, &reading, self.rule.min_samples, series, self.state);
+        let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
         let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
         let (levels, recover) = self.rule.terms.case(case);
         let holds = |level: &Level| level.root.eval(&values.0).is_some_and(|v| v.holds);
@@ -277,8 +277,7 @@ impl Engine {
         let telling = match &alert {
             Some(event) => self.telling(now, event),
             None => {
-                let verdict = sight.root.eval(values);
-                let imagined = Alert::imagined(now, rule, sight.level, verdict, sight.samples());
+                let imagined = Alert::imagined(now, rule, sight.levels, sight.level, &sight.values);
                 self.telling(now, &event(AlertState::Inactive, &imagined))
             }
         };

@@ -133,7 +133,7 @@ impl Engine {
             for series in 0..gaze.split.series.len() {
                 let sight = gaze.at(series);
                 let share = sight.margin.map_or(f64::INFINITY, |margin| margin.share);
-                let missing = u64::from(gaze.rule.min_samples).saturating_sub(sight.samples());
+                let missing = u64::from(gaze.rule.min_samples).saturating_sub(sight.samples(gaze.rule));
                 let no_data = sight.holds.is_none();
                 let missing = if no_data { missing } else { 0 };
                 ranks.push(Rank { no_data, share, missing, rule, series });
@@ -181,7 +181,7 @@ fn margin(gaze: &Gaze<'_>, series: usize) -> MarginView {
         value: sight.margin.map(|margin| margin.value),
         threshold: sight.margin.map(|margin| margin.threshold),
         unit: sight.margin.map_or(Unit::Any, |margin| margin.unit),
-        n: sight.samples(),
+        n: sight.samples(rule),
         min_samples: rule.min_samples,
         lacking: gaze.lacking(&sight),
         last_seen: gaze.split.series[series].last_seen,

@@ -89,7 +89,7 @@ impl Peers {
         for (place, metric) in asked.enumerate() {
             let read = |cell: usize| {
                 let look = by_type.look(cell, plan.window);
-                let reading = Reading { series: &by_type.series[cell], look, now, sums: None };
+                let reading = Reading { of: (by_type, cell), window: plan.window, look, now, sums: None };
                 (reading.metric(metric, rule.min_samples).0, look.counts().n)
             };
             for (series, value) in self.centres(own.series.len(), metric, read).into_iter().enumerate() {

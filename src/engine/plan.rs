@@ -8,7 +8,7 @@ use super::split::{NEVER, Split, SplitSpec, WindowSpec};
 use super::window::{Shape, WindowSet};
 use crate::model::{Dimension, Label, Metric, Span, Timestamp};
 use crate::policy::Policy;
-use crate::rule::{Comparison, Input, Node, Program, Rule, annotation};
+use crate::rule::{Comparison, INPUT_LIMIT, Input, Node, Program, Rule, annotation};
 use crate::settings::CELL;
 
 /// How far back "now" looks in scores and tuning, against the baseline.
@@ -40,6 +40,10 @@ pub struct RulePlan {
     pub split: usize,
     /// Index of its window in the split.
     pub window: usize,
+    /// By slot of its program: index of the window that the slot reads.
+    pub windows: [u16; INPUT_LIMIT],
+    /// All windows that it looks at.
+    pub looks: WindowSet,
     /// How time alone can change its verdict.
     pub time: Time,
     /// How many of its inputs are baselines.
@@ -50,8 +54,8 @@ pub struct RulePlan {
     pub percentiles: bool,
     /// Whether its annotations name what is in [`super::alert::Context`].
     pub recites: bool,
-    /// A metric without whose least number of samples the condition has no data.
-    pub counted: Option<Metric>,
+    /// A metric without whose least number of samples the condition has no data, and its slot.
+    pub counted: Option<(usize, Metric)>,
 }
 
 /// How time alone, without records, can change a verdict.
@@ -71,7 +75,7 @@ pub enum Time {
 
 impl Time {
     fn of(program: &Program) -> Time {
-        let silent = |slot: usize| program.inputs[slot] == Input::Metric(Metric::Silence);
+        let silent = |slot: usize| matches!(program.inputs[slot], Input::Metric(Metric::Silence, _));
         let peers = program.inputs.iter().any(|input| input.peers().is_some());
         let scores = program.inputs.iter().any(|input| input.is_of_agents() && input.peers().is_none());
         match ((0..program.inputs.len()).any(silent), peers, scores) {
@@ -185,23 +189,18 @@ impl Plan {
 
     fn place(&mut self, rule: &Rule, step: Span) -> RulePlan {
         let split = self.split(SplitSpec::of(rule));
-        let metrics = || {
-            rule.program.inputs.iter().filter_map(|i| match i {
-                Input::Metric(m) | Input::Baseline { metric: m, .. } => Some(*m),
-                _ => None,
-            })
-        };
-        let mut fields: Vec<String> = rule
-            .program
-            .inputs
-            .iter()
-            .filter_map(|i| if let Input::Field { name, .. } = i { Some(name.clone()) } else { None })
-            .collect();
-        fields.sort();
-        fields.dedup();
-        let durations = metrics().any(|m| m.quantile().is_some());
         let shape = Shape::new(rule.window, step);
-        let window = self.window(split, shape, Features { durations, percentiles: durations, fields });
+        let window = self.window(split, shape, Features::default());
+        let (mut windows, mut looks, mut percentiles) = ([window as u16; INPUT_LIMIT], WindowSet::default(), false);
+        looks.add(window);
+        for (place, input) in windows.iter_mut().zip(&rule.program.inputs) {
+            let wanted = Plan::wanted(input);
+            percentiles |= wanted.percentiles;
+            let shape = input.window().map_or(shape, |window| Shape::new(window, step));
+            let window = self.window(split, shape, wanted);
+            *place = window as u16;
+            looks.add(window);
+        }
         let baselines = rule.program.inputs.iter().filter_map(Input::baseline).count();
         if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
             self.splits[split].learned.push(rule.window);
@@ -209,6 +208,8 @@ impl Plan {
         RulePlan {
             split,
             window,
+            windows,
+            looks,
             time: match Time::of(&rule.program) {
                 // Several conditions have several thresholds.
                 Time::Threshold(_) if !rule.terms.plain() => Time::Runs,
@@ -216,10 +217,18 @@ impl Plan {
             },
             baselines,
             peers: self.peers(rule, shape),
-            percentiles: durations,
+            percentiles,
             recites: rule.annotations.values().any(|text| annotation::recites(text)),
             counted: Plan::counted(rule),
         }
+    }
+
+    /// What the window of an input must keep.
+    fn wanted(input: &Input) -> Features {
+        let fields = if let Input::Field { name, .. } = input { vec![name.clone()] } else { Vec::new() };
+        let durations =
+            matches!(input, Input::Metric(metric, _) | Input::Baseline { metric, .. } if metric.quantile().is_some());
+        Features { durations, percentiles: durations, fields }
     }
 
     /// A window of a split. Rules on the same window share it; it keeps what any of them needs.
@@ -261,16 +270,16 @@ impl Plan {
     /// Of the `windows` of a split, those that none of its rules, `here`, looks at.
     pub fn unruled(&self, windows: usize, here: &[usize]) -> WindowSet {
         let mut unruled = WindowSet::default();
-        let ruled = |window: usize| here.iter().any(|rule| self.rules[*rule].window == window);
+        let ruled = |window: usize| here.iter().any(|rule| self.rules[*rule].looks.has(window));
         (0..windows).filter(|window| !ruled(*window)).for_each(|window| unruled.add(window));
         unruled
     }
 
     /// The metric of a condition that reads one only: then the whole is no data without it.
-    fn counted(rule: &Rule) -> Option<Metric> {
-        let mut metrics = rule.program.inputs.iter().filter(|input| input.baseline().is_none());
+    fn counted(rule: &Rule) -> Option<(usize, Metric)> {
+        let mut metrics = rule.program.inputs.iter().enumerate().filter(|(_, input)| input.baseline().is_none());
         match (metrics.next(), metrics.next()) {
-            (Some(Input::Metric(metric)), None) if *metric != Metric::Silence => Some(*metric),
+            (Some((slot, Input::Metric(metric, _))), None) if *metric != Metric::Silence => Some((slot, *metric)),
             _ => None,
         }
     }
@@ -317,5 +326,22 @@ mod tests {
             let kept = (features.durations, features.percentiles, features.fields.as_slice());
             assert_eq!(kept, (true, true, &["tokens_left".to_owned()][..]), "{conditions:?}");
         }
+    }
+
+    #[test]
+    fn every_value_has_its_window_and_the_window_keeps_what_is_read_in_it() {
+        let text = "alerts:\n- {name: a, condition: \"p95_latency[5m] > 9s and max(tokens_left[1h]) > 9 and cost > $1\", \
+                    window: 10m}\n- {name: b, condition: cost > $2, window: 1h}\n";
+        let source = PolicySource { rules: vec![("r.yaml".into(), text.into())], ..PolicySource::default() };
+        let plan = Plan::new(&Policy::load(&source, Path::new("")).0.expect("valid rules"));
+        let (a, b) = (&plan.rules[0], &plan.rules[1]);
+        let kept = |window: u16| {
+            let WindowSpec { shape, features } = &plan.splits[a.split].windows[usize::from(window)];
+            (shape.span, features.percentiles, features.fields.len())
+        };
+        let spans = [(Span::minutes(5), true, 0), (Span::hours(1), false, 1), (Span::minutes(10), false, 0)];
+        assert_eq!(a.windows[..3].iter().map(|window| kept(*window)).collect::<Vec<_>>(), spans);
+        assert_eq!((a.window as u16, b.window as u16, a.split), (a.windows[2], a.windows[1], b.split));
+        assert!(a.windows[..3].iter().all(|window| a.looks.has(usize::from(*window))) && !b.looks.has(a.window));
     }
 }

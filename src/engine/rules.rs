@@ -196,16 +196,17 @@ impl Evaluation<'_> {
             let (plan, state) = (&self.plans[rule], &mut states[rule]);
             let learns = *ends && split.look(index, plan.window).counts().n > 0;
             let mut due = self.due(rule, split, index, state);
-            if touched || changed.has(plan.window) || learns || due <= self.now {
+            if touched || changed.meets(plan.looks) || learns || due <= self.now {
                 evaluations += 1;
                 if plan.percentiles {
-                    split.sort(index, plan.window);
+                    let slots = self.rules[rule].program.inputs.len().min(INPUTS);
+                    plan.windows[..slots].iter().for_each(|window| split.sort(index, usize::from(*window)));
                 }
                 self.rule(rule, split, index, state, transitions);
                 due = self.due(rule, split, index, state);
             }
             if self.minds(rule, split, index, state) {
-                minded.add(plan.window);
+                minded.join(plan.looks);
             }
             next = next.min(due);
         }
@@ -224,8 +225,9 @@ impl Evaluation<'_> {
         if state.alerts.has(index) {
             return true;
         }
-        let Some(metric) = self.plans[rule].counted else { return true };
-        let reading = self.reading(self.plans[rule].window, split, index);
+        let plan = &self.plans[rule];
+        let Some((slot, metric)) = plan.counted else { return true };
+        let reading = self.reading(usize::from(plan.windows[slot]), split, index);
         reading.samples(metric) >= u64::from(self.rules[rule].min_samples)
     }
 
@@ -271,15 +273,15 @@ impl Evaluation<'_> {
         transitions: &mut Vec<Transition>,
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let reading = Reading { sums: Some((&self.sums, plan.window)), ..self.reading(plan.window, split, index) };
-        let (values, counts) = self.read(rule_index, split, &reading, rule.min_samples, index, state);
-        let n = counts.iter().flatten().copied().min().unwrap_or(0);
+        let reading = Reading { sums: Some(&self.sums), ..self.reading(plan.window, split, index) };
+        let inputs = self.read(rule_index, &reading, rule.min_samples, index, state);
+        let values = &inputs.0;
         let case = state.case(rule, split, index, self.names);
         let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = state.alerts.take(index);
-        let context = if plan.recites { self.context(rule_index, index, &values) } else { Context::default() };
-        let found = judged.finding(n, context);
+        let context = if plan.recites { self.context(rule_index, index, values) } else { Context::default() };
+        let found = judged.finding(&inputs, context);
         let before = slot.as_ref().map_or(0, |alert| alert.level);
         let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
@@ -314,15 +316,14 @@ impl Evaluation<'_> {
 
     /// One window of a series, to be read at the instant.
     pub(super) fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
-        Reading { series: &split.series[index], look: split.look(index, window), now: self.now, sums: None }
+        Reading { of: (split, index), window, look: split.look(index, window), now: self.now, sums: None }
     }
 
     /// The inputs of a rule on one series in slot order, and the samples behind each; those with fewer
-    /// than `least` are no data. A handful at most, so fixed buffers keep the hot path free of allocation.
+    /// than `least` are no data. `reading` is of one of the windows; slots that read another one look there. A handful at most, so fixed buffers keep the hot path free of allocation.
     pub(super) fn read(
         &self,
         rule_index: usize,
-        split: &Split,
         reading: &Reading<'_>,
         least: u32,
         index: usize,
@@ -332,14 +333,22 @@ impl Evaluation<'_> {
         let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
         let mut centres = state.centres(index, plan).iter();
         let mut peers = plan.peers.map_or(&[][..], |_| state.peers.of(index, rule)).iter();
-        for ((value, n), input) in values.iter_mut().zip(&mut counts).zip(&rule.program.inputs) {
+        let slots = values.iter_mut().zip(&mut counts).zip(&rule.program.inputs).zip(plan.windows);
+        for (((value, n), input), window) in slots {
+            let apart;
+            let reading = if usize::from(window) == reading.window {
+                reading
+            } else {
+                apart = reading.over(usize::from(window));
+                &apart
+            };
             *value = match input {
-                Input::Metric(metric) => {
+                Input::Metric(metric, _) => {
                     let (found, count) = reading.metric(*metric, least);
                     *n = Some(count);
                     found
                 }
-                Input::Field { name, aggregate } => self.names.find(name).and_then(|name| {
+                Input::Field { name, aggregate, .. } => self.names.find(name).and_then(|name| {
                     let sum = reading.field(name)?;
                     *n = Some(sum.n);
                     (sum.n >= u64::from(least)).then(|| sum.value(*aggregate))?
@@ -351,11 +360,13 @@ impl Evaluation<'_> {
                 }),
                 Input::Baseline { .. } => centres.next().copied().flatten().map(f64::from),
                 Input::Peers(_) => peers.next().copied().flatten(),
-                Input::Score => self.standings.0.of(split, index).and_then(|standing| {
+                Input::Score => self.standings.0.of(reading.of.0, reading.of.1).and_then(|standing| {
                     *n = Some(standing.n);
                     (standing.n >= u64::from(rule.min_samples)).then_some(standing.score)
                 }),
-                Input::PeersScore => self.standings.0.of(split, index).and_then(|standing| standing.peers),
+                Input::PeersScore => {
+                    self.standings.0.of(reading.of.0, reading.of.1).and_then(|standing| standing.peers)
+                }
             };
         }
         (values, counts)
@@ -388,17 +399,31 @@ pub type Inputs = ([Option<f64>; INPUTS], [Option<u64>; INPUTS]);
 /// Reads the metrics of one window of one series.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
-    pub(super) series: &'a Series,
+    /// The split, and which of its series.
+    pub(super) of: (&'a Split, usize),
+    /// Which of its windows.
+    pub(super) window: usize,
     pub(super) look: Look<'a>,
     pub(super) now: Timestamp,
-    /// What was read of the fields of the series so far, and the window that this is.
-    pub(super) sums: Option<(&'a FieldSums, usize)>,
+    /// What was read of the fields of the series so far.
+    pub(super) sums: Option<&'a FieldSums>,
 }
 
 impl Reading<'_> {
+    /// Another window of the same series.
+    fn over(&self, window: usize) -> Self {
+        let (split, index) = self.of;
+        Reading { window, look: split.look(index, window), ..*self }
+    }
+
+    fn series(&self) -> &Series {
+        &self.of.0.series[self.of.1]
+    }
+
     /// The values of a field; rules that read the same do so once.
     fn field(&self, name: Name) -> Option<FieldSum> {
-        let Some((sums, window)) = self.sums else { return self.look.field(name) };
+        let Some(sums) = self.sums else { return self.look.field(name) };
+        let window = self.window;
         let mut sums = sums.borrow_mut();
         if let Some(known) = sums.iter().find(|known| (known.0, known.1) == (window, name)) {
             return known.2;
@@ -428,7 +453,7 @@ impl Reading<'_> {
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
             Metric::Quality => c.judged,
-            Metric::Silence => self.series.total,
+            Metric::Silence => self.series().total,
             Metric::TimeoutRate
             | Metric::MeanLatency
             | Metric::P50Latency
@@ -465,7 +490,7 @@ impl Reading<'_> {
             Metric::DurationCoverage => share(c.durations, c.n),
             Metric::TokenCoverage => share(c.counted, c.n),
             Metric::CostCoverage => share(c.priced, c.n),
-            Metric::Silence => Some(self.now.since(self.series.last_seen).as_millis_f64().max(0.0)),
+            Metric::Silence => Some(self.now.since(self.series().last_seen).as_millis_f64().max(0.0)),
             Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
                 // A quantile beyond the cut-off is known to be at least the value given.
                 metric.quantile().and_then(|q| self.look.quantile(q)).map(|e| e.value)

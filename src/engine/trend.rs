@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::alert::Context;
 use super::evaluate;
 use super::event::AlertEvent;
-use super::rules::{INPUTS, Reading};
+use super::rules::Reading;
 use super::{Engine, budget};
 use crate::model::{Metric, Timestamp, Trend};
-use crate::rule::Input;
+use crate::rule::{Input, Node};
 use crate::settings::Channel;
 
 impl Engine {
@@ -46,24 +45,33 @@ impl Engine {
             .program
             .inputs
             .iter()
-            .any(|input| matches!(input, Input::Budget | Input::Score | Input::Metric(Metric::Silence)))
+            .any(|input| matches!(input, Input::Budget | Input::Score | Input::Metric(Metric::Silence, _)))
         {
             return None;
         }
         let split = &self.state.splits[plan.split];
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let evaluation = self.evaluation(now, plan.split, &budgets);
-        let adds_up = rule.program.inputs.iter().any(Input::adds_up);
-        let look = split.look(series, plan.window);
+        let read = |reading: &Reading<'_>| evaluation.read(index, reading, 1, series, state).0;
         let case = evaluate::case(rule, split, series, &self.state.names);
+        let whole = read(&evaluation.reading(plan.window, split, series));
+        let (levels, _) = rule.terms.case(case);
+        let level = levels.iter().rfind(|level| level.root.eval(&whole).is_some_and(|v| v.holds)).or(levels.first());
+        let root = level.map_or(&rule.program.root, |level| &level.root);
+        // The value that messages show, in each slice of its own window.
+        let shown = root.deciding(&whole);
+        let window = shown.and_then(Node::first_slot).map_or(plan.window, |slot| usize::from(plan.windows[slot]));
+        let adds_up = match shown {
+            Some(Node::Compare { left, .. }) => left.slots().iter().any(|slot| rule.program.inputs[*slot].adds_up()),
+            _ => rule.program.inputs.iter().any(Input::adds_up),
+        };
+        let look = split.look(series, window);
         let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
         look.each_pane(adds_up, |end, look| {
-            let reading = Reading { series: &split.series[series], look, now: end.min(now), sums: None };
-            let (values, _) = evaluation.read(index, split, &reading, 1, series, state);
-            let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
-            let shown =
-                judged.finding(1, Context::default()).verdicts.iter().flatten().next().map(|verdict| verdict.value);
-            trend.slices.extend(shown.filter(|value| value.is_finite()).map(|value| (reading.now, value)));
+            let reading = Reading { of: (split, series), window, look, now: end.min(now), sums: None };
+            let values = read(&reading);
+            let value = shown.or_else(|| root.deciding(&values)).and_then(|shown| shown.left(&values));
+            trend.slices.extend(value.filter(|value| value.is_finite()).map(|value| (reading.now, value)));
         });
         Some(trend)
     }

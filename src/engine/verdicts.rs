@@ -36,7 +36,7 @@ impl Engine {
                 value: verdict.map(|v| v.value),
                 threshold: verdict.map(|v| v.threshold),
                 unit: verdict.map_or(Unit::Any, |v| v.unit),
-                n: sight.samples(),
+                n: sight.samples(gaze.rule),
             }
         };
         (0..gaze.split.series.len()).map(said).collect()

@@ -415,6 +415,16 @@ impl WindowSet {
         self.0 |= 1 << window.min(WindowSet::LAST);
     }
 
+    /// Adds all of another set.
+    pub fn join(&mut self, other: WindowSet) {
+        self.0 |= other.0;
+    }
+
+    /// Whether any window was added to both.
+    pub fn meets(self, other: WindowSet) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether it was added.
     pub fn has(self, window: usize) -> bool {
         self.0 & (1 << window.min(WindowSet::LAST)) != 0

@@ -191,8 +191,10 @@ impl Span {
                 .map_err(|_| format!("`{text}` is not a duration: {EXPECTED}"))?;
             rest = rest[digits..].trim_start();
             let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            let unit = unit_millis(&rest[..letters])
-                .ok_or_else(|| format!("`{}` is not a unit of time: {EXPECTED}", &rest[..letters]))?;
+            let unit = unit_millis(&rest[..letters]).ok_or_else(|| match &rest[..letters] {
+                "" => format!("`{text}` has no unit: {EXPECTED}"),
+                unit => format!("`{unit}` is not a unit of time: {EXPECTED}"),
+            })?;
             total += number * unit;
             rest = rest[letters..].trim_start_matches([' ', ',']);
         }

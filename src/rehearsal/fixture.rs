@@ -124,7 +124,7 @@ impl Selection {
         let Some(before) = before.map(|taken| taken.at).max() else {
             return Err(format!("the recording has no run of {} before it that the rule could see", self.subject));
         };
-        let mut lead = Span(self.rule.window.0 + 2 * step.0);
+        let mut lead = Span(self.rule.reach().0 + 2 * step.0);
         let mut why = String::new();
         loop {
             let begin = before.min(first.active_since - lead);

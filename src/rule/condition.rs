@@ -9,10 +9,11 @@ use std::ops::Range as Bytes;
 
 use evalexpr::Operator;
 
-use super::lex::{Fault, Kind as TokenKind, Token, lex};
+use super::lex::{Fault, Kind as TokenKind, Token, Window, lex};
+use super::load::WINDOW_LIMIT;
 use super::range::Range;
 use super::{Arithmetic, Comparison, INPUT_LIMIT, Input, Node, Program, names, syntax, trial};
-use crate::model::{Metric, Unit};
+use crate::model::{Metric, Span, Unit};
 
 /// What a part of a condition is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,8 +35,9 @@ struct Part {
 }
 
 /// Checks a condition: how it is evaluated, unless there are errors, and everything worth saying about
-/// it. What it reads is added to `inputs`, the slots that all conditions of a rule share.
-pub(super) fn check(text: &str, inputs: &mut Vec<Input>) -> (Option<Node>, Vec<Fault>) {
+/// it. What it reads is added to `inputs`, the slots that all conditions of a rule share; `step` is the evaluation
+/// interval.
+pub(super) fn check(text: &str, inputs: &mut Vec<Input>, step: Span) -> (Option<Node>, Vec<Fault>) {
     if text.len() > syntax::CONDITION_LIMIT {
         let message = format!("the condition has {} bytes, the limit is {}", text.len(), syntax::CONDITION_LIMIT);
         return (None, vec![Fault::error(0..text.len(), message, "split it into several rules")]);
@@ -51,6 +53,7 @@ pub(super) fn check(text: &str, inputs: &mut Vec<Input>) -> (Option<Node>, Vec<F
     let operands = tokens.iter().filter(|token| syntax::is_operand(&token.kind));
     let mut check = Check {
         text,
+        step,
         operands,
         inputs: std::mem::take(inputs),
         leaves: Vec::new(),
@@ -71,6 +74,7 @@ pub(super) fn check(text: &str, inputs: &mut Vec<Input>) -> (Option<Node>, Vec<F
 
 struct Check<'a, I> {
     text: &'a str,
+    step: Span,
     /// The operands that were not met yet.
     operands: I,
     inputs: Vec<Input>,
@@ -132,9 +136,9 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
                 range: Range::of(*value, *value),
                 bytes,
             }),
-            TokenKind::Name(name) | TokenKind::Call(_, name) => {
+            TokenKind::Name(name, window) | TokenKind::Call(_, name, window) => {
                 let meaning = match &token.kind {
-                    TokenKind::Call(aggregate, field) => names::call(*aggregate, field),
+                    TokenKind::Call(aggregate, field, _) => names::call(*aggregate, field),
                     _ => names::resolve(name, &self.near),
                 };
                 let meaning = match meaning {
@@ -147,7 +151,8 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
                 if let Some((message, help)) = meaning.warning {
                     self.faults.push(Fault::warning(bytes.clone(), message, help));
                 }
-                let slot = self.slot(meaning.input, &bytes)?;
+                let input = self.over(meaning.input, window.as_ref())?;
+                let slot = self.slot(input, &bytes)?;
                 self.leaves.push((slot, meaning.factor));
                 let mut node = Node::Slot(slot);
                 if meaning.factor != 1.0 {
@@ -158,6 +163,33 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
                 Some(Part { node, kind: Kind::Of(meaning.unit), range: Range::of(low, high), bytes })
             }
             _ => unreachable!("only names and numbers are operands"),
+        }
+    }
+
+    /// The input over the time range that is written behind it.
+    fn over(&mut self, input: Input, range: Option<&Window>) -> Option<Input> {
+        let Some(Window { span, bytes }) = range else { return Some(input) };
+        let input = match input {
+            Input::Metric(Metric::Silence, _) => Err("`silence` counts from the last run on"),
+            Input::Metric(metric, _) => Ok(Input::Metric(metric, Some(*span))),
+            Input::Field { name, aggregate, .. } => Ok(Input::Field { name, aggregate, window: Some(*span) }),
+            Input::Budget => Err("`budget` is of its own period"),
+            Input::Baseline { .. } => Err("a baseline is of windows as long as the rule's"),
+            Input::Peers(_) => Err("peers are looked at in the rule's window"),
+            Input::Score | Input::PeersScore => Err("scores have a window of their own, `scores.window`"),
+        };
+        let (bytes, step) = (bytes.clone(), self.step);
+        match input {
+            Err(reason) => {
+                let message = format!("{reason}, so `{}` cannot stand behind it", &self.text[bytes.clone()]);
+                self.faults.push(Fault::error(bytes, message, "delete it; metrics and record fields may have one"));
+                None
+            }
+            Ok(input) => window_faults(*span, step, &mut |error, message, help| {
+                let fault = if error { Fault::error } else { Fault::warning };
+                self.faults.push(fault(bytes.clone(), message, help));
+            })
+            .then_some(input),
         }
     }
 
@@ -276,7 +308,7 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
     }
 
     fn reads(&self, node: &Node, metric: Metric) -> bool {
-        matches!(node, Node::Slot(slot) if self.inputs[*slot] == Input::Metric(metric))
+        matches!(node, Node::Slot(slot) if matches!(self.inputs[*slot], Input::Metric(read, _) if read == metric))
     }
 
     /// How much a side is the value rather than the threshold: 2 reads data, 1 a baseline or peers.
@@ -364,6 +396,22 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
         };
         format!("{}, {}", kind(left), kind(right))
     }
+}
+
+/// Says what is wrong with the length of a window (an error or a warning, message, remedy); whether it can be used.
+pub(super) fn window_faults(window: Span, step: Span, say: &mut dyn FnMut(bool, String, String)) -> bool {
+    let least = Span(step.0 * 2);
+    if window > WINDOW_LIMIT {
+        let message = format!("a window of {window} is longer than the limit of {WINDOW_LIMIT}");
+        say(true, message, "compare shorter windows with `baseline` to see slow change".to_owned());
+    } else if window <= Span::ZERO || window < step {
+        let message = format!("a window of {window} is shorter than the evaluation interval of {step}");
+        say(true, message, format!("runs between two evaluations would never be seen: write at least {least}"));
+    } else if window < least {
+        let message = format!("a window of {window} is shorter than two evaluation intervals of {step}");
+        say(false, message, format!("write at least {least}"));
+    }
+    window > Span::ZERO && window >= step && window <= WINDOW_LIMIT
 }
 
 fn truth(node: Node, bytes: Bytes<usize>) -> Part {

@@ -4,7 +4,7 @@ use super::*;
 
 fn check(text: &str) -> (Option<Program>, Vec<Fault>) {
     let mut inputs = Vec::new();
-    let (root, faults) = super::check(text, &mut inputs);
+    let (root, faults) = super::check(text, &mut inputs, Span::seconds(15));
     (root.map(|root| Program { inputs, root }), faults)
 }
 use crate::diagnostic::Level;
@@ -60,7 +60,7 @@ fn conditions_mean_what_they_say() {
 
 #[test]
 fn functions_read_record_fields() {
-    let of = |name: &str, aggregate| Input::Field { name: name.to_owned(), aggregate };
+    let of = |name: &str, aggregate| Input::Field { name: name.to_owned(), aggregate, window: None };
     for (text, input) in [
         ("last(value) > 10", of("value", Aggregate::Last)),
         ("increase( field.cost ) > 10", of("cost", Aggregate::Increase)),
@@ -87,10 +87,27 @@ fn functions_read_record_fields() {
 }
 
 #[test]
+fn a_value_may_have_a_window_of_its_own() {
+    let (five, hour) = (Some(Span::minutes(5)), Some(Span::hours(1)));
+    let text =
+        "error_rate[5m] > 14.4% and error_rate [ 60 minutes ] > 14.4% and sum(errors[5m]) > queue[1h] and cost > $1";
+    let field = |name: &str, aggregate, window| Input::Field { name: name.to_owned(), aggregate, window };
+    let inputs = program(text).inputs;
+    let shown: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["error_rate[5m]", "error_rate[1h]", "sum(errors[5m])", "mean(queue[1h])", "cost"]);
+    let fields = [field("errors", Aggregate::Sum, five), field("queue", Aggregate::Mean, hour)];
+    assert_eq!(inputs[..2], [Input::Metric(Metric::ErrorRate, five), Input::Metric(Metric::ErrorRate, hour)]);
+    assert_eq!(inputs[2..4], fields);
+    assert_eq!(program("error_rate[5m] > 1% or error_rate[300s] > 2% or error_rate > 3%").inputs.len(), 2);
+    let verdict = eval("hourly_cost[5m] > hourly_cost[1h] * 2", &[5.0, 2.0]);
+    assert_eq!(verdict, Some(Verdict { holds: true, value: 5.0, threshold: 4.0, unit: Unit::Money }));
+}
+
+#[test]
 fn a_baseline_is_that_of_the_metric_it_is_compared_with() {
     let text = "p95_latency > baseline * 2 or hourly_cost > baseline * 3";
-    let p95 = [Input::Metric(Metric::P95Latency), Input::Baseline { metric: Metric::P95Latency, percent: 50 }];
-    let cost = [Input::Metric(Metric::HourlyCost), Input::Baseline { metric: Metric::HourlyCost, percent: 50 }];
+    let p95 = [Input::Metric(Metric::P95Latency, None), Input::Baseline { metric: Metric::P95Latency, percent: 50 }];
+    let cost = [Input::Metric(Metric::HourlyCost, None), Input::Baseline { metric: Metric::HourlyCost, percent: 50 }];
     assert_eq!(program(text).inputs, [p95, cost].concat());
     assert_eq!(program("error_rate > 1% and error_rate < 2%").inputs.len(), 1);
 }
@@ -285,7 +302,7 @@ impl Climber<'_> {
         self.at += 1;
         match &self.tokens[self.at - 1].kind {
             TokenKind::Number(value, _) => *value,
-            TokenKind::Name(name) => (self.value)(name),
+            TokenKind::Name(name, _) => (self.value)(name),
             other => panic!("an operand, not {other:?}"),
         }
     }
@@ -315,7 +332,7 @@ proptest! {
         let (Some(program), _) = check(&text) else { return Ok(()) };
         let value = |name: &str| match name { "error_rate" => u, "success_rate" => v, _ => w };
         let inputs: Vec<Option<f64>> = program.inputs.iter().map(|input| Some(match input {
-            Input::Metric(metric) => value(metric.name()),
+            Input::Metric(metric, _) => value(metric.name()),
             Input::Field { name, .. } => value(name),
             _ => unreachable!("not generated"),
         })).collect();

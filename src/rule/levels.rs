@@ -31,7 +31,7 @@ impl RuleReader<'_> {
             let example = "error_rate > 10%";
             let Some(text) = fields.require("condition", example, fields.text("condition")) else { return Vec::new() };
             let Some(node) = fields.node("condition") else { return Vec::new() };
-            let (root, found) = condition::check(&text.value, inputs);
+            let (root, found) = condition::check(&text.value, inputs, self.evaluation_interval);
             found.into_iter().for_each(|fault| self.report(node, fault));
             let Some(root) = root else { return Vec::new() };
             let level = Level { severity: severity.unwrap_or(plain.0), condition: text.value, root, hold };
@@ -66,7 +66,7 @@ impl RuleReader<'_> {
             };
             let Some(node) = node else { continue };
             let Some(text) = crate::wire::fields::scalar(node, &key.text, self.faults) else { continue };
-            let (root, found) = condition::check(&text.value, inputs);
+            let (root, found) = condition::check(&text.value, inputs, self.evaluation_interval);
             found.into_iter().for_each(|fault| self.report(node, fault));
             let Some(root) = root else { continue };
             if levels.iter().any(|(level, _)| level.severity == severity) {
@@ -139,7 +139,7 @@ impl RuleReader<'_> {
     fn recover(&self, fields: &Fields<'_>, inputs: &mut Vec<Input>, levels: &Placed) -> Option<Recover> {
         let text = fields.text("recover")?;
         let node = fields.node("recover")?;
-        let (root, found) = condition::check(&text.value, inputs);
+        let (root, found) = condition::check(&text.value, inputs, self.evaluation_interval);
         found.into_iter().for_each(|fault| self.report(node, fault));
         let root = root?;
         if let Some((mild, _)) = levels.iter().find(|(level, _)| overlap(&level.root, &root)) {

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use crate::diagnostic::Level;
-use crate::model::Unit;
 use crate::model::time::unit_millis;
+use crate::model::{Span, Unit};
 use crate::rule::{Aggregate, Arithmetic, Comparison};
 
 /// A fault in a text, in bytes of that text.
@@ -41,10 +41,10 @@ pub(super) struct Token {
 pub(super) enum Kind {
     /// A number in the base of its unit (0.1 for `10%`, 15000 for `15s`); no unit when bare.
     Number(f64, Option<Unit>),
-    /// The name of a metric, a baseline or a field.
-    Name(String),
-    /// A function over a field: `last(queue_depth)`.
-    Call(Aggregate, String),
+    /// The name of a metric, a baseline or a field: `error_rate`, `error_rate[1h]`.
+    Name(String, Option<Window>),
+    /// A function over a field: `last(queue_depth)`, `last(queue_depth[1h])`.
+    Call(Aggregate, String, Option<Window>),
     Arithmetic(Arithmetic),
     Comparison(Comparison),
     And,
@@ -52,6 +52,14 @@ pub(super) enum Kind {
     Not,
     Open,
     Close,
+}
+
+/// The time range behind a name, as PromQL writes it: `[5m]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Window {
+    pub span: Span,
+    /// With its brackets.
+    pub bytes: Range<usize>,
 }
 
 /// Symbols, longest first.
@@ -73,6 +81,9 @@ const SYMBOLS: [(&str, Kind); 15] = [
     (")", Kind::Close),
 ];
 
+/// Where a time range stands.
+const WINDOW_PLACE: &str = "a time range stands right behind a name: `error_rate[5m]`, `sum(errors[5m])`";
+
 /// What people write from other languages, and what to write here. Looked at before the symbols.
 const FOREIGN: [(&str, &str); 19] = [
     ("===", "write `==`"),
@@ -86,9 +97,9 @@ const FOREIGN: [(&str, &str); 19] = [
     ("×", "write `*`"),
     ("\"", "a condition compares numbers; select executions with `where:`"),
     ("'", "a condition compares numbers; select executions with `where:`"),
-    ("[", "a condition compares numbers; the time range is the rule's `window:`"),
+    ("[", WINDOW_PLACE),
     ("{", "a condition compares numbers; select executions with `where:`"),
-    ("]", "the time range is the rule's `window:`"),
+    ("]", WINDOW_PLACE),
     ("}", "select executions with `where:`"),
     (",", "a condition has no lists, and a function takes one field"),
     (";", "a condition is one expression; join two with `and`"),
@@ -175,7 +186,26 @@ fn name(text: &str, at: &mut usize) -> Result<Kind, Fault> {
     }
     match Aggregate::from_word(word) {
         Some(aggregate) if text[run(text, *at, char::is_whitespace)..].starts_with('(') => call(text, at, aggregate),
-        _ => Ok(Kind::Name(word.to_owned())),
+        _ => Ok(Kind::Name(word.to_owned(), window(text, at)?)),
+    }
+}
+
+/// The time range behind a name, if there is one.
+fn window(text: &str, at: &mut usize) -> Result<Option<Window>, Fault> {
+    let open = run(text, *at, char::is_whitespace);
+    if !text[open..].starts_with('[') {
+        return Ok(None);
+    }
+    let Some(length) = text[open..].find(']') else {
+        *at = text.len();
+        return Err(Fault::error(open..open + 1, "this `[` is not closed", "add `]`"));
+    };
+    *at = open + length + 1;
+    let inner = run(text, open + 1, char::is_whitespace)..open + length;
+    let inner = inner.start.min(inner.end)..inner.end;
+    match Span::parse(&text[inner.clone()]) {
+        Ok(span) => Ok(Some(Window { span, bytes: open..*at })),
+        Err(reason) => Err(Fault::error(inner, format!("a time range in brackets: {reason}"), WINDOW_PLACE)),
     }
 }
 
@@ -184,11 +214,21 @@ fn call(text: &str, at: &mut usize, aggregate: Aggregate) -> Result<Kind, Fault>
     let open = run(text, *at, char::is_whitespace);
     let start = run(text, open + 1, char::is_whitespace);
     let end = run(text, start, |c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    let close = run(text, end, char::is_whitespace);
     let field = &text[start..end];
-    if text[close..].starts_with(')') && field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+    let named = field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let mut behind = end;
+    let range = if named { window(text, &mut behind) } else { Ok(None) };
+    let close = run(text, behind, char::is_whitespace);
+    if named && text[close..].starts_with(')') {
         *at = close + 1;
-        return Ok(Kind::Call(aggregate, field.to_owned()));
+        let after = run(text, *at, char::is_whitespace);
+        if text[after..].starts_with('[') && text[after..].contains(']') {
+            *at = after + text[after..].find(']').map_or(1, |length| length + 1);
+            let message = "a time range stands inside of the function, behind the field";
+            let help = format!("write `{}({field}{})`", aggregate.as_str(), &text[after..*at]);
+            return Err(Fault::error(after..*at, message, help));
+        }
+        return Ok(Kind::Call(aggregate, field.to_owned(), range?));
     }
     // Up to the matching parenthesis, so that what stands inside is not read as anything else.
     let mut depth = 0;
@@ -325,7 +365,14 @@ mod tests {
             ("cost > $2s", vec![(7..10, "`s` is not a unit")]),
             ("cost > $", vec![(7..8, "not a number")]),
             ("cost > 1.2.3", vec![(7..12, "`1.2.3` is not a number")]),
-            ("rate[\"x\"] > 1", vec![(4..5, "`[`"), (5..8, "the text \"x\""), (8..9, "`]`")]),
+            ("rate[\"x\"] > 1", vec![(5..8, "is not a duration")]),
+            ("rate[5] > 1", vec![(5..6, "has no unit")]),
+            ("rate[5x] > 1 and rate[5m", vec![(5..7, "`x` is not a unit"), (21..22, "not closed")]),
+            ("rate[] > 1", vec![(5..5, "expected a duration")]),
+            ("rate[5m:1m] > 1", vec![(5..10, "is not a duration")]),
+            ("(a + b)[5m] > 1", vec![(7..8, "`[`"), (10..11, "`]`")]),
+            ("sum(a)[5m] > 1", vec![(6..10, "inside of the function")]),
+            ("sum(a[5k]) > 1", vec![(6..8, "`k` is not a unit")]),
             ("a % 2", vec![(2..3, "`%`")]),
             ("nan > true", vec![(0..3, "`nan` is not a name"), (6..10, "`true`")]),
             ("a > 1\0", vec![(5..6, "`\\u{0}`")]),
@@ -344,7 +391,7 @@ mod tests {
     fn words_and_symbols_mean_the_same() {
         let kinds = |text: &str| lex(text).expect(text).into_iter().map(|t| t.kind).collect::<Vec<_>>();
         assert_eq!(kinds("not a>1 AND b or c"), kinds("! a > 1&&b||c"));
-        assert_eq!(kinds("5 and a"), [Kind::Number(5.0, None), Kind::And, Kind::Name("a".to_owned())]);
-        assert_eq!(kinds("baseline.p95_latency"), [Kind::Name("baseline.p95_latency".to_owned())]);
+        assert_eq!(kinds("5 and a"), [Kind::Number(5.0, None), Kind::And, Kind::Name("a".to_owned(), None)]);
+        assert_eq!(kinds("baseline.p95_latency"), [Kind::Name("baseline.p95_latency".to_owned(), None)]);
     }
 }

@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use super::lex::Fault;
 use super::terms::Level;
-use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation};
+use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::agent::{NAME_LIMIT, is_name};
-use crate::model::{Dimension, Label, Span, Unit};
+use crate::model::{Dimension, Label, Metric, Span, Unit};
 use crate::settings::budget::Budget;
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
 use crate::wire::yaml::{self, Node, Value};
@@ -72,7 +72,7 @@ pub fn load_with(
 
 pub(super) struct RuleReader<'a> {
     pub(super) faults: &'a Faults<'a>,
-    evaluation_interval: Span,
+    pub(super) evaluation_interval: Span,
     /// Labels of the settings.
     own: &'a [Label],
     /// Budgets of the settings.
@@ -101,8 +101,9 @@ impl RuleReader<'_> {
         self.budget_is_read(&fields, &inputs);
         self.agents_are_told_apart(&fields, &inputs, &by);
         let least = default_min_samples(&inputs);
+        let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions, _));
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
-            if (n.value as u32) < FEW.min(least) && !inputs.contains(&Input::Metric(crate::model::Metric::Executions)) {
+            if (n.value as u32) < FEW.min(least) && !inputs.iter().any(counts) {
                 let message = format!(
                     "a share of as few as {} runs is a burst by chance: one failure is {}",
                     n.value,
@@ -163,22 +164,24 @@ impl RuleReader<'_> {
         self.faults.add(fault.level, bytes, fault.message, fault.help);
     }
 
+    /// The rule's window; of a rule that names none and reads nothing in it, its longest.
     fn window(&self, fields: &Fields<'_>, inputs: &[Input]) -> Span {
-        let Some(Spanned { value: window, bytes }) = fields.span("window") else { return WINDOW };
-        let step = self.evaluation_interval;
-        let silence = Input::Metric(crate::model::Metric::Silence);
-        let reads_window = inputs.is_empty() || inputs.iter().any(|input| *input != silence);
-        if window > WINDOW_LIMIT {
-            let message = format!("a window of {window} is longer than the limit of {WINDOW_LIMIT}");
-            self.faults.error(bytes, message, "compare shorter windows with `baseline` to see slow change");
-        } else if window <= Span::ZERO || (reads_window && window < step) {
-            let message = format!("a window of {window} is shorter than the evaluation interval of {step}");
-            let help = format!("runs between two evaluations would never be seen: write at least {}", Span(step.0 * 2));
-            self.faults.error(bytes, message, help);
-        } else if reads_window && window < Span(step.0 * 2) {
-            let message = format!("a window of {window} is shorter than two evaluation intervals of {step}");
-            self.faults.warning(bytes, message, format!("write at least {}", Span(step.0 * 2)));
+        let longest = inputs.iter().filter_map(Input::window).max();
+        let reads = inputs.is_empty() || inputs.iter().any(Input::reads_rule_window);
+        let Some(Spanned { value: window, bytes }) = fields.span("window") else {
+            return longest.filter(|_| !reads).unwrap_or(WINDOW);
+        };
+        if !reads && longest.is_some() {
+            let message = "every value of the condition has a time range of its own, so `window` is read by nothing";
+            self.faults.warning(bytes, message, "delete it");
+            return longest.unwrap_or(WINDOW);
         }
+        // A rule that reads nothing in its window may have any that is one.
+        let step = if reads || window <= Span::ZERO { self.evaluation_interval } else { Span(1) };
+        condition::window_faults(window, step, &mut |error, message, help| match error {
+            true => self.faults.error(bytes.clone(), message, help),
+            false => self.faults.warning(bytes.clone(), message, help),
+        });
         window
     }
 
@@ -367,7 +370,7 @@ impl RuleReader<'_> {
 
 /// Shares need a handful of samples, everything else one.
 fn default_min_samples(inputs: &[Input]) -> u32 {
-    let share = |input: &Input| matches!(input, Input::Metric(metric) if metric.unit() == Unit::Ratio);
+    let share = |input: &Input| matches!(input, Input::Metric(metric, _) if metric.unit() == Unit::Ratio);
     if inputs.iter().any(share) { RATIO_MIN_SAMPLES } else { 1 }
 }
 

@@ -43,7 +43,7 @@ pub struct Rule {
     pub condition: String,
     /// The condition as it is evaluated.
     pub program: Program,
-    /// How far back the metrics look.
+    /// How far back the metrics look that have no time range of their own.
     pub window: Span,
     /// The budget that the condition reads.
     pub budget: Option<String>,
@@ -84,6 +84,11 @@ impl Rule {
         own.into_iter().chain(levels.map(|level| &mut level.root))
     }
 
+    /// How far back it looks at all.
+    pub fn reach(&self) -> Span {
+        self.program.inputs.iter().filter_map(Input::window).fold(self.window, Span::max)
+    }
+
     /// When its alerts may be told again; `None`: they may be told at `now`.
     pub fn opens(&self, now: Timestamp) -> Option<Timestamp> {
         self.terms.active_hours.as_ref().filter(|hours| !hours.contain(now)).and_then(|hours| hours.opens_after(now))
@@ -104,14 +109,16 @@ pub struct Matcher {
 /// What a slot of a program reads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The value of a metric in the rule's window.
-    Metric(Metric),
-    /// What the values of a numeric record field in the rule's window come to.
+    /// The value of a metric in a window of its own, or in the rule's.
+    Metric(Metric, Option<Span>),
+    /// What the values of a numeric record field come to.
     Field {
         /// The field.
         name: String,
         /// What is taken of its values.
         aggregate: Aggregate,
+        /// The window, when it is not the rule's.
+        window: Option<Span>,
     },
     /// The used share of the rule's budget.
     Budget,
@@ -134,14 +141,15 @@ pub enum Input {
 impl std::fmt::Display for Input {
     /// The name that a condition has for it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let range = |window: &Option<Span>| window.map_or_else(String::new, |window| format!("[{window}]"));
         match self {
-            Input::Metric(metric) => f.write_str(metric.name()),
+            Input::Metric(metric, window) => write!(f, "{}{}", metric.name(), range(window)),
             Input::Baseline { metric, percent: 50 } => write!(f, "baseline of {}", metric.name()),
             Input::Baseline { metric, percent } => write!(f, "baseline.p{percent} of {}", metric.name()),
             Input::Peers(metric) => write!(f, "peers of {}", metric.name()),
             Input::Score => f.write_str("score"),
             Input::PeersScore => f.write_str("peers of score"),
-            Input::Field { name, aggregate } => write!(f, "{}({name})", aggregate.as_str()),
+            Input::Field { name, aggregate, window } => write!(f, "{}({name}{})", aggregate.as_str(), range(window)),
             Input::Budget => f.write_str("budget"),
         }
     }
@@ -151,10 +159,26 @@ impl Input {
     /// The unit of its values.
     pub fn unit(&self) -> Unit {
         match self {
-            Input::Metric(metric) | Input::Baseline { metric, .. } | Input::Peers(metric) => metric.unit(),
+            Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => metric.unit(),
             Input::Field { .. } => Unit::Any,
             Input::Budget => Unit::Ratio,
             Input::Score | Input::PeersScore => Unit::Points,
+        }
+    }
+
+    /// The window that it is read in, when that is not the rule's.
+    pub fn window(&self) -> Option<Span> {
+        match self {
+            Input::Metric(_, window) | Input::Field { window, .. } => *window,
+            _ => None,
+        }
+    }
+
+    /// Whether it is read in the rule's window.
+    pub fn reads_rule_window(&self) -> bool {
+        match self {
+            Input::Metric(Metric::Silence, _) | Input::Budget | Input::Score | Input::PeersScore => false,
+            input => input.window().is_none(),
         }
     }
 
@@ -162,7 +186,7 @@ impl Input {
     pub fn adds_up(&self) -> bool {
         use Metric::{Cost, Executions, InputTokens, OutputTokens, TotalTokens};
         match self {
-            Input::Metric(metric) => matches!(metric, Executions | InputTokens | OutputTokens | TotalTokens | Cost),
+            Input::Metric(metric, _) => matches!(metric, Executions | InputTokens | OutputTokens | TotalTokens | Cost),
             Input::Field { aggregate, .. } => matches!(aggregate, Aggregate::Sum | Aggregate::Increase),
             _ => false,
         }

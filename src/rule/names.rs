@@ -3,7 +3,7 @@
 use super::{Aggregate, Input};
 use crate::diagnostic::did_you_mean;
 use crate::model::metric::METRICS;
-use crate::model::{Metric, Unit};
+use crate::model::{Metric, Span, Unit};
 
 /// The prefix that says a name is a field of the records, whatever metrics there are.
 pub const FIELD_PREFIX: &str = "field.";
@@ -55,7 +55,7 @@ pub(super) struct Meaning {
 pub(super) fn resolve(name: &str, near: &[Input]) -> Result<Meaning, (String, String)> {
     if let Some(metric) = Metric::from_word(name) {
         let about = metric.about();
-        let input = Input::Metric(metric);
+        let input = Input::Metric(metric, None);
         // A window without executions has fewer samples than any `min_samples`: no data, not zero.
         let low = if metric == Metric::Executions { 1.0 } else { about.range.0 };
         return Ok(Meaning { input, unit: about.unit, range: (low, about.range.1), factor: 1.0, warning: None });
@@ -79,7 +79,7 @@ pub(super) fn resolve(name: &str, near: &[Input]) -> Result<Meaning, (String, St
     if let Some(word) = name.strip_prefix(PEERS_PREFIX) {
         return match (word, Metric::from_word(word)) {
             ("score", _) => peers(Input::Score),
-            (_, Some(metric)) => peers(Input::Metric(metric)),
+            (_, Some(metric)) => peers(Input::Metric(metric, None)),
             (_, None) => Err((format!("there is no metric `{word}`, so it has no peers"), nearest(word))),
         };
     }
@@ -112,18 +112,23 @@ pub(super) fn call(aggregate: Aggregate, name: &str) -> Result<Meaning, (String,
         return Err((message, help));
     }
     let mut meaning = record_field(field, None);
-    meaning.input = Input::Field { name: field.to_owned(), aggregate };
+    meaning.input = Input::Field { name: field.to_owned(), aggregate, window: None };
     Ok(meaning)
 }
 
-/// The metrics that a subtree names, each once, and `score`.
+/// The prefix of names with a time range, in the tree.
+pub(super) const RANGED: &str = "ranged.";
+
+/// The metrics that a subtree names, each once, and `score`. Of one with a time range it does not say which.
 pub(super) fn measured(tree: &evalexpr::Node) -> Vec<Input> {
     let mut found: Vec<Input> = Vec::new();
     let mut open = vec![tree];
     while let Some(node) = open.pop() {
         if let evalexpr::Operator::VariableIdentifierRead { identifier } = node.operator() {
             let score = (identifier == "score").then_some(Input::Score);
-            let input = Metric::from_word(identifier).map(Input::Metric).or(score);
+            let ranged = identifier.strip_prefix(RANGED);
+            let metric = Metric::from_word(ranged.unwrap_or(identifier));
+            let input = metric.map(|metric| Input::Metric(metric, ranged.map(|_| Span::ZERO))).or(score);
             found.extend(input.filter(|input| !found.contains(input)));
         }
         open.extend(node.children());
@@ -135,6 +140,10 @@ pub(super) fn measured(tree: &evalexpr::Node) -> Vec<Input> {
 fn beside(near: &[Input], word: &str) -> Result<Input, (String, String)> {
     let help = format!("name the metric: `{word}.p95_latency`");
     match near {
+        [Input::Metric(metric, Some(_))] => Err((
+            format!("`{word}` is of the rule's window, and `{}` beside it has a time range of its own", metric.name()),
+            format!("make the range the rule's `window`, or write `{word}.{}`", metric.name()),
+        )),
         [input] => Ok(input.clone()),
         [] => Err((format!("`{word}` stands beside no built-in metric whose {word} it could be"), help)),
         _ => Err((format!("`{word}` could be that of several metrics"), help)),
@@ -155,7 +164,7 @@ fn baseline_named(word: &str, near: &[Input]) -> Result<Meaning, (String, String
         _ => {
             let named = if percent.is_some() { rest } else { word };
             match Metric::from_word(named) {
-                Some(metric) => baseline(Input::Metric(metric), percent.unwrap_or(50)),
+                Some(metric) => baseline(Input::Metric(metric, None), percent.unwrap_or(50)),
                 None => Err((format!("there is no metric `{named}`, so it has no baseline"), nearest(named))),
             }
         }
@@ -164,11 +173,11 @@ fn baseline_named(word: &str, near: &[Input]) -> Result<Meaning, (String, String
 
 fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
     let metric = match of {
-        Input::Metric(Metric::Silence) => {
+        Input::Metric(Metric::Silence, _) => {
             let help = "compare it with a duration: `silence > 15m`".to_owned();
             return Err(("`silence` has no baseline: it is not measured per window".to_owned(), help));
         }
-        Input::Metric(metric) => metric,
+        Input::Metric(metric, _) => metric,
         _ => {
             let help = "compare it with `peers` or with points: `score < peers - 10`".to_owned();
             return Err(("`score` has no baseline: it is not measured per window".to_owned(), help));
@@ -181,11 +190,11 @@ fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
 
 fn peers(of: Input) -> Result<Meaning, (String, String)> {
     let metric = match of {
-        Input::Metric(Metric::Silence) => {
+        Input::Metric(Metric::Silence, _) => {
             let help = "compare it with a duration: `silence > 15m`".to_owned();
             return Err(("`silence` has no peers: it is not measured per window".to_owned(), help));
         }
-        Input::Metric(metric) => metric,
+        Input::Metric(metric, _) => metric,
         _ => return Ok(points(Input::PeersScore)),
     };
     let about = metric.about();
@@ -212,7 +221,7 @@ fn record_field(field: &str, warning: Option<(String, String)>) -> Meaning {
         (Unit::Any, 1.0)
     };
     let range = (f64::NEG_INFINITY, f64::INFINITY);
-    let input = Input::Field { name: field.to_owned(), aggregate: Aggregate::Mean };
+    let input = Input::Field { name: field.to_owned(), aggregate: Aggregate::Mean, window: None };
     Meaning { input, unit, range, factor, warning }
 }
 

@@ -93,6 +93,45 @@ impl Node {
         truth(self, inputs)
     }
 
+    /// The comparison that decided, as [`Program::eval`] has it; `None` without a verdict.
+    pub fn deciding(&self, inputs: &[Option<f64>]) -> Option<&Node> {
+        match self {
+            Node::And(left, right) | Node::Or(left, right) => {
+                let verdict = truth(self, inputs)?;
+                let of_or = matches!(self, Node::Or(..));
+                let ends = |side: &Node| truth(side, inputs).is_some_and(|side| side.holds == of_or);
+                let left_decides = ends(left) || (of_or && !verdict.holds);
+                (if left_decides { left } else { right }).deciding(inputs)
+            }
+            Node::Not(inner) => inner.deciding(inputs),
+            Node::Compare { .. } => truth(self, inputs).map(|_| self),
+            _ => None,
+        }
+    }
+
+    /// The slots that it reads, in their order in the text.
+    pub fn slots(&self) -> Vec<usize> {
+        match self {
+            Node::Slot(slot) => vec![*slot],
+            Node::Const(_) => Vec::new(),
+            Node::Negate(inner) | Node::Not(inner) => inner.slots(),
+            Node::Arithmetic(_, left, right)
+            | Node::And(left, right)
+            | Node::Or(left, right)
+            | Node::Compare { left, right, .. } => [left.slots(), right.slots()].concat(),
+        }
+    }
+
+    /// The first of them, which of a comparison is on its left side.
+    pub fn first_slot(&self) -> Option<usize> {
+        self.slots().first().copied()
+    }
+
+    /// The value of a comparison's left side.
+    pub fn left(&self, inputs: &[Option<f64>]) -> Option<f64> {
+        if let Node::Compare { left, .. } = self { number(left, inputs) } else { None }
+    }
+
     /// The unit of the first comparison.
     pub fn unit(&self) -> Unit {
         match self {
@@ -265,12 +304,15 @@ mod tests {
             let program = Program { inputs: vec![], root: root.clone() };
             let verdict = program.eval(&[first, second]).map(|v| (v.holds, v.threshold));
             assert_eq!(verdict, expected, "{root:?} {first:?} {second:?}");
+            let deciding = root.deciding(&[first, second]).and_then(|node| truth(node, &[first, second]));
+            assert_eq!(deciding.map(|v| v.threshold), expected.map(|(_, threshold)| threshold), "{root:?}");
         }
     }
 
     #[test]
     fn the_trace_says_what_the_evaluation_says() {
-        let program = |root| Program { inputs: vec![Input::Metric(Metric::Cost), Input::Peers(Metric::Cost)], root };
+        let program =
+            |root| Program { inputs: vec![Input::Metric(Metric::Cost, None), Input::Peers(Metric::Cost)], root };
         let (a, b) = (|| compare(0, Comparison::Greater, 1.0), || compare(1, Comparison::Less, 2.0));
         for root in [*a(), Node::And(a(), b()), Node::Or(a(), b()), Node::Not(a())] {
             let program = program(root);

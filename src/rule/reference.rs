@@ -68,7 +68,7 @@ pub const FIELDS: [(&str, &str, &str, &str); 18] = [
 ];
 
 /// Conditions with their meaning.
-pub const CONDITIONS: [(&str, &str); 19] = [
+pub const CONDITIONS: [(&str, &str); 22] = [
     ("error_rate > 10%", "more than a tenth of the runs failed; `0.1` is the same"),
     ("p95_latency > 15s", "units of time: `ms`, `s`, `m`, `h`, `d`, `w` and their words"),
     ("p95_latency > 1m30s", "parts of a duration add up"),
@@ -88,6 +88,12 @@ pub const CONDITIONS: [(&str, &str); 19] = [
     ("field.cache_misses > 100", "the mean of a numeric record field"),
     ("last(queue_depth) > 10", "its newest value in the window"),
     ("increase(restarts) >= 3", "how much a counter has grown"),
+    (
+        "error_rate[5m] > 20% and error_rate[1h] > 10%",
+        "each over a time range of its own, see [Time ranges](#time-ranges)",
+    ),
+    ("cost_per_execution[5m] > cost_per_execution[1h] * 2", "the last minutes against the hour they are part of"),
+    ("sum(errors[10m]) / sum(requests[10m]) > 2%", "a function has the range behind its field, as in PromQL"),
 ];
 
 /// The text of `docs/metrics.md`.
@@ -166,7 +172,7 @@ pub fn rules() -> String {
          **Value and threshold** in messages are the two sides of the comparison that decided: of `and` the last (or the \
          first that fails), of `or` the first that holds. Put the comparison that people should read last in an `and`. \
          Measured values count as the value and literals and baselines as the threshold, whichever side they stand on.\n\n\
-         {YARDSTICKS}\n\n\
+         {RANGES}\n\n{YARDSTICKS}\n\n\
          **Nonsense is refused**: a comparison that no value of the metric can satisfy is an error, one that every value \
          satisfies a warning.\n\n\
          ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
@@ -204,6 +210,23 @@ pub fn rules() -> String {
 fn alone(name: &str) -> bool {
     matches!(name, "levels" | "shadow" | "budget")
 }
+
+/// The section on windows of single values.
+const RANGES: &str = "### Time ranges
+
+A metric or a record field may name how far back it looks, in brackets right behind its name, as a range selector of
+PromQL does: `error_rate[1h]`, `sum(errors[5m])`. Without brackets it is the rule's `window`. A rule in which every value has a range needs no
+`window`; its longest range stands in its place. There is no `offset` and no subquery.
+
+- `min_samples` holds for each value by itself, in its own range.
+- A message shows value, threshold, window and n of the comparison that decided. So of `error_rate[5m] > 20% and error_rate[1h] > 10%`
+  it shows the hour. A picture shows the slices of that range.
+- A range has at most 30 slices, as a window does, each a whole number of evaluation intervals: `[1h]` moves on by 2 minutes, `[1d]` by 48
+  minutes, `[3d]` by 2 h 24 min. It holds the slices that begin within it.
+- `cost`, `executions` and their like grow with the range, and `hourly_cost` and `throughput` are over the whole of it: of an agent that began ten
+  minutes ago, `hourly_cost[1h]` is a sixth of its pace. Hold a short range against a long one with shares and means.
+- `silence`, `budget` and `score` have time of their own. `baseline` and `peers` are of the rule's window: beside a value with a range they name their
+  metric, `hourly_cost[5m] > baseline.hourly_cost * 3`.";
 
 /// The section on what a subject may be held against.
 const YARDSTICKS: &str = "### Baseline, peers and score

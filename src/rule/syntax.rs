@@ -7,7 +7,7 @@
 //! the text: that is how the tree gets its places back.
 
 use super::lex::{Fault, Kind, Token};
-use super::{Aggregate, Arithmetic, Comparison};
+use super::{Aggregate, Arithmetic, Comparison, names};
 
 /// The longest condition, in bytes.
 pub const CONDITION_LIMIT: usize = 4_096;
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str, tokens: &[Token]) -> Result<evalexpr::Node, Faul
 
 /// Whether a token begins or is an operand.
 pub(super) fn is_operand(kind: &Kind) -> bool {
-    matches!(kind, Kind::Number(..) | Kind::Name(_) | Kind::Call(..))
+    matches!(kind, Kind::Number(..) | Kind::Name(..) | Kind::Call(..))
 }
 
 fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
@@ -42,7 +42,7 @@ fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
         let word = &text[token.bytes.clone()];
         let at = token.bytes.clone();
         match (&token.kind, wants_operand) {
-            (Kind::Number(..) | Kind::Name(_) | Kind::Call(..), true) => {
+            (Kind::Number(..) | Kind::Name(..) | Kind::Call(..), true) => {
                 wants_operand = false;
                 operands += 1;
                 signs = 0;
@@ -67,7 +67,7 @@ fn order(text: &str, tokens: &[Token]) -> Result<(), Fault> {
                     return Err(Fault::error(at, "this `)` closes nothing", "delete it"));
                 }
             }
-            (Kind::Open, false) if matches!(tokens[i - 1].kind, Kind::Name(_)) => {
+            (Kind::Open, false) if matches!(tokens[i - 1].kind, Kind::Name(..)) => {
                 let called = tokens[i - 1].bytes.clone();
                 let name = &text[called.clone()];
                 let message = format!("there is no function `{name}`");
@@ -110,9 +110,11 @@ fn normalise(tokens: &[Token]) -> String {
             // The float form always has a point, so the parser never sees an integer.
             Kind::Number(value, _) if value.fract() == 0.0 => text += &format!("{value}.0"),
             Kind::Number(value, _) => text += &value.to_string(),
-            Kind::Name(name) => text += name,
+            // A bare `baseline` is not that of a name with a time range.
+            Kind::Name(name, Some(_)) => text += &format!("{}{name}", names::RANGED),
+            Kind::Name(name, None) => text += name,
             // Any name that is no metric's: the tree only tells leaves apart.
-            Kind::Call(aggregate, name) => text += &format!("{}.{name}", aggregate.as_str()),
+            Kind::Call(aggregate, name, _) => text += &format!("{}.{name}", aggregate.as_str()),
             Kind::Arithmetic(Arithmetic::Add) => text.push('+'),
             Kind::Arithmetic(Arithmetic::Subtract) => text.push('-'),
             Kind::Arithmetic(Arithmetic::Multiply) => text.push('*'),

@@ -47,7 +47,7 @@ fn compare(program: &Program, tree: &Node, leaves: &[(usize, f64)], inputs: &[f6
 /// A value that the input could have, the same for the same seed.
 fn sample(input: &Input, seed: u64) -> f64 {
     let (low, high) = match input {
-        Input::Metric(metric) | Input::Baseline { metric, .. } | Input::Peers(metric) => metric.about().range,
+        Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => metric.about().range,
         Input::Budget => (0.0, 3.0),
         Input::Score | Input::PeersScore => (0.0, 100.0),
         Input::Field { .. } => (0.0, f64::INFINITY),

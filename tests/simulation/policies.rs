@@ -31,6 +31,7 @@ alerts:
   - {name: slow, condition: p95_latency > 20s and executions >= 10, window: 10m, severity: warning}
   - {name: cost_shift, condition: hourly_cost > baseline * 3, window: 15m, severity: info}
   - {name: receiver_failing, condition: error_rate > 50%, by: [receiver], window: 5m, min_samples: 4}
+  - {name: burning, condition: \"error_rate[2m] > 30% and error_rate[30m] > 15%\", min_samples: 3, severity: high}
   - {name: quota, budget: hourly, condition: budget >= 50%}
 ";
 const MORE_RULES: &str = "

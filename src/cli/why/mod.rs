@@ -111,7 +111,7 @@ struct Past<'a> {
 impl<'a> Past<'a> {
     fn new(policy: &crate::policy::Policy, args: &'a Args, at: Option<Timestamp>) -> Past<'a> {
         let rule = policy.rules.iter().find(|rule| rule.name == args.rule);
-        let reach = rule.map_or(Span::ZERO, |rule| Span(2 * rule.window.0 + 2 * rule.hold.0));
+        let reach = rule.map_or(Span::ZERO, |rule| Span(2 * rule.reach().0 + 2 * rule.hold.0));
         let spacing = Span((reach.0 / picture::COLUMNS as i64).max(policy.settings.evaluation_interval.0));
         let from = at.map_or(Timestamp::MIN, |at| at - Span(spacing.0 * picture::COLUMNS as i64));
         Past { rule: &args.rule, subject: &args.subject, place: None, from, spacing, points: VecDeque::new() }

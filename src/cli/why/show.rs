@@ -19,7 +19,10 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     writeln!(out, "\n  {} {}", found.condition, out.dim(format!("{}, {}", found.severity.as_str(), found.place)))?;
     nodes(out, &found.nodes)?;
     let least = plural(found.min_samples as usize, "sample");
-    if reads_window(&found.condition) {
+    if found.inputs.iter().any(|input| input.name.contains('[')) {
+        let also = if found.inputs.iter().all(|input| input.name.contains('[')) { "" } else { ", else in the window" };
+        writeln!(out, "\n  read in the time range in brackets{also}, at least {least} in each:")?;
+    } else if reads_window(&found.condition) {
         writeln!(out, "\n  read in a window of {}, at least {least}:", found.window)?;
     } else if found.inputs.iter().any(|input| input.name == "budget") {
         writeln!(out, "\n  used in the budget's period:")?;
