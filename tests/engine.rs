@@ -5,7 +5,7 @@ use std::sync::Arc;
 use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Command, Effect, Event, Receipt, Report};
 use evenkeel::engine::view::Class;
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Dimension, Metric, Outcome, Record, RecordId, Severity, Span, Timestamp, Unit};
+use evenkeel::model::{Befell, Dimension, Metric, Outcome, Part, Record, RecordId, Severity, Span, Timestamp, Unit};
 use evenkeel::policy::Policy;
 use evenkeel::replay;
 use evenkeel::rule::{Comparison, Input, Node, Program, Rule};
@@ -338,6 +338,62 @@ fn series_beyond_the_bound_share_the_overflow_subject() {
     assert!(agents.contains(&("~overflow", 7)), "{agents:?}");
     assert!(view.splits.iter().all(|s| s.overflow == 7));
     assert!(view.agents.iter().all(|a| a.class == Class::InsufficientData));
+}
+
+/// A rule on a metric of parts of evenkeel.
+fn part_rule(name: &str, metric: Metric, threshold: f64) -> Rule {
+    let rule = rule(name, metric, Comparison::Greater, threshold, Span::minutes(5));
+    Rule { by: vec![Dimension::Part], min_samples: 1, ..rule }
+}
+
+#[test]
+fn what_the_engine_loses_itself_is_an_alert() {
+    let mut policy = Policy::clone(&policy(vec![
+        rule("failing", Metric::ErrorRate, Comparison::Greater, 0.5, Span::minutes(5)),
+        part_rule("lost", Metric::Lost, 0.0),
+    ]));
+    policy.settings.limits.series = 3;
+    policy.settings.limits.outbox = 2;
+    let mut engine = Engine::new(Arc::new(policy), State::default());
+    // Four agents for three places, and four messages for a queue of two that nobody takes.
+    let agents = ["a", "b", "c", "d"];
+    let mut effects = Vec::new();
+    for second in 0..60 {
+        let records: Vec<Record<'_>> = agents.iter().map(|agent| record(agent, second, Outcome::Error, 1.0)).collect();
+        replay::feed(&mut engine, &records, |_, now, more| effects.extend(more.into_iter().map(|e| (now, e))));
+    }
+    effects.extend(end(&mut engine));
+    let fired: Vec<String> = transitions(&effects)
+        .into_iter()
+        .filter(|(_, who, state)| *state == AlertState::Firing && who.starts_with("part="))
+        .map(|(_, who, _)| who)
+        .collect();
+    assert_eq!(fired, ["part=series", "part=outbox"], "{:?}", transitions(&effects));
+    let overflow: u64 = engine.view().splits.iter().map(|split| split.overflow).sum();
+    let alert = |part: &str| engine.alerts().into_iter().find(|a| a.subject.get("part") == Some(part)).expect(part);
+    assert!(overflow > 0 && alert("series").n == overflow, "{} of {overflow}", alert("series").n);
+}
+
+#[test]
+fn a_stale_part_is_an_alert_that_a_snapshot_and_a_reload_keep() {
+    let at = |second: i64| Timestamp(START + second * 1_000);
+    let rules = || vec![part_rule("old", Metric::Stale, 60_000.0)];
+    let mut engine = Engine::new(policy(rules()), State::default());
+    engine.handle(at(0), Event::Command(Command::Befell(Part::Policy, Befell::Stale)));
+    engine.handle(at(30), Event::Command(Command::Befell(Part::Policy, Befell::Stale)));
+    // The first step after a minute; nothing is looked at in between.
+    let due = engine.next_deadline().expect("a deadline").0;
+    assert!((START + 60_000..=START + 75_000).contains(&due), "{}", due - START);
+    let mut engine = Engine::new(policy(Vec::new()), engine.state().clone());
+    engine.reload(at(40), policy(rules()));
+    engine.handle(at(100), Event::Deadline);
+    let alert = engine.alerts().pop().expect("an alert");
+    assert_eq!((alert.rule.as_str(), alert.state), ("old", AlertState::Firing));
+    assert!(alert.value.is_some_and(|ms| ms > 60_000.0), "since it became stale, not since the reload: {alert:?}");
+    engine.handle(at(110), Event::Command(Command::Befell(Part::Policy, Befell::Fresh)));
+    engine.handle(at(130), Event::Deadline);
+    assert_eq!(engine.alerts(), []);
+    assert_eq!(engine.next_deadline(), None, "nothing runs any more");
 }
 
 #[test]

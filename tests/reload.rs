@@ -96,3 +96,23 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let (status, _) = home.stop();
     assert!(status.success());
 }
+
+#[test]
+fn a_policy_older_than_its_files_is_told_and_a_restart_with_the_right_ones_ends_it() {
+    let rules = "alerts:\n- {name: old_policy, condition: stale > 500ms, by: part, where: {part: policy}}\n";
+    let sink = Sink::start(Duration::ZERO);
+    let mut home = Home::new(&config(&sink.url, free_port()), rules);
+    home.start();
+    home.append("fleet.jsonl", execution(now_ms(), "a", true));
+    home.until_logged("caught up");
+    std::fs::write(home.path("rules.yaml"), rules.replace("stale", "stael")).expect("written");
+    let told = || sink.messages().iter().map(|m| format!("{} {}", m.rule, m.status)).collect::<Vec<_>>();
+    home.until("it is told", || told() == ["old_policy firing"]);
+    assert_eq!(sink.messages()[0].body["alerts"][0]["labels"]["part"], "policy");
+    let (status, _) = home.stop();
+    assert!(status.success());
+    std::fs::write(home.path("rules.yaml"), rules).expect("written");
+    home.start();
+    home.until("its end is told", || told() == ["old_policy firing", "old_policy resolved"]);
+    home.stop();
+}

@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::rules::{self, RuleState};
 use super::split::{Split, SplitSpec};
 use super::{Engine, State, evaluate};
-use crate::model::{Dimension, Subject, Timestamp};
+use crate::model::{Dimension, Part, Subject, Timestamp};
 use crate::policy::Policy;
 use crate::rule::Rule;
 
@@ -37,7 +37,10 @@ impl Engine {
         let mut moving = moving(old, &self.policy, state);
         let mut known: BTreeMap<String, RuleState> =
             std::mem::take(&mut state.rules).into_iter().map(|known| (known.name.clone(), known)).collect();
-        // What the policy names is not subject to the bound on what records name.
+        // What the policy and evenkeel name is not subject to the bound on what records name.
+        for part in Part::ALL {
+            state.names.intern(part.as_str(), u32::MAX);
+        }
         for name in self.plan.fields.iter().chain(self.policy.settings.receivers.iter().map(|r| &r.name)) {
             state.names.intern(name, u32::MAX);
         }
@@ -96,6 +99,7 @@ impl Engine {
             split.name_fields(&state.names);
             split.ruled = !here.is_empty();
         }
+        self.show_stale();
         adopted
     }
 }

@@ -15,6 +15,7 @@ use super::pane::{Counts, Sample};
 use super::plan::Plan;
 use super::{Engine, State};
 use crate::model::{Dimension, Record, Timestamp};
+use crate::rule::Takes;
 
 /// Records of a batch, at most: what they need fits into a processor's own cache.
 const BATCH: usize = 64;
@@ -65,7 +66,7 @@ impl Engine {
             let labels =
                 intake::labels(record, &self.plan.dimensions, &self.plan.labels, names, limits.names, counters);
             for split in splits.iter_mut() {
-                let taken = !split.spec.deliveries && split.admits(&labels, names);
+                let taken = split.spec.takes == Takes::Executions && split.admits(&labels, names);
                 places.push(if taken { split.series_of(&labels, at, limits.series) as u32 } else { NOWHERE });
             }
             let agent = labels[Dimension::Agent.place()];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Record, Severity, Span, Subject, Timestamp, Trend, Unit};
+use crate::model::{Befell, Part, Record, Severity, Span, Subject, Timestamp, Trend, Unit};
 use crate::settings::ParameterKind;
 use crate::wire::matcher::LabelMatcher;
 
@@ -51,6 +51,8 @@ pub enum Command {
     },
     /// Somebody takes an alert on.
     Acknowledge(Acknowledgement),
+    /// Something befell a part of evenkeel itself.
+    Befell(Part, Befell),
 }
 
 /// Until it ends nobody is told of the alerts that match.

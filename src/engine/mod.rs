@@ -25,6 +25,7 @@ mod mirror;
 mod names;
 mod notify;
 mod pane;
+mod parts;
 mod peers;
 mod plan;
 mod raised;
@@ -44,8 +45,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Dimension, Outcome, Span, Timestamp};
+use crate::model::{Dimension, Outcome, Part, Span, Timestamp};
 use crate::policy::Policy;
+use crate::rule::Takes;
 use baseline::Baseline;
 use budget::BudgetState;
 use digest::Digests;
@@ -56,6 +58,7 @@ use mirror::Mirror;
 use names::{Name, Names};
 use notify::{Outbox, Settled};
 use pane::{Counts, Sample};
+use parts::Stock;
 use peers::Standings;
 use plan::Plan;
 use rules::{Evaluation, RuleState};
@@ -93,6 +96,7 @@ pub struct State {
     mirror: Mirror,
     tuning: Tuning,
     counters: Counters,
+    stock: Stock,
 }
 
 /// The engine.
@@ -135,6 +139,7 @@ impl Engine {
             Event::Receipt(receipt) => self.receipt(now, receipt, &mut effects),
             Event::Deadline => {}
         }
+        self.take_stock(now);
         self.begin_digests(now);
         self.say(now, &mut effects);
         if !self.state.backfill {
@@ -369,7 +374,11 @@ impl Engine {
                     self.tune(now, effects);
                 }
             }
-            Command::Quarantined { lines, .. } => self.state.counters.quarantined += lines,
+            Command::Quarantined { source, lines } => {
+                self.state.counters.quarantined += lines;
+                self.lost(now, Part::Lines, Some(&source), lines);
+            }
+            Command::Befell(part, what) => self.befell(now, part, what),
             Command::Silence(silence) => self.state.dispatch.silences.add(now, silence),
             Command::ExpireSilence { id } => {
                 self.state.dispatch.silences.expire(now, &id);
@@ -410,10 +419,9 @@ impl Engine {
         let State { names, splits, counters, .. } = &mut self.state;
         let mut labels = [Name::NONE; Dimension::PLACES];
         labels[Dimension::Receiver.place()] = names.find(receiver).unwrap_or(Name::OVERFLOW);
-        let sample =
-            Sample { at: now, outcome, duration_ms: None, censored: false, tokens: None, cost: None, quality: None };
+        let sample = Sample::bare(now, outcome);
         let counts = Counts::of(&sample);
-        for split in splits.iter_mut().filter(|s| s.spec.deliveries) {
+        for split in splits.iter_mut().filter(|s| s.spec.takes == Takes::Deliveries) {
             if split.admits(&labels, names) {
                 let series = split.series_of(&labels, now, limits.series);
                 counters.late += split.insert(series, now, &sample, &counts, &[]);

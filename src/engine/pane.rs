@@ -286,10 +286,13 @@ impl One {
     const PRICED: u8 = 8;
     const JUDGED: u8 = 16;
 
-    /// The sample, `counts` being its own, unless a number is too large.
+    /// The sample, `counts` being its own, unless it stands for several or a number is too large.
     #[inline]
     fn of(sample: &Sample, counts: &Counts) -> Option<One> {
         let flag = |bit: u8, on: bool| if on { bit } else { 0 };
+        if counts.n != 1 {
+            return None;
+        }
         Some(One {
             cost: counts.cost,
             duration: (sample.duration_ms.unwrap_or_default() as f32).min(f32::MAX),

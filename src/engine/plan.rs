@@ -8,7 +8,7 @@ use super::split::{NEVER, Split, SplitSpec, WindowSpec};
 use super::window::{Shape, WindowSet};
 use crate::model::{Dimension, Label, Metric, Span, Timestamp};
 use crate::policy::Policy;
-use crate::rule::{Comparison, INPUT_LIMIT, Input, Node, Program, Rule, annotation};
+use crate::rule::{Comparison, INPUT_LIMIT, Input, Node, Program, Rule, Takes, annotation};
 use crate::settings::CELL;
 
 /// How far back "now" looks in scores and tuning, against the baseline.
@@ -63,7 +63,7 @@ pub struct RulePlan {
 pub enum Time {
     /// Not at all, windows apart.
     Still,
-    /// Once, when silence exceeds this.
+    /// Once, when a time that runs by itself exceeds this.
     Threshold(Span),
     /// At any step.
     Runs,
@@ -75,7 +75,7 @@ pub enum Time {
 
 impl Time {
     fn of(program: &Program) -> Time {
-        let silent = |slot: usize| matches!(program.inputs[slot], Input::Metric(Metric::Silence, _));
+        let silent = |slot: usize| program.inputs[slot].runs();
         let peers = program.inputs.iter().any(|input| input.peers().is_some());
         let scores = program.inputs.iter().any(|input| input.is_of_agents() && input.peers().is_none());
         match ((0..program.inputs.len()).any(silent), peers, scores) {
@@ -134,12 +134,12 @@ impl Plan {
         let mut plan = Plan {
             splits: vec![
                 SplitPlan {
-                    spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), deliveries: false },
+                    spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), takes: Takes::Executions },
                     windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
                     learned: Vec::new(),
                 },
                 SplitPlan {
-                    spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), deliveries: false },
+                    spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), takes: Takes::Executions },
                     windows: vec![WindowSpec {
                         shape: Shape { span: RECENT, pane: Span::hours(1) },
                         features: durations,
@@ -156,7 +156,7 @@ impl Plan {
             scores: false,
         };
         for budget in &policy.settings.budgets {
-            let spec = SplitSpec { by: budget.by.clone(), filter: budget.filter.clone(), deliveries: false };
+            let spec = SplitSpec { by: budget.by.clone(), filter: budget.filter.clone(), takes: Takes::Executions };
             let known = plan.splits.iter().position(|split| split.spec == spec);
             plan.budgets.push(known.unwrap_or(plan.splits.len()));
             if known.is_none() {
@@ -256,7 +256,7 @@ impl Plan {
         if !by.contains(&Dimension::TaskType) {
             by.push(Dimension::TaskType);
         }
-        let split = self.split(SplitSpec { by, filter: rule.filter.clone(), deliveries: false });
+        let split = self.split(SplitSpec { by, filter: rule.filter.clone(), takes: Takes::Executions });
         Some(PeerPlan { split, window: self.window(split, shape, Features { durations, ..Features::default() }) })
     }
 
@@ -279,7 +279,7 @@ impl Plan {
     fn counted(rule: &Rule) -> Option<(usize, Metric)> {
         let mut metrics = rule.program.inputs.iter().enumerate().filter(|(_, input)| input.baseline().is_none());
         match (metrics.next(), metrics.next()) {
-            (Some((slot, Input::Metric(metric, _))), None) if *metric != Metric::Silence => Some((slot, *metric)),
+            (Some((slot, Input::Metric(metric, _))), None) if !metric.runs() => Some((slot, *metric)),
             _ => None,
         }
     }

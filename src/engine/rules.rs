@@ -244,14 +244,11 @@ impl Evaluation<'_> {
             return NEVER;
         }
         let alert = state.alerts.get(index);
-        let due = alert
-            .and_then(|alert| {
-                alert::due(alert, &self.rules[rule], evaluate::levels(&self.rules[rule], split, index, self.names))
-            })
-            .unwrap_or(NEVER);
+        let levels = || evaluate::levels(&self.rules[rule], split, index, self.names);
+        let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule], levels())).unwrap_or(NEVER);
         due.min(match time {
             Time::Still => NEVER,
-            // Silence only grows: it crosses its threshold once, and only a record ends it.
+            // Such a time only grows: it crosses its threshold once, and only an event ends it.
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
             Time::Runs => self.now + self.step.max(RUNS),
@@ -448,12 +445,13 @@ impl Reading<'_> {
             | Metric::OutcomeCoverage
             | Metric::DurationCoverage
             | Metric::TokenCoverage
-            | Metric::CostCoverage => c.n,
+            | Metric::CostCoverage
+            | Metric::Lost => c.n,
             Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
             Metric::Quality => c.judged,
-            Metric::Silence => self.series().total,
+            Metric::Silence | Metric::Stale => self.series().total,
             Metric::TimeoutRate
             | Metric::MeanLatency
             | Metric::P50Latency
@@ -471,7 +469,7 @@ impl Reading<'_> {
         let dollars = c.cost as f64 / 1e9;
         let when = |n: u64, value: f64| (n > 0).then_some(value);
         match metric {
-            Metric::Executions => Some(c.n as f64),
+            Metric::Executions | Metric::Lost => Some(c.n as f64),
             Metric::SuccessRate => c.success_rate(),
             Metric::ErrorRate => share(c.known - c.ok, c.known),
             Metric::TimeoutRate => share(c.censored, c.durations),
@@ -490,7 +488,7 @@ impl Reading<'_> {
             Metric::DurationCoverage => share(c.durations, c.n),
             Metric::TokenCoverage => share(c.counted, c.n),
             Metric::CostCoverage => share(c.priced, c.n),
-            Metric::Silence => Some(self.now.since(self.series().last_seen).as_millis_f64().max(0.0)),
+            Metric::Silence | Metric::Stale => Some(self.now.since(self.series().last_seen).as_millis_f64().max(0.0)),
             Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
                 // A quantile beyond the cut-off is known to be at least the value given.
                 metric.quantile().and_then(|q| self.look.quantile(q)).map(|e| e.value)

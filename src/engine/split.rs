@@ -13,7 +13,7 @@ use super::names::{Name, Names};
 use super::pane::{Counts, Features, Keep, Sample};
 use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
 use crate::model::{Dimension, Subject, Timestamp};
-use crate::rule::{BY_LIMIT, Matcher, Rule};
+use crate::rule::{BY_LIMIT, Matcher, Rule, Takes};
 
 /// "Not before something happens."
 pub const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -31,19 +31,14 @@ pub struct SplitSpec {
     pub by: Vec<Dimension>,
     /// Every matcher must match.
     pub filter: Vec<Matcher>,
-    /// Whether it splits deliveries to receivers instead of executions of agents.
-    pub deliveries: bool,
+    /// What it splits.
+    pub takes: Takes,
 }
 
 impl SplitSpec {
     /// The split that a rule looks at.
     pub fn of(rule: &Rule) -> SplitSpec {
-        SplitSpec {
-            by: rule.by.clone(),
-            filter: rule.filter.clone(),
-            deliveries: rule.by.contains(&Dimension::Receiver)
-                || rule.filter.iter().any(|m| m.dimension == Dimension::Receiver),
-        }
+        SplitSpec { by: rule.by.clone(), filter: rule.filter.clone(), takes: Takes::of(&rule.by, &rule.filter) }
     }
 
     /// `agent,model{task_type}`: for people and metrics.
@@ -278,7 +273,9 @@ impl Split {
         self.keys.push(key);
         self.index.insert(key, index);
         self.wake = Timestamp::MIN;
-        self.series.push(Series { first_seen: at, last_seen: at, total: 0, touched: true });
+        // The time of a part of evenkeel runs only when something lets it, see [`Split::run_from`].
+        let last_seen = if self.spec.takes == Takes::Parts { NEVER } else { at };
+        self.series.push(Series { first_seen: at, last_seen, total: 0, touched: true });
         self.looks.resize(self.looks.len() + self.windows.len(), Window::default());
         self.expiries.resize(self.looks.len(), NEVER);
         self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
@@ -313,6 +310,17 @@ impl Split {
             late += ring.insert(tier, of, now, sample, counts, &keep);
         }
         late
+    }
+
+    /// Lets the time of a series run from another instant on; [`NEVER`] when it shall not run.
+    pub fn run_from(&mut self, index: usize, since: Timestamp) {
+        let series = &mut self.series[index];
+        if series.total > 0 && series.last_seen == since {
+            return;
+        }
+        (series.last_seen, series.total, series.touched) = (since, series.total.max(1), true);
+        self.wakes[index] = Timestamp::MIN;
+        self.wake = Timestamp::MIN;
     }
 
     /// Lets the windows of a series lose what `now` has left behind; those that lost something.

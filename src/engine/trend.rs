@@ -9,7 +9,7 @@ use super::evaluate;
 use super::event::AlertEvent;
 use super::rules::Reading;
 use super::{Engine, budget};
-use crate::model::{Metric, Timestamp, Trend};
+use crate::model::{Timestamp, Trend};
 use crate::rule::{Input, Node};
 use crate::settings::Channel;
 
@@ -41,12 +41,7 @@ impl Engine {
     /// a sum; `None` for a rule that reads what slices do not have.
     pub(super) fn slices(&self, now: Timestamp, index: usize, series: usize) -> Option<Trend> {
         let (rule, plan, state) = (&self.policy.rules[index], &self.plan.rules[index], &self.state.rules[index]);
-        if rule
-            .program
-            .inputs
-            .iter()
-            .any(|input| matches!(input, Input::Budget | Input::Score | Input::Metric(Metric::Silence, _)))
-        {
+        if rule.program.inputs.iter().any(|input| matches!(input, Input::Budget | Input::Score) || input.runs()) {
             return None;
         }
         let split = &self.state.splits[plan.split];

@@ -70,6 +70,10 @@ pub enum Metric {
     Throughput,
     /// Time since the subject's last record; the window does not matter.
     Silence,
+    /// What a part of evenkeel lost in the window.
+    Lost,
+    /// How long a part of evenkeel has been working with what is old.
+    Stale,
     /// Executions whose outcome is known / executions.
     OutcomeCoverage,
     /// Executions with a duration / executions.
@@ -119,7 +123,7 @@ macro_rules! about {
 }
 
 /// The list that everything else is generated from, in the order of the reference page.
-pub const METRICS: [About; 25] = [
+pub const METRICS: [About; 27] = [
     about!(
         Executions,
         "executions",
@@ -301,6 +305,8 @@ pub const METRICS: [About; 25] = [
         "",
         "records ever seen"
     ),
+    about!(Lost, "lost", [], Count, 0.0, INF, "what a part of evenkeel lost, `by: part`", "", "the same"),
+    about!(Stale, "stale", [], Duration, 0.0, INF, "time since a part of evenkeel is old, `by: part`", "", "1"),
     about!(OutcomeCoverage, "outcome_coverage", [], Ratio, 0.0, 1.0, "outcome known", "executions", "executions"),
     about!(DurationCoverage, "duration_coverage", [], Ratio, 0.0, 1.0, "durations", "executions", "executions"),
     about!(
@@ -331,6 +337,16 @@ impl Metric {
     /// What is known about this metric.
     pub fn about(self) -> &'static About {
         METRICS.iter().find(|a| a.metric == self).expect("METRICS lists every metric")
+    }
+
+    /// Whether parts of evenkeel have it, and executions do not.
+    pub fn is_of_parts(self) -> bool {
+        matches!(self, Metric::Lost | Metric::Stale)
+    }
+
+    /// Whether it is a time that runs by itself: no window holds it, and it has no past values.
+    pub fn runs(self) -> bool {
+        matches!(self, Metric::Silence | Metric::Stale)
     }
 
     /// Its name in rules and the API.

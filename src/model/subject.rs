@@ -29,6 +29,8 @@ pub enum Dimension {
     Source,
     /// A receiver of notifications; splits deliveries, not executions.
     Receiver,
+    /// A part of evenkeel itself; splits what befalls it, not executions.
+    Part,
     /// A label of the settings.
     Custom(Label),
 }
@@ -38,7 +40,7 @@ impl Dimension {
     pub const PLACES: usize = Dimension::ALL.len() + LABELS;
 
     /// Every built-in dimension in the order of declaration.
-    pub const ALL: [Dimension; 9] = [
+    pub const ALL: [Dimension; 10] = [
         Dimension::Agent,
         Dimension::Model,
         Dimension::TaskType,
@@ -48,6 +50,7 @@ impl Dimension {
         Dimension::ErrorClass,
         Dimension::Source,
         Dimension::Receiver,
+        Dimension::Part,
     ];
 
     /// The label name in rules, subjects and the API.
@@ -62,6 +65,7 @@ impl Dimension {
             Dimension::ErrorClass => "error_class",
             Dimension::Source => "source",
             Dimension::Receiver => "receiver",
+            Dimension::Part => "part",
             Dimension::Custom(label) => label.as_str(),
         }
     }
@@ -78,6 +82,7 @@ impl Dimension {
             Dimension::ErrorClass => 6,
             Dimension::Source => 7,
             Dimension::Receiver => 8,
+            Dimension::Part => 9,
             Dimension::Custom(label) => Dimension::ALL.len() + label.slot(),
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::event::{AlertEvent, AlertState};
 use crate::model::{Dimension, Metric, Outcome, Record, Severity};
 use crate::policy::Policy;
 use crate::rule::places::{Places, get};
-use crate::rule::{Input, Matcher, Rule};
+use crate::rule::{Input, Matcher, Rule, Takes};
 use crate::wire::yaml::{self, Node, Value};
 
 /// Values of a label that are kept; with more, nothing is said of what is not among them.
@@ -96,9 +96,8 @@ impl<'p> Sight<'p> {
         for (rule, seen) in self.policy.rules.iter().zip(&self.rules) {
             let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
             let Some(file) = files.iter().find(|file| file.path == path) else { continue };
-            // Rules about receivers look at deliveries, of which a recording has none.
-            let deliveries = |d: &Dimension| *d == Dimension::Receiver;
-            if rule.by.iter().chain(rule.filter.iter().map(|m| &m.dimension)).any(deliveries) {
+            // Of deliveries and of evenkeel itself a recording has nothing.
+            if Takes::of(&rule.by, &rule.filter) != Takes::Executions {
                 continue;
             }
             if let Some(places) = Places::find(file, rule) {
@@ -229,7 +228,7 @@ pub(super) fn label<'r>(record: &'r Record<'_>, dimension: Dimension) -> &'r str
         Dimension::Tenant => record.tenant.as_deref(),
         Dimension::ErrorClass => record.error_class.as_deref(),
         Dimension::Source => Some(record.source),
-        Dimension::Receiver => None,
+        Dimension::Receiver | Dimension::Part => None,
         Dimension::Custom(own) => record.labels.iter().find(|(name, _)| *name == own.as_str()).map(|(_, v)| v.as_ref()),
     }
     .unwrap_or_default()
@@ -250,6 +249,8 @@ fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
             Metric::Executions
             | Metric::Throughput
             | Metric::Silence
+            | Metric::Lost
+            | Metric::Stale
             | Metric::OutcomeCoverage
             | Metric::DurationCoverage
             | Metric::TokenCoverage

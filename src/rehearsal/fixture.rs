@@ -13,7 +13,7 @@ use crate::engine::event::{AlertEvent, AlertState};
 use crate::model::{Dimension, Record, Span, Subject, Timestamp, Tokens};
 use crate::rule::story::load::{self, LENGTH_LIMIT, QUIET_LIMIT};
 use crate::rule::story::{Expected, MessageCheck, Run, Series, StateCheck, Story, Wanted, Whom, print};
-use crate::rule::{Input, Rule};
+use crate::rule::{Input, Rule, Takes};
 use crate::settings::Settings;
 
 /// The most runs of a fixture: what a person still opens in an editor.
@@ -61,10 +61,13 @@ impl Selection {
         }
         let mut keep: BTreeSet<Dimension> = rule.by.iter().copied().collect();
         keep.extend(rule.filter.iter().map(|matcher| matcher.dimension));
-        if keep.contains(&Dimension::Receiver) {
-            return Err(format!(
-                "`{name}` watches deliveries, which are in no recording: write its test with `outages`"
-            ));
+        let elsewhere = match Takes::of(&rule.by, &rule.filter) {
+            Takes::Executions => None,
+            Takes::Deliveries => Some("deliveries, which are in no recording: write its test with `outages`"),
+            Takes::Parts => Some("evenkeel itself, which is in no recording: write its test with `parts`"),
+        };
+        if let Some(elsewhere) = elsewhere {
+            return Err(format!("`{name}` watches {elsewhere}"));
         }
         let reads = |wanted: fn(&Input) -> bool| rule.program.inputs.iter().any(wanted);
         let peers = reads(|input| matches!(input, Input::Peers(_) | Input::Score | Input::PeersScore));
@@ -234,6 +237,7 @@ impl Selection {
             length: Span::ZERO,
             series: series.into_iter().map(|(labels, runs)| Series { labels: labels.clone(), runs }).collect(),
             outages: Vec::new(),
+            mishaps: Vec::new(),
             states,
             messages: if messages { told } else { Vec::new() },
             place: String::new(),

@@ -85,15 +85,26 @@ fn run(policy: &Arc<Policy>, story: &Story, looks: &[Look<'_>]) -> Course {
     order.sort_by_key(|check| looks[*check].0);
     let records = story.records();
     let mut rest = records.as_slice();
+    let mut mishaps = story.mishaps.iter().peekable();
     let begun = engine.handle(story.start, Event::Deadline);
     on_effects(&mut engine, story.start, begun);
     let mut until = |engine: &mut Engine, end: Timestamp| {
-        while let Some((record, more)) = rest.split_first().filter(|(record, _)| record.at.is_some_and(|at| at < end)) {
-            let at = record.at.unwrap_or(end);
+        loop {
+            let record = rest.split_first().map(|(record, more)| (record.at.unwrap_or(end), record, more));
+            let record = record.filter(|(at, ..)| *at < end);
+            let until = record.map_or(end, |(at, ..)| at);
+            let mishap = mishaps.next_if(|mishap| story.start + mishap.at < until);
+            let (at, event) = match (mishap, record) {
+                (Some(mishap), _) => (story.start + mishap.at, Event::Command(mishap.command.clone())),
+                (None, Some((at, record, more))) => {
+                    rest = more;
+                    (at, Event::Records(std::slice::from_ref(record)))
+                }
+                (None, None) => break,
+            };
             replay::wake(engine, at, &mut on_effects);
-            let effects = engine.handle(at, Event::Records(std::slice::from_ref(record)));
+            let effects = engine.handle(at, event);
             on_effects(engine, at, effects);
-            rest = more;
         }
         replay::wake(engine, end, &mut on_effects);
     };

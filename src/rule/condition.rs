@@ -171,6 +171,7 @@ impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
         let Some(Window { span, bytes }) = range else { return Some(input) };
         let input = match input {
             Input::Metric(Metric::Silence, _) => Err("`silence` counts from the last run on"),
+            Input::Metric(Metric::Stale, _) => Err("`stale` counts from the moment it began"),
             Input::Metric(metric, _) => Ok(Input::Metric(metric, Some(*span))),
             Input::Field { name, aggregate, .. } => Ok(Input::Field { name, aggregate, window: Some(*span) }),
             Input::Budget => Err("`budget` is of its own period"),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::lex::Fault;
+use super::takes::Takes;
 use super::terms::Level;
 use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
 use crate::diagnostic::{Diagnostic, SourceFile};
@@ -100,6 +101,7 @@ impl RuleReader<'_> {
         let terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
         self.budget_is_read(&fields, &inputs);
         self.agents_are_told_apart(&fields, &inputs, &by);
+        self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter));
         let least = default_min_samples(&inputs);
         let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions, _));
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
@@ -239,6 +241,14 @@ impl RuleReader<'_> {
         }
     }
 
+    /// Parts of evenkeel have metrics of their own, and no others.
+    fn inputs_are_there(&self, fields: &Fields<'_>, inputs: &[Input], takes: Takes) {
+        if let Some((message, help)) = inputs.iter().find_map(|input| takes.refuses(input)) {
+            let place = if fields.node("levels").is_some() { "levels" } else { "condition" };
+            self.faults.error(fields.place(place), message, help);
+        }
+    }
+
     pub(super) fn hold(&self, fields: &Fields<'_>, name: &'static str) -> Span {
         let Some(Spanned { value, bytes }) = fields.span(name) else { return Span::ZERO };
         if value > HOLD_LIMIT {
@@ -274,6 +284,9 @@ impl RuleReader<'_> {
         if by.len() > 1 && by.contains(&Dimension::Receiver) {
             let message = "`receiver` splits deliveries, the other labels split executions";
             self.faults.error(fields.place("by"), message, "write `by: receiver` alone");
+        } else if by.contains(&Dimension::Part) && !by.iter().all(|dimension| Takes::Parts.has(*dimension)) {
+            let message = "`part` splits what befalls evenkeel itself, the other labels split executions";
+            self.faults.error(fields.place("by"), message, "write `by: part`, or `by: [part, source]`");
         }
         by
     }
@@ -292,15 +305,12 @@ impl RuleReader<'_> {
     /// Patterns of one label that are wanted make one matcher, the `!` ones another.
     pub(super) fn filter(&self, fields: &Fields<'_>, by: &[Dimension]) -> Vec<Matcher> {
         let mut filter = Vec::new();
+        let takes = Takes::of(by, &[]);
         for (key, node) in fields.table("where") {
             let Some(dimension) = self.dimension(&key.text, &key.bytes, &[]) else { continue };
-            if (dimension == Dimension::Receiver) != (by == [Dimension::Receiver]) {
+            if !takes.has(dimension) {
                 let message = format!("`{}` cannot select what this rule reads", key.text);
-                self.faults.error(
-                    key.bytes.clone(),
-                    message,
-                    "deliveries have the one label `receiver`, executions the others",
-                );
+                self.faults.error(key.bytes.clone(), message, takes.labels());
             }
             let patterns: Vec<String> = match &node.value {
                 // The empty text selects executions without the label.

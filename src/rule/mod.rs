@@ -22,6 +22,7 @@ pub mod reference;
 pub mod shipped;
 pub mod story;
 mod syntax;
+pub mod takes;
 mod terms;
 pub mod threshold;
 mod trial;
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 
 pub use aggregate::Aggregate;
 pub use hours::ActiveHours;
+pub use takes::Takes;
 pub use terms::{LEVEL_LIMIT, Level, NoData, OVERRIDE_LIMIT, Override, Recover, Terms};
 
 use crate::model::{Dimension, Metric, Severity, Span, Timestamp, Unit};
@@ -177,8 +179,8 @@ impl Input {
     /// Whether it is read in the rule's window.
     pub fn reads_rule_window(&self) -> bool {
         match self {
-            Input::Metric(Metric::Silence, _) | Input::Budget | Input::Score | Input::PeersScore => false,
-            input => input.window().is_none(),
+            Input::Budget | Input::Score | Input::PeersScore => false,
+            input => !input.runs() && input.window().is_none(),
         }
     }
 
@@ -190,6 +192,11 @@ impl Input {
             Input::Field { aggregate, .. } => matches!(aggregate, Aggregate::Sum | Aggregate::Increase),
             _ => false,
         }
+    }
+
+    /// Whether it is a time that runs by itself, whatever the window holds.
+    pub fn runs(&self) -> bool {
+        matches!(self, Input::Metric(metric, _) if metric.runs())
     }
 
     /// The metric of a baseline, and which percentile of it.

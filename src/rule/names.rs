@@ -33,7 +33,7 @@ pub fn reads_window(condition: &str) -> bool {
     let apart = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '{' | '}'));
     let names = condition.split(apart).filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '{'));
     let mut inputs = names.filter(|word| !matches!(*word, "and" | "or" | "not"));
-    inputs.any(|word| word != "budget" && Metric::from_word(word) != Some(Metric::Silence))
+    inputs.any(|word| word != "budget" && !Metric::from_word(word).is_some_and(Metric::runs))
 }
 
 /// What a name stands for.
@@ -173,9 +173,10 @@ fn baseline_named(word: &str, near: &[Input]) -> Result<Meaning, (String, String
 
 fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
     let metric = match of {
-        Input::Metric(Metric::Silence, _) => {
-            let help = "compare it with a duration: `silence > 15m`".to_owned();
-            return Err(("`silence` has no baseline: it is not measured per window".to_owned(), help));
+        Input::Metric(metric, _) if metric.runs() => {
+            let name = metric.name();
+            let help = format!("compare it with a duration: `{name} > 15m`");
+            return Err((format!("`{name}` has no baseline: it is not measured per window"), help));
         }
         Input::Metric(metric, _) => metric,
         _ => {
@@ -190,9 +191,10 @@ fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
 
 fn peers(of: Input) -> Result<Meaning, (String, String)> {
     let metric = match of {
-        Input::Metric(Metric::Silence, _) => {
-            let help = "compare it with a duration: `silence > 15m`".to_owned();
-            return Err(("`silence` has no peers: it is not measured per window".to_owned(), help));
+        Input::Metric(metric, _) if metric.runs() => {
+            let name = metric.name();
+            let help = format!("compare it with a duration: `{name} > 15m`");
+            return Err((format!("`{name}` has no peers: it is not measured per window"), help));
         }
         Input::Metric(metric, _) => metric,
         _ => return Ok(points(Input::PeersScore)),

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::{Aggregate, BY_LIMIT, INPUT_LIMIT, annotation, condition, load, names, syntax};
 use crate::diagnostic::SourceFile;
 use crate::model::metric::METRICS;
-use crate::model::{Dimension, Span, Unit};
+use crate::model::{Dimension, Part, Span, Unit};
 use crate::wire::yaml;
 
 /// The first line of every generated page.
@@ -124,9 +124,22 @@ pub fn metrics() -> String {
     page += "\nTwo sides of a comparison must have the same unit. A bare number takes the unit of the other side; only \
              against a duration it is refused, because it could be seconds or milliseconds.\n\n\
              ## Baselines\n\n`baseline.<metric>` is the robust centre of the metric's values in the \
-             preceding windows of the same subject, the tested one left out. Every metric has one except `silence`, and \
+             preceding windows of the same subject, the tested one left out. Every metric has one except `silence` and `stale`, and \
              [percentiles](rules.md#baseline-peers-and-score).\n";
     page
+}
+
+/// What rules may watch of evenkeel.
+fn itself() -> String {
+    let mut text = String::from(
+        "## Evenkeel itself\n\nA rule `by: part` watches evenkeel: `lost` is what a part lost in the window, `stale` how long it \
+         has been working with what is old. No other metric has parts, and parts have no other metric; `by: [part, source]` tells \
+         lost lines apart by their source.\n\n| part | |\n| --- | --- |\n",
+    );
+    for part in Part::ALL {
+        let _ = writeln!(text, "| `{}` | {} |", part.as_str(), part.meaning());
+    }
+    text + "\n"
 }
 
 /// The text of `docs/rules.md`.
@@ -146,7 +159,7 @@ pub fn rules() -> String {
     let _ = write!(
         page,
         "\nAn unknown field is an error. A test runs every field's example and every condition of this page. Labels for `by` and `where` are {words}, and those that sources define with [`labels`](config.md#source). `receiver` splits the deliveries of \
-         notifications instead of executions and stands alone: a delivery is a run of its receiver.\n\n\
+         notifications instead of executions and stands alone: a delivery is a run of its receiver. `part` is a [part of evenkeel itself](#evenkeel-itself).\n\n\
          ## Conditions\n\n| condition | meaning |\n| --- | --- |\n"
     );
     for (text, meaning) in CONDITIONS {
@@ -178,8 +191,9 @@ pub fn rules() -> String {
          ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
          its patterns does, `!` in front excludes (in quotes, because YAML gives `!` a meaning of its own), an \
          empty pattern matches executions without the label. Every label must match.\n\n```yaml\n{SELECTION}```\n\n\
-         {TERMS}\n\n## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
-        names::FIELD_PREFIX
+         {TERMS}\n\n{}## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
+        names::FIELD_PREFIX,
+        itself()
     );
     for (name, meaning) in annotation::FIELDS {
         let _ = writeln!(page, "| `{{{{ {name} }}}}` | {meaning} |");

@@ -60,7 +60,12 @@ mod tests {
                 "chronic_burn",
                 "field_loss",
                 "source_silent",
-                "notifier_failing"
+                "notifier_failing",
+                "policy_stale",
+                "lines_quarantined",
+                "limit_reached",
+                "messages_dropped",
+                "history_lost"
             ]
         );
     }

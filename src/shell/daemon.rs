@@ -164,6 +164,8 @@ struct Daemon {
     api: Option<Serving>,
     status: DaemonStatus,
     policy: PolicyWatch,
+    /// Rows of the history that the engine knows are lost.
+    rows_lost: u64,
     /// Whether anything has happened since the last picture.
     changed: bool,
     pictured: Instant,
@@ -217,6 +219,7 @@ impl Daemon {
             api: None,
             status,
             policy: watch,
+            rows_lost: 0,
             changed: true,
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
@@ -362,6 +365,7 @@ impl Daemon {
             tracing::info!("the files of the policy have changed");
             self.reload();
         }
+        self.tell_of_itself();
         self.heartbeat.beat(self.machine.faults().next().is_none(), &self.sinks);
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();

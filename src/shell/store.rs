@@ -138,6 +138,11 @@ impl Store {
         self.shared.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Rows that could not be written so far.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
     /// What keeps the history from being written.
     pub fn trouble(&self) -> Option<&'static str> {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -154,7 +159,7 @@ impl Store {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.dropped()
     }
 }
 

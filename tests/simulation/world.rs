@@ -7,7 +7,7 @@ use evenkeel::engine::event::{
     Report, Silence,
 };
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, RecordId, Span, Timestamp};
+use evenkeel::model::{Befell, Outcome, Part, Record, RecordId, Span, Timestamp};
 use evenkeel::wire::matcher::LabelMatcher;
 
 use crate::policies::{Kind, policy};
@@ -151,6 +151,10 @@ pub fn live(seed: u64, without: Option<usize>) -> Story {
         arrivals.push((2_600_000, Entry::Command(Command::ExpireSilence { id: "s".into() })));
     }
     if kind == Kind::Full {
+        for (at, what) in [(1_000_000, Befell::Stale), (1_700_000, Befell::Fresh), (3_000_000, Befell::Stale)] {
+            arrivals.push((at, Entry::Command(Command::Befell(Part::Policy, what))));
+        }
+        arrivals.push((2_000_000, Entry::Command(Command::Quarantined { source: "fleet".into(), lines: 3 })));
         arrivals.push((2_500_000 + random.below(3_000_000) as i64, Entry::Reload));
     }
     arrivals.sort_by_key(|(at, _)| *at);

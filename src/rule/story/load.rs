@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::run;
 use super::step::{self, RATE, RUNS_LIMIT};
-use super::{Expected, MessageCheck, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
+use super::{Expected, MessageCheck, Mishap, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
+use super::{mishap, run};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::engine::event::AlertState;
-use crate::model::{Dimension, Severity, Span, Timestamp, Unit};
+use crate::model::{Dimension, Part, Severity, Span, Timestamp, Unit};
 use crate::rule::Rule;
 use crate::rule::lex::{self, Kind};
 use crate::settings::Settings;
@@ -123,7 +123,11 @@ impl Reader<'_> {
                 series
             })
             .collect();
-        if fields.node("series").is_none() {
+        let mut mishaps: Vec<Mishap> =
+            fields.list("parts").iter().flat_map(|node| mishap::read(node, self.faults)).collect();
+        mishaps.sort_by_key(|mishap| mishap.at);
+        length = length.max(mishaps.last().map_or(Span::ZERO, |last| last.at));
+        if fields.node("series").is_none() && fields.node("parts").is_none() {
             let help = "add `series: [{agent: a1, steps: [{for: 10m, error_rate: 12%}]}]`";
             self.faults.error(fields.place("series"), "a test has no `series`", help);
         }
@@ -137,7 +141,7 @@ impl Reader<'_> {
             self.faults.error(fields.place("series"), message, "write fewer `runs`");
         }
         let outages = fields.list("outages").iter().filter_map(|node| self.outage(node)).collect();
-        let reader = CheckReader { reader: self, rule, series: &series, length };
+        let reader = CheckReader { reader: self, rule, series: &series, mishaps: &mishaps, length };
         let states: Vec<StateCheck> = fields.list("expect").iter().filter_map(|node| reader.state(node)).collect();
         let messages: Vec<MessageCheck> =
             fields.list("messages").iter().filter_map(|node| reader.message(node)).collect();
@@ -147,7 +151,7 @@ impl Reader<'_> {
         }
         fields.finish();
         let (name, place) = (name.map(|name| name.value).unwrap_or_default(), self.place(node));
-        Story { name, start, length, series, outages, states, messages, place }
+        Story { name, start, length, series, outages, mishaps, states, messages, place }
     }
 
     fn start(&self, fields: &Fields<'_>) -> Timestamp {
@@ -185,6 +189,10 @@ impl Reader<'_> {
     fn series(&self, node: &Node) -> (Series, Span) {
         let fields = Fields::open(node, "a series", self.faults);
         let labels = self.labels(&fields);
+        if labels.contains_key(&Dimension::Part) {
+            let help = "write `parts: [{part: policy, from: 5m, to: 20m}]`";
+            self.faults.error(fields.place("part"), "parts of evenkeel have no runs", help);
+        }
         if labels.contains_key(&Dimension::Receiver) {
             let help = "write `outages: [{receiver: ops, from: 5m, to: 20m}]` to let deliveries fail";
             self.faults.error(fields.place("receiver"), "deliveries happen by themselves", help);
@@ -238,6 +246,7 @@ struct CheckReader<'a> {
     /// The rule of the story, where a check names none.
     rule: Option<String>,
     series: &'a [Series],
+    mishaps: &'a [Mishap],
     length: Span,
 }
 
@@ -253,6 +262,8 @@ impl CheckReader<'_> {
         let labels = self.reader.labels(fields);
         for (dimension, value) in labels.iter().filter(|(d, _)| **d != Dimension::Receiver) {
             let known = self.series.iter().filter_map(|series| series.labels.get(dimension).map(String::as_str));
+            let known = known.chain(self.mishaps.iter().filter_map(|mishap| mishap.label(*dimension)));
+            let known = known.chain(Part::ALL.map(Part::as_str).into_iter().filter(|_| *dimension == Dimension::Part));
             if !known.clone().any(|known| known == value) {
                 let message = format!("no series of this test has {} `{value}`", dimension.as_str());
                 faults.error(fields.place(dimension.as_str()), message, one_of(value, known));

@@ -6,6 +6,7 @@
 //! runs can have is a fault of the file: a test that is nearly right proves nothing.
 
 pub mod load;
+mod mishap;
 pub mod print;
 mod run;
 mod step;
@@ -14,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::engine::event::AlertState;
+use crate::engine::event::{AlertState, Command};
 use crate::model::{Dimension, Nanodollars, Outcome, Quality, Record, Severity, Span, Subject, Timestamp, Tokens};
 use crate::settings::Settings;
 
@@ -42,6 +43,8 @@ pub struct Story {
     pub series: Vec<Series>,
     /// When receivers take nothing.
     pub outages: Vec<Outage>,
+    /// What befalls evenkeel itself, in the order of time.
+    pub mishaps: Vec<Mishap>,
     /// What the rules shall have said.
     pub states: Vec<StateCheck>,
     /// What receivers shall have got.
@@ -93,6 +96,15 @@ pub struct Outage {
     pub receiver: String,
     /// From when to when, since the start.
     pub during: Range<Span>,
+}
+
+/// Something that befalls evenkeel itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mishap {
+    /// Since the start.
+    pub at: Span,
+    /// As the engine is told.
+    pub command: Command,
 }
 
 /// Which alerts a check is about.

@@ -155,6 +155,7 @@ mod tests {
             length: Span(192_345),
             series: vec![Series { labels: labels("a: \"b\", {c}"), runs }],
             outages: Vec::new(),
+            mishaps: Vec::new(),
             states: vec![StateCheck {
                 at: Span::minutes(2),
                 whom: whom.clone(),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::super::serving::{Serving, external_url};
 use super::super::sink::Sinks;
-use super::super::{clock::wall, log, policy_files, systemd};
+use super::super::{clock::wall, journal::Logged, log, policy_files, systemd};
 use super::Daemon;
+use crate::engine::event::Command;
+use crate::model::{Befell, Part};
 
 impl Daemon {
     /// All or nothing: on any fault the policy in force stays.
@@ -27,6 +29,27 @@ impl Daemon {
                 tracing::error!(errors, warnings, "policy is not loaded, the one in force stays");
                 systemd::ready("the new policy has faults, the old one stays in force");
             }
+        }
+    }
+
+    /// Tells the engine what it cannot know of evenkeel, so that a rule may tell people: whether the policy is older than
+    /// its files, and how much of the history is lost.
+    pub(super) fn tell_of_itself(&mut self) {
+        let engine = &self.machine.fold.engine;
+        // Before the first event there is no time at which anything could be so, and without a journal none at which
+        // it could be remembered.
+        if engine.now().is_none() || self.machine.journal_fault().is_some() {
+            return;
+        }
+        let stale = self.status.policy_stale;
+        if stale != engine.stale_since(Part::Policy).is_some() {
+            let what = if stale { Befell::Stale } else { Befell::Fresh };
+            self.event(Logged::Command(Command::Befell(Part::Policy, what)));
+        }
+        let count = self.store.dropped() - self.rows_lost;
+        if count > 0 {
+            self.rows_lost += count;
+            self.event(Logged::Command(Command::Befell(Part::History, Befell::Lost(count))));
         }
     }
 
