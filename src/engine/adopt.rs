@@ -41,10 +41,11 @@ impl Engine {
         for part in Part::ALL {
             state.names.intern(part.as_str(), u32::MAX);
         }
-        for name in self.plan.fields.iter().chain(self.policy.settings.receivers.iter().map(|r| &r.name)) {
+        for name in self.policy.settings.receivers.iter().map(|r| &r.name) {
             state.names.intern(name, u32::MAX);
         }
         state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
+        state.splits.iter_mut().for_each(|split| split.find_fields(&self.plan.fields));
         for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
             let split = &mut state.splits[plan.split];
             let same = known.remove(&rule.name);
@@ -93,10 +94,7 @@ impl Engine {
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
         }
-        // Interned above.
-        self.fields = self.plan.fields.iter().map(|field| state.names.find(field).unwrap_or(Name::NONE)).collect();
         for (split, here) in state.splits.iter_mut().zip(&self.here) {
-            split.name_fields(&state.names);
             split.ruled = !here.is_empty();
         }
         self.show_stale();

@@ -98,12 +98,21 @@ impl Engine {
         let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
         let Placed { record, agent, sample } = placed;
         let counts = Counts::of(sample);
-        let named = |field: &str| Some(self.fields[self.plan.fields.iter().position(|own| own == field)?]);
-        let fields: Vec<(Name, f64)> =
-            record.extra.iter().filter_map(|(field, value)| Some((named(field)?, *value))).collect();
+        self.values.clear();
+        self.values.resize(self.plan.fields.len(), None);
+        let mut next = 0;
+        for (field, value) in &record.extra {
+            // Readers give the fields in the order in which they were asked for.
+            let fields = self.plan.fields.iter().enumerate().cycle().skip(next).take(self.plan.fields.len());
+            let place = fields.filter(|(_, own)| own.as_str() == field).map(|(place, _)| place).next();
+            if let Some(place) = place {
+                self.values[place] = Some(*value);
+                next = place + 1;
+            }
+        }
         for (split, &series) in splits.iter_mut().zip(places) {
             if series != NOWHERE {
-                counters.late += split.insert(series as usize, now, sample, &counts, &fields);
+                counters.late += split.insert(series as usize, now, sample, &counts, &self.values);
             }
         }
         let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);

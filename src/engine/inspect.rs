@@ -10,6 +10,7 @@ use super::alert::{self, Alert};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
 use super::plan::RulePlan;
+use super::reading::Reading;
 use super::rules::{Evaluation, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
@@ -160,7 +161,7 @@ impl<'a> Gaze<'a> {
     pub fn at(&self, series: usize) -> Sight<'a> {
         let aged = self.split.aged(series, self.evaluation.now);
         let (split, own) = aged.as_ref().map_or((self.split, series), |alone| (alone, 0));
-        let reading = self.evaluation.reading(self.plan.window, split, own);
+        let reading = Reading::of((split, own), self.plan.window, self.evaluation.now);
         let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
         let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
         let (levels, recover) = self.rule.terms.case(case);
@@ -336,7 +337,8 @@ impl Engine {
             budgets,
             standings: (&self.state.standings, self.next_standings(now)),
             names: &self.state.names,
-            sums: Default::default(),
+            asked: &self.plan.splits[split].asked,
+            sheet: Default::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a window of a series says, read from its ring.
 
+use super::column::Column;
 use super::field::FieldSum;
-use super::names::Name;
 use super::pane::{Counts, Slice};
 use super::split::NEVER;
 use super::window::{Ring, SORTED, Shape, Window};
@@ -19,6 +19,10 @@ pub struct Look<'a> {
     pub slice: Span,
     /// Its length and panes.
     pub shape: Shape,
+    /// What it keeps of record fields.
+    pub columns: &'a [Column],
+    /// The names of these fields, sorted.
+    pub fields: &'a [String],
 }
 
 impl<'a> Look<'a> {
@@ -57,6 +61,9 @@ impl<'a> Look<'a> {
         let pane = |slice: &Slice| slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
         let span = if adding_up { self.shape.span } else { self.shape.pane };
         let (mut ring, window) = (Ring::default(), Window::default());
+        let mut columns = vec![Column::default(); self.fields.len()];
+        let mut panes: Vec<_> =
+            self.columns.iter().take(columns.len()).map(|column| column.panes().peekable()).collect();
         let mut slices = self.slices().peekable();
         while let Some(slice) = slices.next() {
             ring.all.add(&slice.counts());
@@ -65,11 +72,18 @@ impl<'a> Look<'a> {
             if slices.peek().is_some_and(|next| pane(next) == number) {
                 continue;
             }
+            for (column, panes) in columns.iter_mut().zip(&mut panes) {
+                while let Some((at, sum)) = panes.next_if(|pane| pane.0 <= number) {
+                    column.push(*at, *sum);
+                }
+            }
             let end = Timestamp((number + 1).saturating_mul(self.shape.pane.0));
             let shape = Shape { span, pane: self.shape.pane };
-            see(end, Look { window: &window, ring: &ring, slice: self.slice, shape });
+            let (slice, fields) = (self.slice, self.fields);
+            see(end, Look { window: &window, ring: &ring, slice, shape, columns: &columns, fields });
             if !adding_up {
                 ring = Ring::default();
+                columns.fill(Column::default());
             }
         }
     }
@@ -89,12 +103,9 @@ impl<'a> Look<'a> {
         self.slices().for_each(|slice| slice.durations_into(into, exact));
     }
 
-    /// The values of a kept field.
-    pub fn field(&self, name: Name) -> Option<FieldSum> {
-        let sums = self.slices().flat_map(Slice::fields).filter(|f| f.0 == name).map(|f| f.1);
-        sums.reduce(|mut all, slice| {
-            all.merge(&slice);
-            all
-        })
+    /// What the values of a kept field come to.
+    pub fn field(&self, name: &str) -> Option<FieldSum> {
+        let place = self.fields.binary_search_by(|field| field.as_str().cmp(name)).ok()?;
+        self.columns.get(place)?.sum()
     }
 }

@@ -12,11 +12,13 @@ mod alerting;
 mod baseline;
 mod batch;
 mod budget;
+mod column;
 mod digest;
 pub mod dispatch;
 mod evaluate;
 pub mod event;
 mod field;
+mod index;
 pub mod inspect;
 mod intake;
 mod look;
@@ -29,8 +31,10 @@ mod parts;
 mod peers;
 mod plan;
 mod raised;
+mod reading;
 mod rules;
 mod score;
+mod sheet;
 mod split;
 mod telling;
 mod trend;
@@ -40,6 +44,7 @@ pub mod verdicts;
 pub mod view;
 mod window;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -62,6 +67,7 @@ use parts::Stock;
 use peers::Standings;
 use plan::Plan;
 use rules::{Evaluation, RuleState};
+use sheet::Sheet;
 use split::{NEVER, Split};
 use tuning::Tuning;
 use view::{Counters, View};
@@ -106,8 +112,8 @@ pub struct Engine {
     plan: Plan,
     /// Per split: the rules that look at it.
     here: Vec<Vec<usize>>,
-    /// The names of the plan's fields.
-    fields: Vec<Name>,
+    /// Values of the plan's fields in a record; kept for its memory.
+    values: Vec<Option<f64>>,
     state: State,
 }
 
@@ -122,7 +128,7 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), fields: Vec::new(), state };
+        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), values: Vec::new(), state };
         engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine
@@ -351,7 +357,8 @@ impl Engine {
                 budgets: &budgets,
                 standings,
                 names: &self.state.names,
-                sums: Default::default(),
+                asked: &plan.asked,
+                sheet: RefCell::new(Sheet::new(split.windows.len(), plan.asked.len())),
             };
             self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);
         }

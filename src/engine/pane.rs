@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::field::FieldSum;
-use super::names::Name;
 use crate::model::{Outcome, Timestamp, Tokens};
 use crate::stats::{Durations, Handful};
 
@@ -276,7 +274,6 @@ struct One {
 struct Sums {
     tally: Tally,
     durations: Handful,
-    fields: Vec<(Name, FieldSum)>,
 }
 
 impl One {
@@ -345,37 +342,21 @@ impl One {
 }
 
 impl Sums {
-    fn insert(&mut self, sample: &Sample, counts: &Counts, keep: &Keep<'_>) {
+    fn insert(&mut self, sample: &Sample, counts: &Counts, durations: bool) {
         self.tally.add(counts);
-        if keep.durations
-            && let Some(ms) = sample.duration_ms
-        {
+        if durations && let Some(ms) = sample.duration_ms {
             self.durations.insert(ms, sample.censored);
         }
-        for (name, value) in keep.fields() {
-            match self.field(name) {
-                Some(field) => field.insert(sample.at, value),
-                None => {
-                    self.fields.reserve_exact(keep.wanted.len() - self.fields.len());
-                    self.fields.push((name, FieldSum::of(sample.at, value)));
-                }
-            }
-        }
-    }
-
-    fn field(&mut self, name: Name) -> Option<&mut FieldSum> {
-        self.fields.iter_mut().find(|f| f.0 == name).map(|f| &mut f.1)
     }
 }
 
 impl Slice {
-    /// A slice with one sample, `counts` being its own.
+    /// A slice with one sample, `counts` being its own; `durations` says whether they are kept.
     #[inline]
-    pub fn of(slot: i64, sample: &Sample, counts: &Counts, keep: &Keep<'_>) -> Slice {
-        let one = One::of(sample, counts).filter(|_| keep.fields().next().is_none());
-        let body = one.map(Body::One).unwrap_or_else(|| {
+    pub fn of(slot: i64, sample: &Sample, counts: &Counts, durations: bool) -> Slice {
+        let body = One::of(sample, counts).map(Body::One).unwrap_or_else(|| {
             let mut sums = Box::new(Sums::default());
-            sums.insert(sample, counts, keep);
+            sums.insert(sample, counts, durations);
             Body::Many(sums)
         });
         Slice { slot, body }
@@ -400,10 +381,10 @@ impl Slice {
         }
     }
 
-    /// Adds a sample, `counts` being its own.
+    /// Adds a sample, `counts` being its own; `durations` says whether they are kept.
     #[inline]
-    pub fn insert(&mut self, sample: &Sample, counts: &Counts, keep: &Keep<'_>) {
-        self.many().insert(sample, counts, keep);
+    pub fn insert(&mut self, sample: &Sample, counts: &Counts, durations: bool) {
+        self.many().insert(sample, counts, durations);
     }
 
     /// Makes room for more than one execution.
@@ -432,15 +413,7 @@ impl Slice {
                 let duration = one.duration().into_iter();
                 duration.for_each(|(value, censored)| sums.durations.insert(f64::from(value), censored));
             }
-            Body::Many(theirs) => {
-                sums.durations.merge(&theirs.durations);
-                for (name, values) in &theirs.fields {
-                    match sums.field(*name) {
-                        Some(field) => field.merge(values),
-                        None => sums.fields.push((*name, *values)),
-                    }
-                }
-            }
+            Body::Many(theirs) => sums.durations.merge(&theirs.durations),
         }
     }
 
@@ -468,32 +441,6 @@ impl Slice {
             Body::Many(sums) => sums.durations.merge_into(into, exact),
         }
     }
-
-    /// Per kept field: its values.
-    pub fn fields(&self) -> &[(Name, FieldSum)] {
-        match &self.body {
-            Body::One(_) => &[],
-            Body::Many(sums) => &sums.fields,
-        }
-    }
-}
-
-/// What is kept of a sample beside the sums.
-#[derive(Debug)]
-pub struct Keep<'a> {
-    /// Whether durations are kept.
-    pub durations: bool,
-    /// Values of the fields that the record carries.
-    pub fields: &'a [(Name, f64)],
-    /// Which of them are kept.
-    pub wanted: &'a [Name],
-}
-
-impl Keep<'_> {
-    #[inline]
-    fn fields(&self) -> impl Iterator<Item = (Name, f64)> {
-        self.fields.iter().copied().filter(|field| self.wanted.contains(&field.0))
-    }
 }
 
 #[cfg(test)]
@@ -503,7 +450,6 @@ mod tests {
     #[test]
     fn one_execution_takes_little_room_and_loses_nothing() {
         assert_eq!(size_of::<Slice>(), 40);
-        let keep = Keep { durations: true, fields: &[], wanted: &[] };
         let ordinary = Sample {
             at: Timestamp(0),
             outcome: Outcome::Ok,
@@ -523,16 +469,16 @@ mod tests {
             for outcome in Outcome::ALL {
                 let sample = Sample { outcome, ..sample };
                 let counts = Counts::of(&sample);
-                let mut slice = Slice::of(7, &sample, &counts, &keep);
+                let mut slice = Slice::of(7, &sample, &counts, true);
                 assert_eq!(matches!(slice.body, Body::One(_)), one);
                 assert_eq!(slice.counts(), counts);
                 let mut durations = Durations::default();
                 slice.durations_into(&mut durations, 64);
                 assert_eq!(durations.len(), counts.durations);
                 assert_eq!(durations.censored_len(), counts.censored);
-                slice.insert(&sample, &counts, &keep);
+                slice.insert(&sample, &counts, true);
                 assert_eq!(slice.counts(), counts.plus(&counts));
-                slice.merge(&Slice::of(7, &sample, &counts, &keep));
+                slice.merge(&Slice::of(7, &sample, &counts, true));
                 assert_eq!(slice.counts().minus(&counts), counts.plus(&counts));
             }
         }

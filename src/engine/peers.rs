@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::names::Name;
-use super::rules::{RUNS, Reading};
+use super::reading::Reading;
+use super::rules::RUNS;
 use super::split::Split;
 use crate::model::{Dimension, Metric, Span, Timestamp};
 use crate::rule::Rule;
@@ -88,9 +89,8 @@ impl Peers {
         self.values.resize(own.series.len() * width, None);
         for (place, metric) in asked.enumerate() {
             let read = |cell: usize| {
-                let look = by_type.look(cell, plan.window);
-                let reading = Reading { of: (by_type, cell), window: plan.window, look, now, sums: None };
-                (reading.metric(metric, rule.min_samples).0, look.counts().n)
+                let reading = Reading::of((by_type, cell), plan.window, now);
+                (reading.metric(metric, rule.min_samples).0, reading.counts.n)
             };
             for (series, value) in self.centres(own.series.len(), metric, read).into_iter().enumerate() {
                 self.values[series * width + place] = value;

@@ -23,7 +23,23 @@ pub struct SplitPlan {
     pub windows: Vec<WindowSpec>,
     /// Windows whose value a rule learns for its baseline when they end.
     pub learned: Vec<Span>,
+    /// What its rules read, each once.
+    pub asked: Vec<Asked>,
 }
+
+/// What rules read of a window of every series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Index of the window in the split.
+    pub window: usize,
+    /// A metric or a field.
+    pub input: Input,
+    /// With fewer samples there is no data.
+    pub least: u32,
+}
+
+/// The place of an input that is no value of a window.
+pub const APART: u16 = u16::MAX;
 
 impl SplitPlan {
     /// The first end of a learned window after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
@@ -56,6 +72,8 @@ pub struct RulePlan {
     pub recites: bool,
     /// A metric without whose least number of samples the condition has no data, and its slot.
     pub counted: Option<(usize, Metric)>,
+    /// By slot: its place among what is asked of the split, or [`APART`].
+    pub places: [u16; INPUT_LIMIT],
 }
 
 /// How time alone, without records, can change a verdict.
@@ -137,6 +155,7 @@ impl Plan {
                     spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), takes: Takes::Executions },
                     windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
                     learned: Vec::new(),
+                    asked: Vec::new(),
                 },
                 SplitPlan {
                     spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), takes: Takes::Executions },
@@ -145,6 +164,7 @@ impl Plan {
                         features: durations,
                     }],
                     learned: Vec::new(),
+                    asked: Vec::new(),
                 },
             ],
             rules: Vec::new(),
@@ -160,7 +180,7 @@ impl Plan {
             let known = plan.splits.iter().position(|split| split.spec == spec);
             plan.budgets.push(known.unwrap_or(plan.splits.len()));
             if known.is_none() {
-                plan.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Default::default() });
+                plan.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new(), asked: Vec::new() });
             }
         }
         for rule in &policy.rules {
@@ -205,11 +225,19 @@ impl Plan {
         if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
             self.splits[split].learned.push(rule.window);
         }
+        let mut places = [APART; INPUT_LIMIT];
+        for ((place, input), window) in places.iter_mut().zip(&rule.program.inputs).zip(windows) {
+            if matches!(input, Input::Metric(..) | Input::Field { .. }) {
+                let asked = Asked { window: usize::from(window), input: input.clone(), least: rule.min_samples };
+                *place = self.ask(split, asked);
+            }
+        }
         RulePlan {
             split,
             window,
             windows,
             looks,
+            places,
             time: match Time::of(&rule.program) {
                 // Several conditions have several thresholds.
                 Time::Threshold(_) if !rule.terms.plain() => Time::Runs,
@@ -229,6 +257,18 @@ impl Plan {
         let durations =
             matches!(input, Input::Metric(metric, _) | Input::Baseline { metric, .. } if metric.quantile().is_some());
         Features { durations, percentiles: durations, fields }
+    }
+
+    /// The place of what is read of a split; rules that read the same share it.
+    fn ask(&mut self, split: usize, wanted: Asked) -> u16 {
+        let asked = &mut self.splits[split].asked;
+        let known = asked.iter().position(|own| *own == wanted);
+        let place = known.unwrap_or(asked.len());
+        if known.is_none() {
+            asked.push(wanted);
+        }
+        // Beyond the bound everybody reads for himself.
+        u16::try_from(place).unwrap_or(APART)
     }
 
     /// A window of a split. Rules on the same window share it; it keeps what any of them needs.
@@ -262,7 +302,7 @@ impl Plan {
 
     fn split(&mut self, spec: SplitSpec) -> usize {
         self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
-            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new() });
+            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new(), asked: Vec::new() });
             self.splits.len() - 1
         })
     }

@@ -15,16 +15,17 @@ use super::batch::DEPTH;
 use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
-use super::field::FieldSum;
-use super::look::Look;
-use super::names::{Name, Names};
+use super::names::Names;
 use super::peers::{Peers, Standings};
-use super::plan::{RulePlan, Time};
+use super::plan::{Asked, RulePlan, Time};
 use super::raised::Raised;
-use super::split::{NEVER, Series, Split};
+use super::reading::Reading;
+use super::sheet::Sheet;
+use super::split::{NEVER, Split};
 use super::window::WindowSet;
-use crate::model::{Metric, Span, Timestamp};
-use crate::rule::{Input, Rule};
+use crate::model::{Span, Timestamp};
+use crate::rule::program::Slots;
+use crate::rule::{Input, NoData, Rule};
 
 /// Series whose memory is fetched together.
 const GLANCE: usize = 64;
@@ -147,12 +148,31 @@ pub struct Evaluation<'a> {
     pub standings: (&'a Standings, Timestamp),
     /// The table of names.
     pub names: &'a Names,
-    /// What was read of the fields of the series that is evaluated.
-    pub sums: FieldSums,
+    /// What its rules read of windows.
+    pub asked: &'a [Asked],
+    /// What was read so far of the series that is evaluated.
+    pub sheet: RefCell<Sheet>,
 }
 
-/// Values of fields, by window and name.
-pub(super) type FieldSums = RefCell<Vec<(usize, Name, Option<FieldSum>)>>;
+/// A rule's inputs on one series, each read when asked for.
+struct Glimpse<'a> {
+    evaluation: &'a Evaluation<'a>,
+    rule: usize,
+    split: &'a Split,
+    index: usize,
+    state: &'a RuleState,
+}
+
+impl Slots for Glimpse<'_> {
+    fn value(&self, slot: usize) -> Option<f64> {
+        let Glimpse { evaluation, rule, split, index, state } = self;
+        let place = usize::from(evaluation.plans[*rule].places[slot]);
+        match evaluation.asked.get(place) {
+            Some(asked) => evaluation.sheet.borrow_mut().value(place, asked, (split, *index), evaluation.now),
+            None => evaluation.aside(*rule, slot, (split, *index), *index, state).0,
+        }
+    }
+}
 
 impl Evaluation<'_> {
     /// Evaluates the rules of a split on every series whose time has come; the number of
@@ -185,7 +205,7 @@ impl Evaluation<'_> {
         states: &mut [RuleState],
         transitions: &mut Vec<Transition>,
     ) -> u64 {
-        self.sums.borrow_mut().clear();
+        self.sheet.borrow_mut().turn();
         let mut evaluations = 0;
         let touched = std::mem::take(&mut split.series[index].touched);
         let changed = split.expire(index, self.now);
@@ -202,8 +222,10 @@ impl Evaluation<'_> {
                     let slots = self.rules[rule].program.inputs.len().min(INPUTS);
                     plan.windows[..slots].iter().for_each(|window| split.sort(index, usize::from(*window)));
                 }
-                self.rule(rule, split, index, state, transitions);
-                due = self.due(rule, split, index, state);
+                if *ends || !self.rests(rule, split, index, state) {
+                    self.rule(rule, split, index, state, transitions);
+                    due = self.due(rule, split, index, state);
+                }
             }
             if self.minds(rule, split, index, state) {
                 minded.join(plan.looks);
@@ -227,8 +249,23 @@ impl Evaluation<'_> {
         }
         let plan = &self.plans[rule];
         let Some((slot, metric)) = plan.counted else { return true };
-        let reading = self.reading(usize::from(plan.windows[slot]), split, index);
-        reading.samples(metric) >= u64::from(self.rules[rule].min_samples)
+        let samples =
+            self.sheet.borrow_mut().reading(usize::from(plan.windows[slot]), (split, index), self.now).samples(metric);
+        samples >= u64::from(self.rules[rule].min_samples)
+    }
+
+    /// Whether a rule has nothing to say of a series without an alert, and need not be looked at closer.
+    fn rests(&self, rule_index: usize, split: &Split, index: usize, state: &mut RuleState) -> bool {
+        let rule = &self.rules[rule_index];
+        if rule.terms.no_data == NoData::Alert || state.alerts.has(index) {
+            return false;
+        }
+        let case = state.case(rule, split, index, self.names);
+        let glimpse = Glimpse { evaluation: self, rule: rule_index, split, index, state };
+        match rule.terms.case(case).0 {
+            [] => !rule.program.root.holds(&glimpse),
+            levels => !levels.iter().any(|level| level.root.holds(&glimpse)),
+        }
     }
 
     /// Whether this is the first step after the end of a window of a rule with a baseline: the
@@ -270,7 +307,7 @@ impl Evaluation<'_> {
         transitions: &mut Vec<Transition>,
     ) {
         let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let reading = Reading { sums: Some(&self.sums), ..self.reading(plan.window, split, index) };
+        let reading = Reading::of((split, index), plan.window, self.now);
         let inputs = self.read(rule_index, &reading, rule.min_samples, index, state);
         let values = &inputs.0;
         let case = state.case(rule, split, index, self.names);
@@ -311,13 +348,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// One window of a series, to be read at the instant.
-    pub(super) fn reading<'s>(&self, window: usize, split: &'s Split, index: usize) -> Reading<'s> {
-        Reading { of: (split, index), window, look: split.look(index, window), now: self.now, sums: None }
-    }
-
     /// The inputs of a rule on one series in slot order, and the samples behind each; those with fewer
-    /// than `least` are no data. `reading` is of one of the windows; slots that read another one look there. A handful at most, so fixed buffers keep the hot path free of allocation.
+    /// than `least` are no data. `reading` is of one of the windows; slots that read another one look there.
     pub(super) fn read(
         &self,
         rule_index: usize,
@@ -326,47 +358,67 @@ impl Evaluation<'_> {
         index: usize,
         state: &RuleState,
     ) -> Inputs {
-        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
         let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
-        let mut centres = state.centres(index, plan).iter();
-        let mut peers = plan.peers.map_or(&[][..], |_| state.peers.of(index, rule)).iter();
-        let slots = values.iter_mut().zip(&mut counts).zip(&rule.program.inputs).zip(plan.windows);
-        for (((value, n), input), window) in slots {
+        let plan = &self.plans[rule_index];
+        let inputs = self.rules[rule_index].program.inputs.iter().enumerate();
+        for ((value, n), (slot, input)) in values.iter_mut().zip(&mut counts).zip(inputs) {
+            let window = usize::from(plan.windows[slot]);
             let apart;
-            let reading = if usize::from(window) == reading.window {
+            let reading = if window == reading.window {
                 reading
             } else {
-                apart = reading.over(usize::from(window));
+                apart = reading.over(window);
                 &apart
             };
-            *value = match input {
+            (*value, *n) = match input {
                 Input::Metric(metric, _) => {
-                    let (found, count) = reading.metric(*metric, least);
-                    *n = Some(count);
-                    found
+                    let (value, n) = reading.metric(*metric, least);
+                    (value, Some(n))
                 }
-                Input::Field { name, aggregate, .. } => self.names.find(name).and_then(|name| {
-                    let sum = reading.field(name)?;
-                    *n = Some(sum.n);
-                    (sum.n >= u64::from(least)).then(|| sum.value(*aggregate))?
-                }),
-                Input::Budget => self.budgets.get(rule_index).copied().flatten().map(|(budget, used)| {
-                    let (share, count) = used.share(budget, index);
-                    *n = Some(count);
-                    share
-                }),
-                Input::Baseline { .. } => centres.next().copied().flatten().map(f64::from),
-                Input::Peers(_) => peers.next().copied().flatten(),
-                Input::Score => self.standings.0.of(reading.of.0, reading.of.1).and_then(|standing| {
-                    *n = Some(standing.n);
-                    (standing.n >= u64::from(rule.min_samples)).then_some(standing.score)
-                }),
-                Input::PeersScore => {
-                    self.standings.0.of(reading.of.0, reading.of.1).and_then(|standing| standing.peers)
-                }
+                Input::Field { name, aggregate, .. } => reading.field(name, *aggregate, least),
+                _ => self.aside(rule_index, slot, reading.of, index, state),
             };
         }
         (values, counts)
+    }
+
+    /// An input that is no value of a window, and the samples behind it if there are any; `index` is that of
+    /// the series in the rule's state.
+    fn aside(
+        &self,
+        rule_index: usize,
+        slot: usize,
+        of: (&Split, usize),
+        index: usize,
+        state: &RuleState,
+    ) -> (Option<f64>, Option<u64>) {
+        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
+        let inputs = &rule.program.inputs;
+        let before = |of_kind: fn(&Input) -> bool| inputs[..slot].iter().filter(|input| of_kind(input)).count();
+        let standing = || self.standings.0.of(of.0, of.1);
+        match &inputs[slot] {
+            Input::Baseline { .. } => {
+                let centre = state.centres(index, plan).get(before(|input| input.baseline().is_some()));
+                (centre.copied().flatten().map(f64::from), None)
+            }
+            Input::Peers(_) => {
+                let peers = state.peers.of(index, rule).get(before(|input| input.peers().is_some()));
+                (peers.copied().flatten(), None)
+            }
+            Input::Budget => match self.budgets.get(rule_index).copied().flatten() {
+                Some((budget, used)) => {
+                    let (share, n) = used.share(budget, index);
+                    (Some(share), Some(n))
+                }
+                None => (None, None),
+            },
+            Input::Score => match standing() {
+                Some(own) => ((own.n >= u64::from(rule.min_samples)).then_some(own.score), Some(own.n)),
+                None => (None, None),
+            },
+            Input::PeersScore => (standing().and_then(|standing| standing.peers), None),
+            Input::Metric(..) | Input::Field { .. } => (None, None),
+        }
     }
 
     /// Keeps the value of a window that just ended, for the rule's baseline.
@@ -392,107 +444,3 @@ pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
 
 /// The values of a rule's inputs, and how many samples are behind each that has any.
 pub type Inputs = ([Option<f64>; INPUTS], [Option<u64>; INPUTS]);
-
-/// Reads the metrics of one window of one series.
-#[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
-    /// The split, and which of its series.
-    pub(super) of: (&'a Split, usize),
-    /// Which of its windows.
-    pub(super) window: usize,
-    pub(super) look: Look<'a>,
-    pub(super) now: Timestamp,
-    /// What was read of the fields of the series so far.
-    pub(super) sums: Option<&'a FieldSums>,
-}
-
-impl Reading<'_> {
-    /// Another window of the same series.
-    fn over(&self, window: usize) -> Self {
-        let (split, index) = self.of;
-        Reading { window, look: split.look(index, window), ..*self }
-    }
-
-    fn series(&self) -> &Series {
-        &self.of.0.series[self.of.1]
-    }
-
-    /// The values of a field; rules that read the same do so once.
-    fn field(&self, name: Name) -> Option<FieldSum> {
-        let Some(sums) = self.sums else { return self.look.field(name) };
-        let window = self.window;
-        let mut sums = sums.borrow_mut();
-        if let Some(known) = sums.iter().find(|known| (known.0, known.1) == (window, name)) {
-            return known.2;
-        }
-        let sum = self.look.field(name);
-        sums.push((window, name, sum));
-        sum
-    }
-
-    /// The value of a metric, if at least `least` samples are behind it, and how many are.
-    pub fn metric(&self, metric: Metric, least: u32) -> (Option<f64>, u64) {
-        let n = self.samples(metric);
-        if n < u64::from(least) { (None, n) } else { (self.value(metric), n) }
-    }
-
-    /// How many samples a metric rests on.
-    fn samples(&self, metric: Metric) -> u64 {
-        let c = self.look.counts();
-        match metric {
-            Metric::Executions
-            | Metric::Throughput
-            | Metric::OutcomeCoverage
-            | Metric::DurationCoverage
-            | Metric::TokenCoverage
-            | Metric::CostCoverage
-            | Metric::Lost => c.n,
-            Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
-            Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
-            Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
-            Metric::Quality => c.judged,
-            Metric::Silence | Metric::Stale => self.series().total,
-            Metric::TimeoutRate
-            | Metric::MeanLatency
-            | Metric::P50Latency
-            | Metric::P75Latency
-            | Metric::P90Latency
-            | Metric::P95Latency
-            | Metric::P99Latency => c.durations,
-        }
-    }
-
-    fn value(&self, metric: Metric) -> Option<f64> {
-        let c = self.look.counts();
-        let hours = self.look.shape.covered().0 as f64 / 3_600_000.0;
-        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        let dollars = c.cost as f64 / 1e9;
-        let when = |n: u64, value: f64| (n > 0).then_some(value);
-        match metric {
-            Metric::Executions | Metric::Lost => Some(c.n as f64),
-            Metric::SuccessRate => c.success_rate(),
-            Metric::ErrorRate => share(c.known - c.ok, c.known),
-            Metric::TimeoutRate => share(c.censored, c.durations),
-            Metric::LimitRate => share(c.limited, c.known),
-            Metric::MeanLatency => c.mean_ms(),
-            Metric::InputTokens => when(c.counted, c.input as f64),
-            Metric::OutputTokens => when(c.counted, c.output as f64),
-            Metric::TotalTokens => when(c.counted, (c.input + c.output) as f64),
-            Metric::Cost => when(c.priced, dollars),
-            Metric::HourlyCost => when(c.priced, dollars / hours),
-            Metric::CostPerExecution => when(c.priced, dollars / c.priced as f64),
-            Metric::CostPerSuccess => c.cost_per_success(),
-            Metric::Quality => c.mean_quality(),
-            Metric::Throughput => Some(c.n as f64 / hours),
-            Metric::OutcomeCoverage => share(c.known, c.n),
-            Metric::DurationCoverage => share(c.durations, c.n),
-            Metric::TokenCoverage => share(c.counted, c.n),
-            Metric::CostCoverage => share(c.priced, c.n),
-            Metric::Silence | Metric::Stale => Some(self.now.since(self.series().last_seen).as_millis_f64().max(0.0)),
-            Metric::P50Latency | Metric::P75Latency | Metric::P90Latency | Metric::P95Latency | Metric::P99Latency => {
-                // A quantile beyond the cut-off is known to be at least the value given.
-                metric.quantile().and_then(|q| self.look.quantile(q)).map(|e| e.value)
-            }
-        }
-    }
-}

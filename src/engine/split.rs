@@ -3,14 +3,13 @@
 //! A split is shared by every rule, score and tuning rule that looks at the same labels and
 //! filter. It is bounded: subjects beyond the bound share the overflow subject.
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
+use super::index::{Index, Key};
 use super::look::Look;
 use super::names::{Name, Names};
-use super::pane::{Counts, Features, Keep, Sample};
+use super::pane::{Counts, Features, Sample};
 use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
 use crate::model::{Dimension, Subject, Timestamp};
 use crate::rule::{BY_LIMIT, Matcher, Rule, Takes};
@@ -20,9 +19,6 @@ pub const NEVER: Timestamp = Timestamp(i64::MAX);
 
 /// The labels of one record or delivery, by dimension.
 pub type Labels = [Name; Dimension::PLACES];
-
-/// The labels that make a subject, in the order of the split.
-type Key = [Name; BY_LIMIT];
 
 /// Which executions a split takes and what makes its subjects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,46 +72,13 @@ pub struct Series {
     pub touched: bool,
 }
 
-/// Where the series of a key is. A single label needs no hash: names are small integers.
-#[derive(Debug, Clone)]
-enum Index {
-    /// By the name of the one label.
-    One(Vec<Option<u32>>),
-    /// By several labels.
-    Many(HashMap<Key, u32, FixedState>),
-}
-
-impl Default for Index {
-    fn default() -> Index {
-        Index::Many(HashMap::default())
-    }
-}
-
-impl Index {
-    fn new(labels: usize, keys: &[Key]) -> Index {
-        let mut index = if labels > 1 { Index::default() } else { Index::One(Vec::new()) };
-        keys.iter().enumerate().for_each(|(series, key)| index.insert(*key, series));
-        index
-    }
-
-    fn get(&self, key: &Key) -> Option<usize> {
-        let found = match self {
-            Index::One(series) => *series.get(key[0].index())?,
-            Index::Many(series) => series.get(key).copied(),
-        };
-        found.map(|series| series as usize)
-    }
-
-    fn insert(&mut self, key: Key, at: usize) {
-        match self {
-            Index::One(series) => {
-                let name = key[0].index();
-                series.resize(series.len().max(name + 1), None);
-                series[name] = Some(at as u32);
-            }
-            Index::Many(series) => drop(series.insert(key, at as u32)),
-        }
-    }
+/// A record field that a window keeps.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    window: usize,
+    shape: Shape,
+    /// Its place among the fields of records.
+    field: usize,
 }
 
 /// A split and its series.
@@ -140,6 +103,11 @@ pub struct Split {
     looks: Vec<Window>,
     /// When each of them loses its first slice; [`NEVER`] for an empty one.
     expiries: Vec<Timestamp>,
+    /// What its windows keep of record fields, window by window.
+    #[serde(skip)]
+    kept: Vec<Kept>,
+    /// One for each, for all series, those of one side by side.
+    columns: Vec<Column>,
     /// The rings of all series, those of one side by side.
     rings: Vec<Ring>,
     /// Per subject: the next instant at which a rule could see something else; [`NEVER`] when
@@ -170,6 +138,8 @@ impl Split {
             series: Vec::new(),
             looks: Vec::new(),
             expiries: Vec::new(),
+            kept: Vec::new(),
+            columns: Vec::new(),
             rings: Vec::new(),
             wakes: Vec::new(),
             overflow: 0,
@@ -190,16 +160,9 @@ impl Split {
             return;
         }
         self.touch();
-        // Of the old rings that a new one can be made of, the one that kept most of its fields and then
-        // the one that reaches back furthest.
-        let kept = |tier: &Tier, old: &Tier| tier.fields.iter().filter(|field| old.fields.contains(field)).count();
-        let from: Vec<Option<usize>> = self
-            .tiers
-            .iter()
-            .map(|tier| {
-                (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| (kept(tier, &old[*i]), old[*i].span()))
-            })
-            .collect();
+        // Of the old rings that a new one can be made of, the one that reaches back furthest.
+        let furthest = |tier: &Tier| (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| old[*i].span());
+        let from: Vec<Option<usize>> = self.tiers.iter().map(furthest).collect();
         let rings = std::mem::take(&mut self.rings);
         self.looks = vec![Window::default(); wanted.len() * self.series.len()];
         self.expiries = vec![NEVER; self.looks.len()];
@@ -211,14 +174,37 @@ impl Split {
                 self.rings.push(Ring::refit(ring, tier, of));
             }
         }
+        self.refit_columns(&wanted);
         self.windows = wanted;
     }
 
-    /// Finds the names of the fields that its windows keep.
-    pub fn name_fields(&mut self, names: &Names) {
-        for tier in &mut self.tiers {
-            tier.names = tier.fields.iter().filter_map(|field| names.find(field)).collect();
+    /// Makes the columns of `wanted` of the old ones.
+    fn refit_columns(&mut self, wanted: &[WindowSpec]) {
+        let fields = |windows: &[WindowSpec]| -> Vec<(Shape, String)> {
+            let of = |window: &WindowSpec| window.features.fields.iter().map(|f| (window.shape, f.clone())).collect();
+            windows.iter().flat_map(|window| -> Vec<_> { of(window) }).collect()
+        };
+        let (old, new) = (fields(&self.windows), fields(wanted));
+        let from = |(shape, field): &(Shape, String)| {
+            let fits = |i: &usize| old[*i].1 == *field && shape.pane.0 % old[*i].0.pane.0 == 0;
+            (0..old.len()).filter(fits).max_by_key(|i| old[*i].0.span).map(|i| (i, old[i].0))
+        };
+        let from: Vec<_> = new.iter().map(|wanted| (wanted.0, from(wanted))).collect();
+        let columns = std::mem::take(&mut self.columns);
+        for series in 0..self.series.len() {
+            self.columns.extend(from.iter().map(|(shape, from)| match from {
+                Some((at, old_shape)) => columns[series * old.len() + at].refit(*old_shape, *shape),
+                None => Column::default(),
+            }));
         }
+    }
+
+    /// Finds the fields that its windows keep among those of records, `fields`.
+    pub fn find_fields(&mut self, fields: &[String]) {
+        let own = self.windows.iter().enumerate().flat_map(|(at, w)| w.features.fields.iter().map(move |f| (at, w, f)));
+        let place = |field: &String| fields.iter().position(|own| own == field);
+        let kept = own.filter_map(|(window, w, f)| Some(Kept { window, shape: w.shape, field: place(f)? }));
+        self.kept = kept.collect();
     }
 
     /// Lets the rules look at every series again.
@@ -279,6 +265,7 @@ impl Split {
         self.looks.resize(self.looks.len() + self.windows.len(), Window::default());
         self.expiries.resize(self.looks.len(), NEVER);
         self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
+        self.columns.resize(self.columns.len() + self.kept.len(), Column::default());
         self.wakes.push(Timestamp::MIN);
         index
     }
@@ -290,7 +277,7 @@ impl Split {
         now: Timestamp,
         sample: &Sample,
         counts: &Counts,
-        fields: &[(Name, f64)],
+        fields: &[Option<f64>],
     ) -> u64 {
         let series = &mut self.series[index];
         series.total += 1;
@@ -306,8 +293,12 @@ impl Split {
         let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
         let mut late = 0;
         for (ring, tier) in rings.iter_mut().zip(&self.tiers) {
-            let keep = Keep { durations: tier.durations, fields, wanted: &tier.names };
-            late += ring.insert(tier, of, now, sample, counts, &keep);
+            late += ring.insert(tier, of, now, sample, counts, tier.durations);
+        }
+        for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
+            if let Some(value) = fields.get(kept.field).copied().flatten() {
+                column.insert(kept.shape, now, sample.at, value);
+            }
         }
         late
     }
@@ -337,6 +328,11 @@ impl Split {
             let of = &mut Windows { windows: &mut self.looks[all], expiries };
             let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
             rings.iter_mut().zip(&self.tiers).for_each(|(ring, tier)| ring.expire(tier, of, now));
+            for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
+                if changed.has(kept.window) {
+                    column.expire(kept.shape, now);
+                }
+            }
         }
         changed
     }
@@ -367,6 +363,10 @@ impl Split {
         for (ring, tier) in rings.iter().zip(&self.tiers) {
             sum ^= ring.glance(depth);
             sum = tier.sorted.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
+        }
+        if depth == 0 {
+            let columns = &self.columns[index * self.kept.len()..][..self.kept.len()];
+            sum = columns.iter().fold(sum, |sum, column| sum ^ column.glance());
         }
         sum
     }
@@ -407,7 +407,10 @@ impl Split {
     /// One window of a series.
     pub fn look(&self, index: usize, window: usize) -> Look<'_> {
         let tier = self.tier(window);
+        let columns = &self.columns[index * self.kept.len()..][..self.kept.len()];
         Look {
+            columns: &columns[self.kept.partition_point(|kept| kept.window < window)..],
+            fields: &self.windows[window].features.fields,
             window: &self.looks[index * self.windows.len() + window],
             ring: &self.rings[index * self.tiers.len() + tier],
             slice: self.tiers[tier].slice,
@@ -428,6 +431,8 @@ impl Split {
         alone.series.push(self.series[index].clone());
         alone.looks = self.looks[all.clone()].to_vec();
         alone.expiries = self.expiries[all].to_vec();
+        alone.kept = self.kept.clone();
+        alone.columns = self.columns[index * self.kept.len()..][..self.kept.len()].to_vec();
         alone.rings = self.rings[index * self.tiers.len()..][..self.tiers.len()].to_vec();
         alone.expire(0, now);
         Some(alone)

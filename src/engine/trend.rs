@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::evaluate;
 use super::event::AlertEvent;
-use super::rules::Reading;
+use super::reading::Reading;
 use super::{Engine, budget};
 use crate::model::{Timestamp, Trend};
 use crate::rule::{Input, Node};
@@ -49,7 +49,7 @@ impl Engine {
         let evaluation = self.evaluation(now, plan.split, &budgets);
         let read = |reading: &Reading<'_>| evaluation.read(index, reading, 1, series, state).0;
         let case = evaluate::case(rule, split, series, &self.state.names);
-        let whole = read(&evaluation.reading(plan.window, split, series));
+        let whole = read(&Reading::of((split, series), plan.window, now));
         let (levels, _) = rule.terms.case(case);
         let level = levels.iter().rfind(|level| level.root.eval(&whole).is_some_and(|v| v.holds)).or(levels.first());
         let root = level.map_or(&rule.program.root, |level| &level.root);
@@ -63,7 +63,7 @@ impl Engine {
         let look = split.look(series, window);
         let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
         look.each_pane(adds_up, |end, look| {
-            let reading = Reading { of: (split, series), window, look, now: end.min(now), sums: None };
+            let reading = Reading { look, counts: look.counts(), ..Reading::of((split, series), window, end.min(now)) };
             let values = read(&reading);
             let value = shown.or_else(|| root.deciding(&values)).and_then(|shown| shown.left(&values));
             trend.slices.extend(value.filter(|value| value.is_finite()).map(|value| (reading.now, value)));

@@ -15,8 +15,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::names::Name;
-use super::pane::{Counts, Keep, Sample, Slice, Tally};
+use super::pane::{Counts, Sample, Slice, Tally};
 use super::split::{NEVER, WindowSpec};
 use crate::model::{Span, Timestamp};
 use crate::stats::Sliding;
@@ -52,9 +51,18 @@ impl Shape {
 
     /// Start of the oldest pane that a window at `now` still holds.
     fn start(self, now: Timestamp) -> Timestamp {
+        Timestamp(self.first(now).saturating_mul(self.pane.0))
+    }
+
+    /// Number of the oldest pane that a window at `now` still holds.
+    pub fn first(self, now: Timestamp) -> i64 {
         let start = now.0.saturating_sub(self.span.0);
-        let pane = start.div_euclid(self.pane.0) + i64::from(start.rem_euclid(self.pane.0) != 0);
-        Timestamp(pane.saturating_mul(self.pane.0))
+        start.div_euclid(self.pane.0) + i64::from(start.rem_euclid(self.pane.0) != 0)
+    }
+
+    /// Number of the pane that an instant falls into.
+    pub fn number(self, at: Timestamp) -> i64 {
+        at.0.div_euclid(self.pane.0)
     }
 
     /// The first instant at which a window does not hold what happened at `at` any more.
@@ -78,25 +86,18 @@ pub struct Tier {
     pub durations: bool,
     /// Those whose durations rules want in order of size.
     pub sorted: Vec<usize>,
-    /// Fields that all of them keep, sorted.
-    pub fields: Vec<String>,
-    /// The names of these.
-    pub names: Vec<Name>,
 }
 
 impl Tier {
     /// Puts windows together that may share a ring: from the finest pane on, each joins the first ring
-    /// that its pane fits, that stays short with it, and that keeps the same record fields: these weigh
-    /// more than all else in a slice, and are not to be kept for longer or in finer slices than they are read.
+    /// that its pane fits and that stays short with it.
     pub fn of(windows: &[WindowSpec]) -> Vec<Tier> {
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.sort_by_key(|i| (windows[*i].shape.pane, *i));
         let mut tiers: Vec<Tier> = Vec::new();
         for window in order {
             let WindowSpec { shape, features } = &windows[window];
-            let fits = |t: &&mut Tier| {
-                shape.pane.0 % t.slice.0 == 0 && shape.span.0 / t.slice.0 <= SLICES && t.fields == features.fields
-            };
+            let fits = |t: &&mut Tier| shape.pane.0 % t.slice.0 == 0 && shape.span.0 / t.slice.0 <= SLICES;
             let tier = match tiers.iter_mut().find(fits) {
                 Some(tier) => tier,
                 None => {
@@ -107,8 +108,6 @@ impl Tier {
                         surely: Span(i64::MAX),
                         durations: false,
                         sorted: Vec::new(),
-                        fields: features.fields.clone(),
-                        names: Vec::new(),
                     });
                     tiers.last_mut().expect("pushed above")
                 }
@@ -242,16 +241,16 @@ impl Ring {
         now: Timestamp,
         sample: &Sample,
         counts: &Counts,
-        keep: &Keep<'_>,
+        durations: bool,
     ) -> u64 {
         let slot = tier.slot(sample.at);
         let newest = self.newest.as_ref().map_or(i64::MIN, |s| s.slot);
         if slot < newest || now.since(tier.time(slot)) >= tier.surely {
-            return self.insert_late(tier, of, now, sample, counts, keep);
+            return self.insert_late(tier, of, now, sample, counts, durations);
         }
         match &mut self.newest {
-            Some(slice) if slot == newest => slice.insert(sample, counts, keep),
-            _ => self.push(Slice::of(slot, sample, counts, keep)),
+            Some(slice) if slot == newest => slice.insert(sample, counts, durations),
+            _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
         self.all.add(counts);
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
@@ -274,7 +273,7 @@ impl Ring {
         now: Timestamp,
         sample: &Sample,
         counts: &Counts,
-        keep: &Keep<'_>,
+        durations: bool,
     ) -> u64 {
         self.expire(tier, of, now);
         let slot = tier.slot(sample.at);
@@ -287,9 +286,9 @@ impl Ring {
         let known = self.slice(number).is_some_and(|s| s.slot == slot);
         let place = self.older.get_mut(at).or(self.newest.as_mut());
         match place {
-            Some(slice) if slice.slot == slot => slice.insert(sample, counts, keep),
-            Some(slice) if slice.slot > slot => self.older.insert(at, Slice::of(slot, sample, counts, keep)),
-            _ => self.push(Slice::of(slot, sample, counts, keep)),
+            Some(slice) if slice.slot == slot => slice.insert(sample, counts, durations),
+            Some(slice) if slice.slot > slot => self.older.insert(at, Slice::of(slot, sample, counts, durations)),
+            _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
         self.all.add(counts);
         let exact = || self.slice(number).is_none_or(Slice::is_exact);
@@ -477,10 +476,9 @@ mod tests {
         }
 
         fn add(&mut self, now: Timestamp, sample: &Sample) -> u64 {
-            let keep = Keep { durations: true, fields: &[], wanted: &[] };
             let mut of = Windows { windows: &mut self.windows, expiries: &mut self.expiries };
             let all = self.tiers.iter().zip(&mut self.rings);
-            all.map(|(tier, ring)| ring.insert(tier, &mut of, now, sample, &Counts::of(sample), &keep)).sum()
+            all.map(|(tier, ring)| ring.insert(tier, &mut of, now, sample, &Counts::of(sample), true)).sum()
         }
 
         fn expire(&mut self, now: Timestamp) {
@@ -492,7 +490,8 @@ mod tests {
         fn look(&self, window: usize) -> Look<'_> {
             let at = self.tiers.iter().position(|t| t.windows.contains(&window)).expect("every window has a tier");
             let (ring, slice) = (&self.rings[at], self.tiers[at].slice);
-            Look { window: &self.windows[window], ring, slice, shape: self.shapes[window] }
+            let shape = self.shapes[window];
+            Look { window: &self.windows[window], ring, slice, shape, columns: &[], fields: &[] }
         }
     }
 

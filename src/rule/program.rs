@@ -3,6 +3,18 @@
 use super::{Arithmetic, Comparison, Node, Program, Verdict};
 use crate::model::Unit;
 
+/// Where a condition finds the values of its slots; `None` is no data.
+pub trait Slots {
+    /// The value of a slot.
+    fn value(&self, slot: usize) -> Option<f64>;
+}
+
+impl Slots for [Option<f64>] {
+    fn value(&self, slot: usize) -> Option<f64> {
+        self[slot]
+    }
+}
+
 impl Program {
     /// The verdict over the values of [`Program::inputs`], in their order; `None` is no data, and
     /// so is a division by zero or any other result that is no finite number.
@@ -132,6 +144,11 @@ impl Node {
         if let Node::Compare { left, .. } = self { number(left, inputs) } else { None }
     }
 
+    /// Whether a condition holds; asks only for the values that decide.
+    pub fn holds(&self, slots: &impl Slots) -> bool {
+        truth(self, slots).is_some_and(|verdict| verdict.holds)
+    }
+
     /// The unit of the first comparison.
     pub fn unit(&self) -> Unit {
         match self {
@@ -182,7 +199,7 @@ impl Node {
     }
 }
 
-fn truth(node: &Node, inputs: &[Option<f64>]) -> Option<Verdict> {
+fn truth<S: Slots + ?Sized>(node: &Node, inputs: &S) -> Option<Verdict> {
     match node {
         Node::Compare { op, left, right, unit } => {
             let (value, threshold) = (number(left, inputs)?, number(right, inputs)?);
@@ -206,10 +223,10 @@ fn truth(node: &Node, inputs: &[Option<f64>]) -> Option<Verdict> {
     }
 }
 
-fn number(node: &Node, inputs: &[Option<f64>]) -> Option<f64> {
+fn number<S: Slots + ?Sized>(node: &Node, inputs: &S) -> Option<f64> {
     let value = match node {
         Node::Const(value) => *value,
-        Node::Slot(slot) => inputs[*slot]?,
+        Node::Slot(slot) => inputs.value(*slot)?,
         Node::Negate(inner) => -number(inner, inputs)?,
         Node::Arithmetic(op, left, right) => {
             let (left, right) = (number(left, inputs)?, number(right, inputs)?);
@@ -304,7 +321,7 @@ mod tests {
             let program = Program { inputs: vec![], root: root.clone() };
             let verdict = program.eval(&[first, second]).map(|v| (v.holds, v.threshold));
             assert_eq!(verdict, expected, "{root:?} {first:?} {second:?}");
-            let deciding = root.deciding(&[first, second]).and_then(|node| truth(node, &[first, second]));
+            let deciding = root.deciding(&[first, second]).and_then(|node| node.eval(&[first, second]));
             assert_eq!(deciding.map(|v| v.threshold), expected.map(|(_, threshold)| threshold), "{root:?}");
         }
     }
