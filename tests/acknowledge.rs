@@ -25,6 +25,11 @@ struct Bed {
 
 impl Bed {
     fn new(port: u16) -> Bed {
+        Bed::waiting(port, 0)
+    }
+
+    /// Groups are told first after so many seconds.
+    fn waiting(port: u16, wait: u8) -> Bed {
         let config = format!(
             "evaluation_interval: 1s
 external_url: http://keel
@@ -33,7 +38,7 @@ receivers:
 - {{name: hook, webhook: {{url: \"http://127.0.0.1:{port}/hook\"}}}}
 - {{name: pager, pagerduty: {{url: \"http://127.0.0.1:{port}/pager\", routing_key: {{env: PATH}}}}}}
 - {{name: phone, ntfy: {{url: \"http://127.0.0.1:{port}\", topic: ops}}}}
-routes: [{{receivers: [hook, pager, phone], group_by: [alertname], group_wait: 0s, group_interval: 1s}}]
+routes: [{{receivers: [hook, pager, phone], group_by: [alertname], group_wait: {wait}s, group_interval: 1s}}]
 "
         );
         let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: high}]";
@@ -130,6 +135,42 @@ fn an_incident_is_taken_on_when_all_its_alerts_are() {
     let last = requests(ended.len());
     let resolved = last.iter().rfind(|(path, _)| path == "/pager").expect("the pager");
     assert_eq!((&resolved.1["event_action"], &resolved.1["dedup_key"]), (&json!("resolve"), &trigger["dedup_key"]));
+}
+
+#[test]
+fn what_is_taken_on_before_it_is_told_is_told_as_that() {
+    let Some(mut server) = http_sink("what_is_taken_on_before_it_is_told_is_told_as_that", &[]) else { return };
+    let mut bed = Bed::waiting(server.port, 10);
+    let both = [("scout", false), ("judge", false)];
+    bed.second(0, &both);
+    assert!(bed.second(1, &both).is_empty());
+    for agent in ["scout", "judge"] {
+        assert!(bed.acknowledge(2, agent, "kim", "looking").is_empty(), "nobody was told yet");
+    }
+    let sent: Vec<Delivery> = (3..30).flat_map(|second| bed.second(second, &both)).collect();
+    assert_eq!(to(&sent), ["hook", "pager", "phone", "pager"]);
+    let mut requests = |n: usize| -> Vec<(String, Value)> {
+        let one = |request: Value| {
+            let body = serde_json::from_str(request["body"].as_str().expect("text")).expect("JSON");
+            (request["path"].as_str().expect("a path").to_owned(), body)
+        };
+        (0..n).map(|_| one(server.next())).collect()
+    };
+    let said = requests(4);
+    let pager: Vec<&Value> = said.iter().filter(|(path, _)| path == "/pager").map(|(_, body)| body).collect();
+    assert_eq!((&pager[0]["event_action"], &pager[1]["event_action"]), (&json!("trigger"), &json!("acknowledge")));
+    assert_eq!(pager[0]["dedup_key"], pager[1]["dedup_key"]);
+    assert_eq!(pager[1]["payload"]["custom_details"]["acknowledged"], "taken on by kim: looking");
+    let hook = &said.iter().find(|(path, _)| path == "/hook").expect("the webhook").1;
+    assert_eq!(hook["commonAnnotations"]["acknowledged"], "taken on by kim: looking");
+    let phone =
+        said.iter().find(|(path, _)| path == "/").expect("ntfy").1["message"].as_str().expect("text").to_owned();
+    assert!(phone.lines().all(|line| line.ends_with(", taken on by kim: looking")), "{phone}");
+
+    // One more alert in the group is nobody's: the incident is not taken on with it.
+    let three = [("scout", false), ("judge", false), ("clerk", false)];
+    let sent: Vec<Delivery> = (30..50).flat_map(|second| bed.second(second, &three)).collect();
+    assert_eq!(to(&sent), ["hook", "pager", "phone"]);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn simple_comparison(condition: &str) -> Option<(&str, &'static str)> {
 /// `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
 pub fn subject_line(event: &AlertEvent) -> String {
     let state = event.state.as_str().to_uppercase();
-    let text = format!("[{state}] {} on {}: {}", event.rule, event.subject, evidence(event));
+    let text = format!("[{state}] {} on {}: {}{}", event.rule, event.subject, evidence(event), owner(event));
     one_line(&text, SUBJECT_LIMIT)
 }
 
@@ -101,9 +101,18 @@ pub fn taken_on(ack: &Acknowledgement) -> String {
     format!("taken on by {}{note}", ack.author)
 }
 
+/// The annotation that says who took an alert on before the message was made.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
+/// `, taken on by kim: looking into it`; empty when nobody did.
+fn owner(event: &AlertEvent) -> String {
+    event.annotations.get(ACKNOWLEDGED).map_or_else(String::new, |by| format!(", {by}"))
+}
+
 /// One alert of a group on one line: `firing agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)`.
 pub fn line(event: &AlertEvent) -> String {
-    format!("{} {}: {} {}", event.state.as_str(), event.subject, evidence(event), samples(event))
+    let (state, subject) = (event.state.as_str(), &event.subject);
+    format!("{state} {subject}: {} {}{}", evidence(event), samples(event), owner(event))
 }
 
 /// How many samples it rests on, and from which time.

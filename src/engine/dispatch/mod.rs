@@ -28,6 +28,7 @@ use super::split::NEVER;
 use crate::model::{Severity, Span, Subject, Timestamp};
 use crate::settings::routing::Route;
 use crate::settings::{Receiver, Settings};
+use crate::wire::notice;
 use flap::Flaps;
 use flood::Floods;
 pub use flood::grouped;
@@ -112,7 +113,7 @@ impl Member {
 pub struct Manner {
     /// Its group found the queue full before.
     pub again: bool,
-    /// It only tells the end of what the receiver is not known to have heard of.
+    /// It is about what the receiver has not heard of yet and only the message before it tells.
     pub hinges: bool,
 }
 
@@ -336,6 +337,9 @@ impl Dispatch {
                 continue;
             }
             let mut event = event.clone();
+            if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id, event.severity)) {
+                event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
+            }
             if let Some(until) = steady {
                 let text = format!(
                     "began or ended more than {} times within 1h; held until {until} at least",
@@ -367,6 +371,7 @@ impl Dispatch {
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
             let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
+            let taken_on = self.taken_on_before(group, receiver, &firing, &message);
             let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
             let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
             group.full = !say(receiver, message, manner);
@@ -379,6 +384,9 @@ impl Dispatch {
                     member.heard.said();
                 }
                 gone.iter().for_each(|key| drop(group.members.remove(key)));
+                if let Some(taken_on) = taken_on {
+                    say(receiver, taken_on, Manner { again: false, hinges: true });
+                }
                 group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };
                 group.last = Some(now);
             }

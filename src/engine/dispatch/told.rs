@@ -1,11 +1,11 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
 use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
-use crate::engine::event::{Acknowledgement, AlertEvent, Notification};
+use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
-use crate::model::Timestamp;
-use crate::settings::Settings;
+use crate::model::{Severity, Timestamp};
+use crate::settings::{Receiver, Settings};
 
 impl Dispatch {
     /// One entry per receiver of an alert.
@@ -201,6 +201,24 @@ impl Dispatch {
             said.push((place.0.clone(), notification));
         }
         said
+    }
+
+    /// What follows on a message that opens an incident whose alerts have all been taken on before: nobody is to be
+    /// called for it.
+    pub(super) fn taken_on_before(
+        &self,
+        group: &Group,
+        receiver: &Receiver,
+        firing: &[(u64, Severity)],
+        said: &Notification,
+    ) -> Option<Notification> {
+        let covered = |(key, severity): &(u64, Severity)| {
+            group.members.get(key).is_some_and(|member| self.acks.cover(&member.id, *severity))
+        };
+        let incident = receiver.channel.has_incidents() && said.state() == AlertState::Firing;
+        let lead = said.alerts.iter().find(|alert| alert.state == AlertState::Firing);
+        let ack = self.acks.of(&lead.filter(|_| incident && firing.iter().all(covered))?.id)?;
+        Some(Notification { acknowledged: Some(ack.clone()), ..said.clone() })
     }
 
     /// Why nobody is told of an alert that fires.
