@@ -280,6 +280,29 @@ fn silence_is_an_alert() {
 }
 
 #[test]
+fn what_is_shown_is_of_now_and_what_is_sent_of_the_decision() {
+    let mut silent = rule("silent", Metric::Silence, Comparison::Greater, 600_000.0, Span::minutes(5));
+    (silent.min_samples, silent.condition) = (1, "silence > 10m".into());
+    silent.annotations = [("summary".into(), "silent for {{ value }}".into())].into();
+    let mut engine = Engine::new(policy(vec![silent]), State::default());
+    drive(&mut engine, &[record("a", 0, Outcome::Ok, 100.0)]);
+    let effects = engine.handle(Timestamp(START + 3_600_000), Event::Deadline);
+    let sent = effects.iter().find_map(|e| if let Effect::Deliver(d) = e { d.notification() } else { None });
+    let minutes = |alert: &AlertEvent| alert.value.map(|ms| (ms / 60_000.0) as i64);
+    assert_eq!(sent.map(|n| minutes(n.lead())), Some(Some(10)), "{sent:?}");
+    let shown = |seen: i64| {
+        let alert = engine.view_at(Timestamp(START + seen * 60_000)).alerts.remove(0);
+        (minutes(&alert), alert.annotations["summary"].clone())
+    };
+    assert_eq!(shown(0), (Some(60), "silent for 60min".to_owned()), "the engine's clock");
+    assert_eq!(shown(90), (Some(90), "silent for 90min".to_owned()));
+    let why = engine.why(Timestamp(START + 90 * 60_000), "silent", "a").expect("it is known");
+    assert_eq!(why.alert.as_ref().map(minutes), Some(Some(90)));
+    assert_eq!((why.value, why.window), (why.alert.as_ref().and_then(|alert| alert.value), None));
+    assert_eq!(engine.alerts().iter().map(minutes).collect::<Vec<_>>(), [Some(10)], "what it was judged by");
+}
+
+#[test]
 fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
     let mut rule = rule("shift", Metric::MeanLatency, Comparison::Greater, 0.0, Span::minutes(5));
     rule.program = Program {

@@ -41,7 +41,11 @@ fn peer(name: &str) -> Receiver {
 }
 
 fn policy(peers: &[&str]) -> Arc<Policy> {
-    let source = PolicySource { rules: vec![("rules.yaml".to_owned(), RULES.to_owned())], ..PolicySource::default() };
+    policy_of(RULES, peers)
+}
+
+fn policy_of(rules: &str, peers: &[&str]) -> Arc<Policy> {
+    let source = PolicySource { rules: vec![("rules.yaml".to_owned(), rules.to_owned())], ..PolicySource::default() };
     let (policy, faults) = Policy::load(&source, std::path::Path::new(""));
     let mut policy = policy.unwrap_or_else(|| panic!("{faults:?}"));
     policy.settings.receivers = peers.iter().map(|name| peer(name)).collect();
@@ -251,6 +255,21 @@ fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
     // Both have ended in the end, and each under the labels it fired with.
     assert_eq!(world.engine.view().alerts, []);
     assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);
+}
+
+#[test]
+fn an_alert_that_rises_outside_its_hours_is_said_again_as_it_is() {
+    let mut world = World::new(&["am"]);
+    let rules = RULES
+        .replace("    window: 1m\n", "    window: 1m\n    active_hours: {times: \"00:00-22:20\", zone: UTC}\n")
+        .replace("'{{ severity }}'", "'{{ value }} is {{ severity }}'");
+    world.engine = Engine::new(policy_of(&rules, &["am"]), State::default());
+    world.priced(390, 50.0);
+    world.priced(800, 500.0);
+    world.priced(1_100, 700.0);
+    let said: Vec<&str> = world.taken.iter().flat_map(|t| &t.2).map(|(.., summary)| summary.as_str()).collect();
+    assert!(said.contains(&"500 is critical"), "{said:?}");
+    assert_eq!(said.last(), Some(&"700 is critical"), "{said:?}");
 }
 
 #[test]

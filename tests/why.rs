@@ -134,7 +134,7 @@ fn each_value_is_read_and_counted_in_its_own_window() {
     day.runs(74, "a1", Outcome::Error);
     let found = day.why("burning");
     let alert = found.alert.expect("both hold");
-    let (value, n) = (13.0 / 60.0, 60);
+    let (value, n) = (14.0 / 61.0, 61);
     assert_eq!((alert.value, alert.threshold, alert.n, alert.window), (Some(value), Some(0.2), n, Span::minutes(1)));
     assert_eq!(found.history.first().map(|point| point.value), Some(Some(0.0)), "the minute, slice by slice");
     assert_eq!(found.history_note, "each 2s of the window for itself");

@@ -13,7 +13,6 @@ use super::{Exit, Failure, Output};
 use crate::engine::margin::{RuleView, States};
 use crate::model::Timestamp;
 use crate::rule::export;
-use crate::rule::names::reads_window;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,14 +105,13 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
         if rule.shadow {
             name += " (shadow)";
         }
-        let windowed = rule.levels.iter().any(|level| reads_window(&level.condition));
         let states = rule.subjects.unwrap_or_default();
         let States { inactive, pending, firing: fires, no_data } = states;
         for (number, level) in rule.levels.iter().enumerate() {
             let first = number == 0;
             let once = |text: String| if first { text } else { String::new() };
             let mut row = vec![once(name.clone()), level.severity.as_str().to_owned(), level.condition.clone()];
-            let window = if windowed { rule.window.to_string() } else { dash() };
+            let window = rule.window.map_or_else(dash, |window| window.to_string());
             row.extend([once(window), once(by.clone()), level.hold.to_string()]);
             if counted {
                 let count = |n: u64| once(if n == 0 { dash() } else { n.to_string() });

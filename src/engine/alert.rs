@@ -9,6 +9,7 @@ use super::evaluate;
 use super::event::{AlertEvent, AlertState, Muted};
 use super::rules::Inputs;
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
+use crate::rule::names::reads_window;
 use crate::rule::{Input, Level, NoData, Rule, Verdict, annotation};
 
 /// An alert that is pending or firing.
@@ -246,6 +247,16 @@ impl Alert {
         }
     }
 
+    /// The alert with what is found now, whether its condition holds or not, and without the course of its value;
+    /// without data its threshold is still what it was.
+    pub fn seen(&self, found: &Finding<'_>, rule: &Rule) -> Alert {
+        let evidence = match found.shown(usize::from(self.level)) {
+            None => Evidence { value: None, n: found.samples(rule), context: found.context, ..self.evidence },
+            verdict => found.evidence(rule, verdict),
+        };
+        Alert { id: self.id.clone(), evidence, holding: Vec::new(), trend: Trend::default(), ..*self }
+    }
+
     fn state(&self) -> AlertState {
         if self.fired.is_some() { AlertState::Firing } else { AlertState::Pending }
     }
@@ -407,6 +418,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         "value" => shown(event.value),
         "threshold" => shown(event.threshold),
         "n" => event.n.to_string(),
+        "window" if !reads_window(&event.condition) => return None,
         "window" => event.window.to_string(),
         "severity" | "level" => event.severity.as_str().to_owned(),
         "state" => event.state.as_str().to_owned(),

@@ -1,10 +1,14 @@
 //! What goes into the engine and what comes out.
 
+mod alert;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Befell, Part, Record, Severity, Span, Subject, Timestamp, Trend, Unit};
+pub use alert::{AlertEvent, AlertState, Muted};
+
+use crate::model::{Befell, Part, Record, Severity, Span, Subject, Timestamp};
 use crate::settings::ParameterKind;
 use crate::wire::matcher::LabelMatcher;
 
@@ -315,99 +319,6 @@ pub enum Report {
     Notification(NotificationReport),
     /// A recommendation was made or kept back.
     Recommendation(Recommendation),
-}
-
-/// The states of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertState {
-    /// The condition does not hold.
-    Inactive,
-    /// It holds, not yet for long enough.
-    Pending,
-    /// It held for long enough.
-    Firing,
-    /// It fired and holds no more.
-    Resolved,
-}
-
-impl AlertState {
-    /// The word used in messages and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AlertState::Inactive => "inactive",
-            AlertState::Pending => "pending",
-            AlertState::Firing => "firing",
-            AlertState::Resolved => "resolved",
-        }
-    }
-}
-
-/// A change of state of one alert, with its evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AlertEvent {
-    /// When, by the engine's clock.
-    pub at: Timestamp,
-    /// Stable identity of this firing: the same in its resolved message.
-    pub id: String,
-    /// The rule's name.
-    pub rule: String,
-    /// Whom it is about.
-    pub subject: Subject,
-    /// The state it changed to.
-    pub state: AlertState,
-    /// How bad it is.
-    pub severity: Severity,
-    /// The condition as written.
-    pub condition: String,
-    /// The left side of the deciding comparison; `None` when there was no data.
-    pub value: Option<f64>,
-    /// The right side.
-    pub threshold: Option<f64>,
-    /// The unit of both.
-    pub unit: Unit,
-    /// Samples in the window.
-    pub n: u64,
-    /// The window that was looked at.
-    pub window: Span,
-    /// Since when the condition held.
-    pub active_since: Timestamp,
-    /// Since when it fired; `None` before it did.
-    pub fired_at: Option<Timestamp>,
-    /// The rule's labels.
-    pub labels: BTreeMap<String, String>,
-    /// The rule's annotations, filled in.
-    pub annotations: BTreeMap<String, String>,
-    /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
-    /// beginning, whatever stands here.
-    pub muted: Option<Muted>,
-    /// How the value went, for messages that show it; `None` elsewhere.
-    pub trend: Option<Box<Trend>>,
-}
-
-/// Why a rule has nobody told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Muted {
-    /// The rule is on trial.
-    Shadow,
-    /// It became firing, or graver, outside of its hours.
-    Hours {
-        /// When they begin.
-        until: Timestamp,
-    },
-}
-
-impl AlertEvent {
-    /// The labels that identify the alert to receivers. The name, the severity and the subject win
-    /// over equal labels of the rule, so that no rule file can disguise them.
-    pub fn identity(&self) -> BTreeMap<String, String> {
-        let mut labels = self.labels.clone();
-        labels.extend(self.subject.0.clone());
-        labels.insert("severity".to_owned(), self.severity.as_str().to_owned());
-        labels.insert("alertname".to_owned(), self.rule.clone());
-        labels
-    }
 }
 
 /// What became of a message.

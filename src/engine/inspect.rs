@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{self, Alert};
+use super::alert::{self, Alert, Context};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
 use super::plan::RulePlan;
@@ -16,6 +16,7 @@ use super::split::Split;
 use super::telling::Telling;
 use super::{Engine, evaluate};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
+use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
 use crate::rule::{Input, Level, Node, Recover, Rule};
 use crate::wire::fields::one_of;
@@ -38,8 +39,9 @@ pub struct Inspection {
     pub severity: Severity,
     /// The subject.
     pub subject: Subject,
-    /// The window that is looked at.
-    pub window: Span,
+    /// The window that is looked at; absent when the condition reads none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
     /// How long the condition must hold.
     pub hold: Span,
     /// How long the alert fires on after it holds no more.
@@ -189,6 +191,20 @@ impl<'a> Gaze<'a> {
         }
     }
 
+    /// The alert of a series with what the rule sees now, which may be more than it has decided on.
+    pub fn event(&self, series: usize) -> Option<AlertEvent> {
+        let alert = self.alert(series)?;
+        let (now, rule, sight) = (self.evaluation.now, self.rule, self.at(series));
+        let case = evaluate::case(rule, self.split, series, self.evaluation.names);
+        let judged = evaluate::judge(rule, case, &sight.values.0);
+        let context = match self.plan.recites {
+            true => self.evaluation.context(self.index, series, &sight.values.0),
+            false => Context::default(),
+        };
+        let seen = alert.seen(&judged.finding(&sight.values, context), rule);
+        Some(alert::event(self.alert_state(series), &seen, rule, sight.levels, &self.subject(series), now))
+    }
+
     /// Why a sight has no verdict; empty when it has one.
     pub fn lacking(&self, sight: &Sight<'_>) -> String {
         if sight.margin.is_some() {
@@ -211,6 +227,18 @@ impl<'a> Gaze<'a> {
 }
 
 impl Engine {
+    /// Every pending or firing alert with what its rule sees at `now`. Messages and what inhibits hold on to what
+    /// was decided on instead.
+    pub(super) fn seen_alerts(&self, now: Timestamp) -> Vec<AlertEvent> {
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        let mut events = Vec::new();
+        for index in 0..self.policy.rules.len() {
+            let gaze = Gaze::new(self, index, now, &budgets);
+            events.extend(gaze.state.alerts.iter().filter_map(|(series, _)| gaze.event(series)));
+        }
+        events
+    }
+
     /// What a rule says of a subject at `now`, or at the engine's clock if that is later; otherwise why
     /// there is nothing to say. `wanted` is read as [`Subject::is_meant_by`] does.
     pub fn why(&self, now: Timestamp, name: &str, wanted: &str) -> Result<Inspection, String> {
@@ -273,13 +301,13 @@ impl Engine {
             nodes: rule.program.trace(&recover.root, values),
             holds: recover.root.eval(values).map(|verdict| verdict.holds),
         });
-        let event = |state, alert: &Alert| alert::event(state, alert, rule, sight.levels, &subject, now);
-        let alert = gaze.alert(series).map(|alert| event(gaze.alert_state(series), alert));
+        let alert = gaze.event(series);
         let telling = match &alert {
             Some(event) => self.telling(now, event),
             None => {
                 let imagined = Alert::imagined(now, rule, sight.levels, sight.level, &sight.values);
-                self.telling(now, &event(AlertState::Inactive, &imagined))
+                let event = alert::event(AlertState::Inactive, &imagined, rule, sight.levels, &subject, now);
+                self.telling(now, &event)
             }
         };
         let threshold = sight.margin.map(|margin| margin.threshold);
@@ -295,13 +323,14 @@ impl Engine {
         let since = gaze.alert(series).into_iter().flat_map(|alert| &alert.trend.values);
         let history =
             before.chain(since).map(|(at, value)| Point { at: *at, value: Some(*value), threshold, holds: None });
+        let condition = level.map_or(&rule.condition, |level| &level.condition).clone();
         Inspection {
             at: now,
             rule: rule.name.clone(),
             place: rule.place.clone(),
-            condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
             severity: level.map_or(rule.severity, |level| level.severity),
-            window: rule.window,
+            window: reads_window(&condition).then_some(rule.window),
+            condition,
             hold: level.map_or(rule.hold, |level| level.hold),
             keep_firing_for: rule.keep_firing_for,
             min_samples: rule.min_samples,

@@ -9,6 +9,7 @@ use super::event::AlertState;
 use super::inspect::Gaze;
 use super::{Engine, budget};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
+use crate::rule::names::reads_window;
 use crate::wire::fields::one_of;
 
 /// Distances to firing, the nearest first.
@@ -63,8 +64,9 @@ pub struct RuleView {
     pub rule: String,
     /// Its conditions, the mildest first: one, or one per level.
     pub levels: Vec<LevelView>,
-    /// How far back the metrics look.
-    pub window: Span,
+    /// How far back the metrics look; absent when the conditions read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
     /// The labels that make a subject; none is the whole fleet.
     pub by: Vec<String>,
     /// How long the alert fires on after the condition holds no more.
@@ -195,10 +197,11 @@ impl RuleView {
         let levels = rule.terms.levels.iter();
         let levels = levels.map(|l| LevelView { severity: l.severity, condition: l.condition.clone(), hold: l.hold });
         let levels: Vec<LevelView> = levels.collect();
+        let levels = if levels.is_empty() { vec![own] } else { levels };
         RuleView {
             rule: rule.name.clone(),
-            levels: if levels.is_empty() { vec![own] } else { levels },
-            window: rule.window,
+            window: levels.iter().any(|level| reads_window(&level.condition)).then_some(rule.window),
+            levels,
             by: rule.by.iter().map(|dimension| dimension.as_str().to_owned()).collect(),
             keep_firing_for: rule.keep_firing_for,
             min_samples: rule.min_samples,

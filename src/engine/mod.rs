@@ -226,7 +226,7 @@ impl Engine {
         self.state.clock
     }
 
-    /// Every pending or firing alert with its newest evidence, in the order of rules and series.
+    /// Every pending or firing alert with what it was last judged by, in the order of rules and series.
     pub fn alerts(&self) -> Vec<AlertEvent> {
         self.active_alerts()
     }
@@ -241,10 +241,15 @@ impl Engine {
         self.state.dispatch.acks.takes(alert)
     }
 
-    /// The picture for API, dashboard and CLI.
+    /// The picture for API, dashboard and CLI, at the engine's clock.
     pub fn view(&self) -> View {
+        self.view_at(Timestamp::MIN)
+    }
+
+    /// The picture at the engine's clock, its alerts as they are seen at `seen` if that is later.
+    pub fn view_at(&self, seen: Timestamp) -> View {
         let now = self.state.clock.unwrap_or_default();
-        let mut alerts = self.active_alerts();
+        let mut alerts = self.seen_alerts(now.max(seen));
         alerts.sort_by(|a, b| {
             (b.severity, b.state, &a.rule, &a.subject).cmp(&(a.severity, a.state, &b.rule, &b.subject))
         });

@@ -336,7 +336,7 @@ impl Evaluation<'_> {
 
     /// What annotations may name beside the deciding comparison.
     #[cold]
-    fn context(&self, rule_index: usize, index: usize, values: &[Option<f64>]) -> Context {
+    pub(super) fn context(&self, rule_index: usize, index: usize, values: &[Option<f64>]) -> Context {
         let inputs = &self.rules[rule_index].program.inputs;
         let first = |wanted: fn(&Input) -> bool| values[inputs.iter().position(wanted)?];
         let budget = self.budgets.get(rule_index).copied().flatten();

@@ -23,7 +23,7 @@ pub const FIELDS: [(&str, &str); 12] = [
     ("value", "the left side of the deciding comparison, in its unit"),
     ("threshold", "the right side of the deciding comparison, in its unit"),
     ("n", "samples in the window"),
-    ("window", "the rule's window"),
+    ("window", "the rule's window; `n/a` where the condition reads none"),
     ("severity", "the rule's severity, of a rule with levels that of the level it is at"),
     ("level", "the same"),
     ("rule", "the rule's name"),

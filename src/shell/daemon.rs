@@ -376,15 +376,16 @@ impl Daemon {
 
     fn publish(&mut self) {
         let start = Instant::now();
-        if let Some(api) = &self.api {
-            api.show(self.picture());
+        let picture = self.api.is_some().then(|| self.picture());
+        if let Some((api, picture)) = self.api.as_ref().zip(picture) {
+            api.show(picture);
         }
         self.changed = false;
         self.pictured = Instant::now();
         self.picture_cost = start.elapsed();
     }
 
-    fn picture(&self) -> Picture {
+    fn picture(&mut self) -> Picture {
         let mut status = self.status.clone();
         status.sources = self.intake.status();
         status.journal_bytes = self.machine.journal_bytes();
@@ -399,11 +400,12 @@ impl Daemon {
             let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
             status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
         }
-        Picture::new(self.machine.fold.engine.view(), status)
+        let now = if self.machine.is_without_time() { Timestamp::MIN } else { self.machine.now() };
+        Picture::new(self.machine.fold.engine.view_at(now), status)
     }
 
     fn firing(&self) -> usize {
-        self.machine.fold.engine.view().alerts.iter().filter(|a| a.state == AlertState::Firing).count()
+        self.machine.fold.engine.alerts().iter().filter(|a| a.state == AlertState::Firing).count()
     }
 
     /// Whether the summary is due: once, when the patches that were asked for are written.

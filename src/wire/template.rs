@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::{digest, notice};
 use crate::engine::event::{AlertEvent, AlertState, Digest, Message, Notification};
 use crate::rule::annotation;
+use crate::rule::names::reads_window;
 
 /// The fields of the whole message, with their meaning.
 pub const FIELDS: [(&str, &str); 8] = [
@@ -147,6 +148,7 @@ fn of_alert(event: &AlertEvent, name: &str) -> Option<String> {
         "value" => shown(event.value),
         "threshold" => shown(event.threshold),
         "n" => event.n.to_string(),
+        "window" if !reads_window(&event.condition) => return None,
         "window" => event.window.to_string(),
         "severity" | "level" => event.severity.as_str().to_owned(),
         "rule" => event.rule.clone(),

@@ -19,6 +19,7 @@ use crate::engine::event::{
 };
 use crate::model::{Severity, Timestamp};
 use crate::replay;
+use crate::rule::names::reads_window;
 use account::{Account, Firings, Messages, RuleSummary};
 
 const EXAMPLES: &str = "\
@@ -174,8 +175,9 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
         (AlertState::Firing, _) => out.yellow(state),
         _ => out.green(state),
     };
+    let window = if reads_window(&event.condition) { format!(", {} window", event.window) } else { String::new() };
     format!(
-        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}, {} window)  {}",
+        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}{window})  {}",
         event.at,
         event.severity.as_str(),
         event.rule,
@@ -183,7 +185,6 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
         shown(event.value),
         shown(event.threshold),
         event.n,
-        event.window,
         out.dim(&event.id[..event.id.len().min(8)]),
     )
 }

@@ -9,7 +9,6 @@ use crate::engine::event::AlertState;
 use crate::engine::inspect::Inspection;
 use crate::engine::view::{WayView, told};
 use crate::model::Timestamp;
-use crate::rule::names::reads_window;
 use crate::rule::program::Traced;
 
 /// Writes everything, the decision first, then who is told.
@@ -22,8 +21,8 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     if found.inputs.iter().any(|input| input.name.contains('[')) {
         let also = if found.inputs.iter().all(|input| input.name.contains('[')) { "" } else { ", else in the window" };
         writeln!(out, "\n  read in the time range in brackets{also}, at least {least} in each:")?;
-    } else if reads_window(&found.condition) {
-        writeln!(out, "\n  read in a window of {}, at least {least}:", found.window)?;
+    } else if let Some(window) = found.window {
+        writeln!(out, "\n  read in a window of {window}, at least {least}:")?;
     } else if found.inputs.iter().any(|input| input.name == "budget") {
         writeln!(out, "\n  used in the budget's period:")?;
     } else {

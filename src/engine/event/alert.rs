@@ -1,0 +1,181 @@
+//! An alert as it is reported, sent and shown.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
+use crate::rule::names::reads_window;
+
+/// The states of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    /// The condition does not hold.
+    Inactive,
+    /// It holds, not yet for long enough.
+    Pending,
+    /// It held for long enough.
+    Firing,
+    /// It fired and holds no more.
+    Resolved,
+}
+
+impl AlertState {
+    /// The word used in messages and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AlertState::Inactive => "inactive",
+            AlertState::Pending => "pending",
+            AlertState::Firing => "firing",
+            AlertState::Resolved => "resolved",
+        }
+    }
+}
+
+/// A change of state of one alert, with its evidence.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct AlertEvent {
+    /// When, by the engine's clock.
+    pub at: Timestamp,
+    /// Stable identity of this firing: the same in its resolved message.
+    pub id: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// The state it changed to.
+    pub state: AlertState,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The condition as written.
+    pub condition: String,
+    /// The left side of the deciding comparison; `None` when there was no data.
+    pub value: Option<f64>,
+    /// The right side.
+    pub threshold: Option<f64>,
+    /// The unit of both.
+    pub unit: Unit,
+    /// Samples in the window.
+    pub n: u64,
+    /// The window that was looked at; JSON leaves it out where the condition reads none.
+    #[serde(default)]
+    pub window: Span,
+    /// Since when the condition held.
+    pub active_since: Timestamp,
+    /// Since when it fired; `None` before it did.
+    pub fired_at: Option<Timestamp>,
+    /// The rule's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The rule's annotations, filled in.
+    pub annotations: BTreeMap<String, String>,
+    /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
+    /// beginning, whatever stands here.
+    pub muted: Option<Muted>,
+    /// How the value went, for messages that show it; `None` elsewhere, and then JSON leaves it out.
+    #[serde(default)]
+    pub trend: Option<Box<Trend>>,
+}
+
+/// Why a rule has nobody told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Muted {
+    /// The rule is on trial.
+    Shadow,
+    /// It became firing, or graver, outside of its hours.
+    Hours {
+        /// When they begin.
+        until: Timestamp,
+    },
+}
+
+impl Serialize for AlertEvent {
+    /// By hand, because JSON leaves out what says nothing and snapshots may leave out nothing.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let whole = !serializer.is_human_readable();
+        let AlertEvent { at, id, rule, subject, state, severity, condition, value, threshold, unit, n, .. } = self;
+        let AlertEvent { window, active_since, fired_at, labels, annotations, muted, trend, .. } = self;
+        let mut out = serializer.serialize_struct("AlertEvent", 18)?;
+        out.serialize_field("at", at)?;
+        out.serialize_field("id", id)?;
+        out.serialize_field("rule", rule)?;
+        out.serialize_field("subject", subject)?;
+        out.serialize_field("state", state)?;
+        out.serialize_field("severity", severity)?;
+        out.serialize_field("condition", condition)?;
+        out.serialize_field("value", value)?;
+        out.serialize_field("threshold", threshold)?;
+        out.serialize_field("unit", unit)?;
+        out.serialize_field("n", n)?;
+        if whole || reads_window(condition) {
+            out.serialize_field("window", window)?;
+        }
+        out.serialize_field("active_since", active_since)?;
+        out.serialize_field("fired_at", fired_at)?;
+        out.serialize_field("labels", labels)?;
+        out.serialize_field("annotations", annotations)?;
+        out.serialize_field("muted", muted)?;
+        if whole || trend.is_some() {
+            out.serialize_field("trend", trend)?;
+        }
+        out.end()
+    }
+}
+
+impl AlertEvent {
+    /// The labels that identify the alert to receivers. The name, the severity and the subject win
+    /// over equal labels of the rule, so that no rule file can disguise them.
+    pub fn identity(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.clone();
+        labels.extend(self.subject.0.clone());
+        labels.insert("severity".to_owned(), self.severity.as_str().to_owned());
+        labels.insert("alertname".to_owned(), self.rule.clone());
+        labels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_leaves_out_what_says_nothing_and_a_snapshot_nothing() {
+        let event = |condition: &str, trend: Option<Trend>| AlertEvent {
+            at: Timestamp(9),
+            id: "a".into(),
+            rule: "r".into(),
+            subject: Subject::from_iter([("agent", "a")]),
+            state: AlertState::Firing,
+            severity: Severity::High,
+            condition: condition.into(),
+            value: None,
+            threshold: Some(0.5),
+            unit: Unit::Ratio,
+            n: 3,
+            window: Span::minutes(5),
+            active_since: Timestamp(1),
+            fired_at: Some(Timestamp(2)),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            muted: Some(Muted::Hours { until: Timestamp(10) }),
+            trend: trend.map(Box::new),
+        };
+        for (condition, trend, fields) in [
+            ("error_rate > 50%", Some(Trend::default()), 18),
+            ("error_rate > 50%", None, 17),
+            ("budget > 50%", None, 16),
+            ("silence > 1h", None, 16),
+        ] {
+            let event = event(condition, trend);
+            let json = serde_json::to_value(&event).expect("serialises");
+            assert_eq!(json.as_object().map(|fields| fields.len()), Some(fields), "{json}");
+            assert!(json["value"].is_null() && json.get("value").is_some(), "what is not known is null: {json}");
+            let again: AlertEvent = serde_json::from_value(json).expect("reads");
+            assert_eq!((again.trend.clone(), again.muted), (event.trend.clone(), event.muted));
+            let bytes = postcard::to_stdvec(&event).expect("serialises");
+            assert_eq!(postcard::from_bytes::<AlertEvent>(&bytes).expect("reads"), event);
+        }
+    }
+}
