@@ -24,10 +24,16 @@ const SETTINGS: &str = "settings:
   scores: {window: 1d, min_samples: 20}
 ";
 
+/// What the example of `covers` covers.
+const COVERED: &str = "- {name: error_burst, condition: error_rate > 50%, for: 1m}
+- {name: success_drop, condition: success_rate < 10%}
+";
+
 fn read(rule: &str, body: &str) -> (Vec<Rule>, StoryFile) {
     let file = SourceFile::new("r.test.yaml", format!("{SETTINGS}tests:\n- name: example\n{body}"));
     let settings = story::settings_of(&file);
-    let text = SourceFile::new("r.yaml", format!("alerts:\n- {}\n", rule.replace('\n', "\n  ")));
+    let covered = if rule.contains("covers:") { COVERED } else { "" };
+    let text = SourceFile::new("r.yaml", format!("alerts:\n- {}\n{covered}", rule.replace('\n', "\n  ")));
     let (rules, faults) = load::load_with(&[text], settings.evaluation_interval, &settings.labels(), &settings.budgets);
     assert_eq!(faults, [], "{rule}");
     let (file, faults) = story::load(&file, &rules);
@@ -58,7 +64,7 @@ fn events(rule: &str, body: &str) -> Vec<AlertEvent> {
 
 /// Per field of a rule: other lines that the example needs, and a story that comes true with the
 /// example and, unless the field is required, does not without it.
-const STORIES: [(&str, &str, &str); 18] = [
+const STORIES: [(&str, &str, &str); 19] = [
     (
         "name",
         "",
@@ -168,6 +174,19 @@ const STORIES: [(&str, &str, &str); 18] = [
   - {at: 5m, agent: chat, state: firing, threshold: 10%}",
     ),
     (
+        "covers",
+        "condition: alerting_share > 40%\nby: fleet",
+        "  rule: r
+  series:
+  - {agent: a, steps: [{for: 5m, error_rate: 60%}]}
+  - {agent: b, steps: [{for: 5m, error_rate: 60%}]}
+  - {agent: c, steps: [{for: 5m, error_rate: 60%}]}
+  - {agent: d, steps: [{for: 5m, error_rate: 0%}]}
+  - {agent: e, steps: [{for: 5m, error_rate: 0%}]}
+  expect: [{at: 5m, state: firing, value: 60%, n: 5}]
+  messages: [{receiver: ops, state: firing}, {rule: error_burst, state: firing, count: 0}]",
+    ),
+    (
         "shadow",
         "",
         "  rule: r
@@ -223,7 +242,7 @@ fn every_field_does_what_its_example_promises() {
         let failures = play(&rule(Some((field, example)), more), body);
         assert!(failures.is_empty(), "{field}: {example}: {failures:#?}");
         // Without it the same story goes otherwise; the default window is that of the example.
-        if !["name", "condition", "budget", "window", "annotations"].contains(&field) {
+        if !["name", "condition", "budget", "window", "covers", "annotations"].contains(&field) {
             assert!(!play(&rule(None, more), body).is_empty(), "`{field}` makes no difference to its story");
         }
     }

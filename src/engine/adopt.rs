@@ -11,7 +11,7 @@ use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
 use super::names::{Name, Names};
 use super::plan::Plan;
-use super::rules::{self, RuleState};
+use super::rules::RuleState;
 use super::split::{Split, SplitSpec};
 use super::{Engine, State, evaluate};
 use crate::model::{Dimension, Part, Subject, Timestamp};
@@ -97,9 +97,17 @@ impl Engine {
         for (split, here) in state.splits.iter_mut().zip(&self.here) {
             split.ruled = !here.is_empty();
         }
+        state.homes.keep(&self.plan.homes);
         self.show_stale();
         adopted
     }
+}
+
+/// While this text is the same nothing has to be judged anew.
+pub fn identity(rule: &Rule) -> String {
+    let silent = (Default::default(), Default::default(), String::new());
+    let (labels, annotations, place) = silent;
+    format!("{:?}", Rule { labels, annotations, place, ..rule.clone() })
 }
 
 /// The alerts of the rules of `new` that say something else than under the policy `old`.
@@ -110,7 +118,7 @@ fn moving<'a>(old: &'a Policy, new: &Policy, state: &mut State) -> Moving<'a> {
         let Some(rule) = new.rules.iter().find(|rule| rule.name == known.name) else { continue };
         let Some(before) = old.rules.iter().find(|rule| rule.name == known.name) else { continue };
         let split = splits.iter().find(|split| split.spec == SplitSpec::of(before));
-        if known.identity == rules::identity(rule) {
+        if known.identity == identity(rule) {
             continue;
         }
         let alerts = split.map(|split| {

@@ -34,7 +34,7 @@ impl Engine {
         }
         // Becoming graver, or its hours having begun, is no new alert.
         let began = alert.fired == Some(now);
-        let shadow = rule.terms.shadow;
+        let (shadow, covers) = (rule.terms.shadow, !rule.terms.covers.is_empty());
         let agent = split.label(series, Dimension::Agent);
         effects.push(Effect::Report(Report::Alert(event.clone())));
         match state {
@@ -68,6 +68,9 @@ impl Engine {
                 self.state.mirror.end(&event);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event);
+                if covers {
+                    self.state.dispatch.look_again(now, &self.policy.settings);
+                }
             }
             AlertState::Pending | AlertState::Inactive => {}
         }
@@ -113,7 +116,7 @@ impl Engine {
         });
         Scene {
             subjects: subjects.collect(),
-            sources: Sources::new(inhibitions, &firing),
+            sources: Sources::new(inhibitions, &firing, self.covered(&firing)),
             firing: firing.into_iter().map(|event| (event.id.clone(), event)).collect(),
         }
     }

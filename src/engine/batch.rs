@@ -51,7 +51,7 @@ impl Engine {
     /// Drops doubles, settles times, and finds the series of the rest: appends one place per split for each.
     fn place<'r>(&mut self, now: Timestamp, records: &'r [Record<'r>], places: &mut Vec<u32>) -> Vec<Placed<'r>> {
         let limits = &self.policy.settings.limits;
-        let State { names, seen, splits, counters, newest, .. } = &mut self.state;
+        let State { names, seen, splits, counters, newest, homes, .. } = &mut self.state;
         black_box(records.iter().filter_map(|r| r.id).fold(0, |sum, id| sum ^ seen.glance(id.0)));
         let mut placed = Vec::with_capacity(records.len());
         for record in records {
@@ -68,6 +68,10 @@ impl Engine {
             for split in splits.iter_mut() {
                 let taken = split.spec.takes == Takes::Executions && split.admits(&labels, names);
                 places.push(if taken { split.series_of(&labels, at, limits.series) as u32 } else { NOWHERE });
+            }
+            if !self.plan.homes.is_empty() {
+                let agent = places[places.len() - splits.len() + Plan::AGENTS];
+                homes.see(agent as usize, &labels, record.outcome);
             }
             let agent = labels[Dimension::Agent.place()];
             placed.push(Placed { record, agent, sample: intake::sample(record, at) });

@@ -13,6 +13,7 @@ mod baseline;
 mod batch;
 mod budget;
 mod column;
+mod covers;
 mod digest;
 pub mod dispatch;
 mod evaluate;
@@ -55,6 +56,7 @@ use crate::policy::Policy;
 use crate::rule::Takes;
 use baseline::Baseline;
 use budget::BudgetState;
+use covers::Homes;
 use digest::Digests;
 use dispatch::Dispatch;
 use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Receipt};
@@ -66,7 +68,7 @@ use pane::{Counts, Sample};
 use parts::Stock;
 use peers::Standings;
 use plan::Plan;
-use rules::{Evaluation, RuleState};
+use rules::{Evaluation, RuleState, Transition};
 use sheet::Sheet;
 use split::{NEVER, Split};
 use tuning::Tuning;
@@ -103,6 +105,8 @@ pub struct State {
     tuning: Tuning,
     counters: Counters,
     stock: Stock,
+    /// Where agents are, when a rule covers others.
+    homes: Homes,
 }
 
 /// The engine.
@@ -345,11 +349,24 @@ impl Engine {
             }
         }
         self.look_around(now);
+        self.evaluate_splits(now, false, &mut transitions);
+        if !self.plan.covering.is_empty() {
+            self.gather(now);
+            self.evaluate_splits(now, true, &mut transitions);
+        }
+        for transition in transitions {
+            self.transition(now, transition, effects);
+        }
+    }
+
+    /// Evaluates the rules of executions and the like, or those on `alerts` of these.
+    fn evaluate_splits(&mut self, now: Timestamp, alerts: bool, transitions: &mut Vec<Transition>) {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let step = self.policy.settings.evaluation_interval;
         let standings = (&self.state.standings, self.next_standings(now));
         for ((split, plan), here) in self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here) {
-            if split.wake.min(plan.window_end(split, now - step)) > now {
+            let others = alerts != (split.spec.takes == Takes::Alerts);
+            if others || split.wake.min(plan.window_end(split, now - step)) > now {
                 continue;
             }
             let evaluation = Evaluation {
@@ -365,10 +382,7 @@ impl Engine {
                 asked: &plan.asked,
                 sheet: RefCell::new(Sheet::new(split.windows.len(), plan.asked.len())),
             };
-            self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, &mut transitions);
-        }
-        for transition in transitions {
-            self.transition(now, transition, effects);
+            self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, transitions);
         }
     }
 

@@ -76,6 +76,15 @@ pub struct RulePlan {
     pub places: [u16; INPUT_LIMIT],
 }
 
+/// A rule that covers others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoverPlan {
+    /// Its index.
+    pub rule: usize,
+    /// Indices of those that it covers.
+    pub covered: Vec<usize>,
+}
+
 /// How time alone, without records, can change a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
@@ -132,6 +141,10 @@ pub struct Plan {
     pub fields: Vec<String>,
     /// The rules that read peers.
     pub comparing: Vec<usize>,
+    /// The rules that cover others.
+    pub covering: Vec<CoverPlan>,
+    /// What is kept of where every agent is.
+    pub homes: Vec<Dimension>,
     /// Whether any rule reads scores.
     pub scores: bool,
 }
@@ -173,6 +186,8 @@ impl Plan {
             budgets: Vec::new(),
             fields: Vec::new(),
             comparing: Vec::new(),
+            covering: Vec::new(),
+            homes: Vec::new(),
             scores: false,
         };
         for budget in &policy.settings.budgets {
@@ -191,6 +206,7 @@ impl Plan {
             plan.scores |= rule.program.inputs.iter().any(|i| matches!(i, Input::Score | Input::PeersScore));
             plan.rules.push(entry);
         }
+        plan.cover(policy);
         for split in &plan.splits {
             for dimension in split.spec.by.iter().copied().chain(split.spec.filter.iter().map(|m| m.dimension)) {
                 plan.dimensions[dimension.place()] = true;
@@ -227,7 +243,7 @@ impl Plan {
         }
         let mut places = [APART; INPUT_LIMIT];
         for ((place, input), window) in places.iter_mut().zip(&rule.program.inputs).zip(windows) {
-            if matches!(input, Input::Metric(..) | Input::Field { .. }) {
+            if matches!(input, Input::Metric(..) | Input::Field { .. }) && !input.is_of_alerts() {
                 let asked = Asked { window: usize::from(window), input: input.clone(), least: rule.min_samples };
                 *place = self.ask(split, asked);
             }
@@ -269,6 +285,20 @@ impl Plan {
         }
         // Beyond the bound everybody reads for himself.
         u16::try_from(place).unwrap_or(APART)
+    }
+
+    /// Finds the rules that others cover, and the labels that tell where their agents are.
+    fn cover(&mut self, policy: &Policy) {
+        let named = |names: &[String]| {
+            let all = policy.rules.iter().enumerate();
+            all.filter(|(_, rule)| names.contains(&rule.name)).map(|(index, _)| index).collect::<Vec<usize>>()
+        };
+        for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.takes() == Takes::Alerts) {
+            self.covering.push(CoverPlan { rule: index, covered: named(&rule.terms.covers) });
+            self.homes.extend(rule.by.iter().copied().chain(rule.filter.iter().map(|m| m.dimension)));
+        }
+        self.homes.sort();
+        self.homes.dedup();
     }
 
     /// A window of a split. Rules on the same window share it; it keeps what any of them needs.

@@ -59,6 +59,7 @@ impl<'a> Reading<'a> {
             | Metric::TokenCoverage
             | Metric::CostCoverage
             | Metric::Lost => c.n,
+            Metric::AlertingAgents | Metric::AlertingShare => 0,
             Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
@@ -82,6 +83,7 @@ impl<'a> Reading<'a> {
         let when = |n: u64, value: f64| (n > 0).then_some(value);
         match metric {
             Metric::Executions | Metric::Lost => Some(c.n as f64),
+            Metric::AlertingAgents | Metric::AlertingShare => None,
             Metric::SuccessRate => c.success_rate(),
             Metric::ErrorRate => share(c.known - c.ok, c.known),
             Metric::TimeoutRate => share(c.censored, c.durations),

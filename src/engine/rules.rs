@@ -9,10 +9,12 @@ use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt;
 use super::alert::{self, Alert, Context};
 use super::baseline::History;
 use super::batch::DEPTH;
 use super::budget::Read;
+use super::covers::Covered;
 use super::evaluate;
 use super::event::AlertState;
 use super::names::Names;
@@ -46,6 +48,8 @@ pub struct RuleState {
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
     centres: Vec<Option<f32>>,
+    /// Of a rule that covers others: the agents that it counts.
+    pub covered: Covered,
     /// What the peers of each series do, when the rule reads it.
     pub peers: Peers,
     /// By series, when the rule has overrides: which case of its [`crate::rule::Terms`] it is, plus
@@ -71,12 +75,12 @@ impl RuleState {
 
     /// A rule's state before anything happened.
     pub fn new(rule: &Rule) -> RuleState {
-        RuleState { name: rule.name.clone(), identity: identity(rule), ..RuleState::default() }
+        RuleState { name: rule.name.clone(), identity: adopt::identity(rule), ..RuleState::default() }
     }
 
     /// Goes on under the rule as it reads now. What was learned of something that it reads no more is forgotten.
     pub fn change(&mut self, before: &Rule, rule: &Rule) {
-        self.identity = identity(rule);
+        self.identity = adopt::identity(rule);
         self.cases.clear();
         let place = |rule: &Rule| (rule.by.clone(), rule.filter.clone(), rule.window);
         let moved = place(before) != place(rule);
@@ -104,13 +108,6 @@ impl RuleState {
     fn centres(&self, series: usize, plan: &RulePlan) -> &[Option<f32>] {
         self.centres.get(series * plan.baselines..).unwrap_or_default()
     }
-}
-
-/// While this text is the same nothing has to be judged anew.
-pub fn identity(rule: &Rule) -> String {
-    let silent = (Default::default(), Default::default(), String::new());
-    let (labels, annotations, place) = silent;
-    format!("{:?}", Rule { labels, annotations, place, ..rule.clone() })
 }
 
 /// A change of state of one alert.
@@ -371,7 +368,7 @@ impl Evaluation<'_> {
                 &apart
             };
             (*value, *n) = match input {
-                Input::Metric(metric, _) => {
+                Input::Metric(metric, _) if !metric.is_of_alerts() => {
                     let (value, n) = reading.metric(*metric, least);
                     (value, Some(n))
                 }
@@ -417,7 +414,11 @@ impl Evaluation<'_> {
                 None => (None, None),
             },
             Input::PeersScore => (standing().and_then(|standing| standing.peers), None),
-            Input::Metric(..) | Input::Field { .. } => (None, None),
+            Input::Metric(metric, _) => {
+                let (value, n) = state.covered.metric(index, *metric, rule.min_samples);
+                (value, Some(n))
+            }
+            Input::Field { .. } => (None, None),
         }
     }
 

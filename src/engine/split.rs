@@ -34,7 +34,7 @@ pub struct SplitSpec {
 impl SplitSpec {
     /// The split that a rule looks at.
     pub fn of(rule: &Rule) -> SplitSpec {
-        SplitSpec { by: rule.by.clone(), filter: rule.filter.clone(), takes: Takes::of(&rule.by, &rule.filter) }
+        SplitSpec { by: rule.by.clone(), filter: rule.filter.clone(), takes: rule.takes() }
     }
 
     /// `agent,model{task_type}`: for people and metrics.
@@ -303,15 +303,21 @@ impl Split {
         late
     }
 
+    /// Lets the rules look at a series again.
+    pub fn touch_one(&mut self, index: usize) {
+        self.series[index].touched = true;
+        self.wakes[index] = Timestamp::MIN;
+        self.wake = Timestamp::MIN;
+    }
+
     /// Lets the time of a series run from another instant on; [`NEVER`] when it shall not run.
     pub fn run_from(&mut self, index: usize, since: Timestamp) {
         let series = &mut self.series[index];
         if series.total > 0 && series.last_seen == since {
             return;
         }
-        (series.last_seen, series.total, series.touched) = (since, series.total.max(1), true);
-        self.wakes[index] = Timestamp::MIN;
-        self.wake = Timestamp::MIN;
+        (series.last_seen, series.total) = (since, series.total.max(1));
+        self.touch_one(index);
     }
 
     /// Lets the windows of a series lose what `now` has left behind; those that lost something.

@@ -74,6 +74,10 @@ pub enum Metric {
     Lost,
     /// How long a part of evenkeel has been working with what is old.
     Stale,
+    /// Agents with an active alert of a rule that this one covers.
+    AlertingAgents,
+    /// The same / agents that these rules have data on.
+    AlertingShare,
     /// Executions whose outcome is known / executions.
     OutcomeCoverage,
     /// Executions with a duration / executions.
@@ -123,7 +127,7 @@ macro_rules! about {
 }
 
 /// The list that everything else is generated from, in the order of the reference page.
-pub const METRICS: [About; 27] = [
+pub const METRICS: [About; 29] = [
     about!(
         Executions,
         "executions",
@@ -307,6 +311,28 @@ pub const METRICS: [About; 27] = [
     ),
     about!(Lost, "lost", [], Count, 0.0, INF, "what a part of evenkeel lost, `by: part`", "", "the same"),
     about!(Stale, "stale", [], Duration, 0.0, INF, "time since a part of evenkeel is old, `by: part`", "", "1"),
+    about!(
+        AlertingAgents,
+        "alerting_agents",
+        [],
+        Count,
+        0.0,
+        INF,
+        "agents with an active alert of a rule in `covers`",
+        "",
+        "agents that these rules have data on"
+    ),
+    about!(
+        AlertingShare,
+        "alerting_share",
+        [],
+        Ratio,
+        0.0,
+        1.0,
+        "agents with an active alert of a rule in `covers`",
+        "agents that these rules have data on",
+        "the same"
+    ),
     about!(OutcomeCoverage, "outcome_coverage", [], Ratio, 0.0, 1.0, "outcome known", "executions", "executions"),
     about!(DurationCoverage, "duration_coverage", [], Ratio, 0.0, 1.0, "durations", "executions", "executions"),
     about!(
@@ -342,6 +368,11 @@ impl Metric {
     /// Whether parts of evenkeel have it, and executions do not.
     pub fn is_of_parts(self) -> bool {
         matches!(self, Metric::Lost | Metric::Stale)
+    }
+
+    /// Whether it counts agents by their alerts.
+    pub fn is_of_alerts(self) -> bool {
+        matches!(self, Metric::AlertingAgents | Metric::AlertingShare)
     }
 
     /// Whether it is a time that runs by itself: no window holds it, and it has no past values.

@@ -96,8 +96,8 @@ impl<'p> Sight<'p> {
         for (rule, seen) in self.policy.rules.iter().zip(&self.rules) {
             let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
             let Some(file) = files.iter().find(|file| file.path == path) else { continue };
-            // Of deliveries and of evenkeel itself a recording has nothing.
-            if Takes::of(&rule.by, &rule.filter) != Takes::Executions {
+            // Of deliveries, of alerts and of evenkeel itself a recording has nothing.
+            if rule.takes() != Takes::Executions {
                 continue;
             }
             if let Some(places) = Places::find(file, rule) {
@@ -251,6 +251,8 @@ fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
             | Metric::Silence
             | Metric::Lost
             | Metric::Stale
+            | Metric::AlertingAgents
+            | Metric::AlertingShare
             | Metric::OutcomeCoverage
             | Metric::DurationCoverage
             | Metric::TokenCoverage

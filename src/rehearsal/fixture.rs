@@ -61,9 +61,10 @@ impl Selection {
         }
         let mut keep: BTreeSet<Dimension> = rule.by.iter().copied().collect();
         keep.extend(rule.filter.iter().map(|matcher| matcher.dimension));
-        let elsewhere = match Takes::of(&rule.by, &rule.filter) {
+        let elsewhere = match rule.takes() {
             Takes::Executions => None,
             Takes::Deliveries => Some("deliveries, which are in no recording: write its test with `outages`"),
+            Takes::Alerts => Some("alerts of other rules: make tests of those, and write its own by hand"),
             Takes::Parts => Some("evenkeel itself, which is in no recording: write its test with `parts`"),
         };
         if let Some(elsewhere) = elsewhere {

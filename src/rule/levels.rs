@@ -9,7 +9,7 @@ use super::hours::ActiveHours;
 use super::load::RuleReader;
 use super::range::Range as Values;
 use super::terms::{LEVEL_LIMIT, Level, NoData, OVERRIDE_LIMIT, Override, Recover, Terms};
-use super::{Comparison, Input, Matcher, Node, condition};
+use super::{Comparison, Input, Matcher, Node, Takes, condition};
 use crate::model::{Dimension, Severity, Span};
 use crate::wire::fields::{Fields, one_of};
 use crate::wire::yaml::Value;
@@ -117,7 +117,7 @@ impl RuleReader<'_> {
         let mut overrides: Vec<Override> = Vec::new();
         for node in fields.list("overrides") {
             let inner = Fields::open(node, "an override", self.faults);
-            let own = self.filter(&inner, by);
+            let own = self.filter(&inner, Takes::of(by, &[]));
             if inner.require("where", "{agent: \"batch-*\"}", inner.node("where")).is_some() {
                 self.reachable(&inner, by, filter, &own, &overrides);
             }
@@ -133,7 +133,7 @@ impl RuleReader<'_> {
         }
         let several = levels.len() > 1;
         let levels = if several { levels.iter().map(|(level, _)| level.clone()).collect() } else { Vec::new() };
-        Terms { levels, recover, no_data, overrides, shadow, active_hours }
+        Terms { levels, recover, no_data, overrides, shadow, active_hours, covers: Vec::new() }
     }
 
     fn recover(&self, fields: &Fields<'_>, inputs: &mut Vec<Input>, levels: &Placed) -> Option<Recover> {

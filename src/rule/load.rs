@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::cover::{self, Covering};
 use super::lex::Fault;
 use super::takes::Takes;
 use super::terms::Level;
@@ -47,6 +48,7 @@ pub fn load_with(
     let mut diagnostics = Vec::new();
     // Every name that was given, by faulty rules too, with its place.
     let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut covering: Vec<Covering<'_>> = Vec::new();
     for file in files {
         let root = match yaml::parse(file) {
             Ok(root) => root,
@@ -59,7 +61,10 @@ pub fn load_with(
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
         for node in alerts.iter().chain(also) {
-            rules.extend(RuleReader { faults: &faults, evaluation_interval, own, budgets }.read(node, &mut names));
+            let reader = RuleReader { faults: &faults, evaluation_interval, own, budgets };
+            let mut covers = Vec::new();
+            rules.extend(reader.read(node, &mut names, &mut covers));
+            covering.extend((!covers.is_empty()).then_some((file, covers)));
         }
         let empty = top.node("alerts").or(top.node("rules")).is_none();
         top.finish();
@@ -68,6 +73,7 @@ pub fn load_with(
         }
         diagnostics.extend(faults.into_diagnostics());
     }
+    diagnostics.extend(cover::check(covering, &names, &mut rules));
     (rules, diagnostics)
 }
 
@@ -81,7 +87,12 @@ pub(super) struct RuleReader<'a> {
 }
 
 impl RuleReader<'_> {
-    fn read(&self, node: &Node, names: &mut BTreeMap<String, String>) -> Option<Rule> {
+    fn read(
+        &self,
+        node: &Node,
+        names: &mut BTreeMap<String, String>,
+        covers: &mut Vec<Spanned<String>>,
+    ) -> Option<Rule> {
         let before = self.faults.errors();
         let fields = Fields::open(node, "a rule", self.faults);
         let name = self.name(&fields, names);
@@ -89,19 +100,24 @@ impl RuleReader<'_> {
         let mut levels = self.levels(&fields, &mut inputs, None);
         let window = self.window(&fields, &inputs);
         let budget = self.budget(&fields);
+        covers.extend(self.covers(&fields));
         let (by, filter) = match budget {
             Some(budget) => (budget.by.clone(), budget.filter.clone()),
             None => {
                 let by = self.by(&fields);
-                let filter = self.filter(&fields, &by);
+                let takes = if covers.is_empty() { Takes::of(&by, &[]) } else { Takes::Alerts };
+                let filter = self.filter(&fields, takes);
                 (by, filter)
             }
         };
         let keep_firing_for = self.hold(&fields, "keep_firing_for");
-        let terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
+        let mut terms = self.terms(&fields, &mut inputs, &by, &filter, &levels);
         self.budget_is_read(&fields, &inputs);
         self.agents_are_told_apart(&fields, &inputs, &by);
-        self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter));
+        terms.covers = covers.iter().map(|name| name.value.clone()).collect();
+        let takes = if covers.is_empty() { Takes::of(&by, &filter) } else { Takes::Alerts };
+        self.commonly(&fields, &by, takes);
+        self.inputs_are_there(&fields, &inputs, takes);
         let least = default_min_samples(&inputs);
         let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions, _));
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
@@ -303,9 +319,8 @@ impl RuleReader<'_> {
     }
 
     /// Patterns of one label that are wanted make one matcher, the `!` ones another.
-    pub(super) fn filter(&self, fields: &Fields<'_>, by: &[Dimension]) -> Vec<Matcher> {
+    pub(super) fn filter(&self, fields: &Fields<'_>, takes: Takes) -> Vec<Matcher> {
         let mut filter = Vec::new();
-        let takes = Takes::of(by, &[]);
         for (key, node) in fields.table("where") {
             let Some(dimension) = self.dimension(&key.text, &key.bytes, &[]) else { continue };
             if !takes.has(dimension) {

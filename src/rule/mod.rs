@@ -8,6 +8,7 @@
 mod aggregate;
 pub mod annotation;
 mod condition;
+mod cover;
 pub mod export;
 mod hours;
 mod levels;
@@ -197,6 +198,11 @@ impl Input {
     /// Whether it is a time that runs by itself, whatever the window holds.
     pub fn runs(&self) -> bool {
         matches!(self, Input::Metric(metric, _) if metric.runs())
+    }
+
+    /// Whether it counts agents by their alerts.
+    pub fn is_of_alerts(&self) -> bool {
+        matches!(self, Input::Metric(metric, _) if metric.is_of_alerts())
     }
 
     /// The metric of a baseline, and which percentile of it.

@@ -16,7 +16,7 @@ const GENERATED: &str =
     "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
 
 /// A field of a rule: name, default, meaning, example.
-pub const FIELDS: [(&str, &str, &str, &str); 18] = [
+pub const FIELDS: [(&str, &str, &str, &str); 19] = [
     ("name", "required", "unique over all loaded files", "high_error_rate"),
     ("condition", "required", "what must hold, see [Conditions](#conditions)", "error_rate > 10%"),
     ("window", "5m", "how far back the metrics look, at least two evaluation intervals", "5 minutes"),
@@ -50,6 +50,12 @@ pub const FIELDS: [(&str, &str, &str, &str); 18] = [
         "none",
         "other thresholds for some subjects, see [Overrides](#overrides)",
         "[{where: {agent: \"batch-*\"}, condition: error_rate > 40%}]",
+    ),
+    (
+        "covers",
+        "none",
+        "rules whose alerts this one counts, and holds back while it fires, see [Incidents](#incidents)",
+        "[error_burst, success_drop]",
     ),
     ("shadow", "false", "evaluate and record, tell nobody", "true"),
     (
@@ -129,6 +135,28 @@ pub fn metrics() -> String {
     page
 }
 
+/// What rules that cover others do.
+const INCIDENTS: &str = "## Incidents
+
+Many agents that fail at one place are one incident. A rule that `covers` others reads `alerting_share` or `alerting_agents`: \
+the agents with a pending or firing alert of a covered rule, against all agents that those rules have data on. `n` and \
+`min_samples` are these agents. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
+provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was. While the rule \
+fires, alerts of the covered rules on its agents are held back as by an inhibition; what still fires when it ends is told then. \
+An Alertmanager gets them all and inhibits by rules of its own.
+
+```yaml
+alerts:
+  - {name: failing, condition: error_rate > 50%, for: 1m, severity: high}
+  - name: provider_down
+    condition: alerting_share > 50%
+    covers: [failing]
+    by: [provider, model]
+    severity: critical
+```
+
+";
+
 /// What rules may watch of evenkeel.
 fn itself() -> String {
     let mut text = String::from(
@@ -191,7 +219,7 @@ pub fn rules() -> String {
          ## Selection\n\n`where` maps labels to patterns. `*` stands for any run of characters, a list matches when one of \
          its patterns does, `!` in front excludes (in quotes, because YAML gives `!` a meaning of its own), an \
          empty pattern matches executions without the label. Every label must match.\n\n```yaml\n{SELECTION}```\n\n\
-         {TERMS}\n\n{}## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
+         {TERMS}\n\n{INCIDENTS}{}## Annotations\n\nTexts may hold fields in double braces:\n\n| field | meaning |\n| --- | --- |\n",
         names::FIELD_PREFIX,
         itself()
     );
@@ -222,7 +250,7 @@ pub fn rules() -> String {
 
 /// Fields that do not go with another one of the first example.
 fn alone(name: &str) -> bool {
-    matches!(name, "levels" | "shadow" | "budget")
+    matches!(name, "levels" | "shadow" | "budget" | "covers")
 }
 
 /// The section on windows of single values.
@@ -403,7 +431,7 @@ mod tests {
     fn every_yaml_example_loads() {
         let page = rules();
         let blocks: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|b| b.split("```").next()).collect();
-        assert_eq!(blocks.len(), 5);
+        assert_eq!(blocks.len(), 6);
         for block in blocks {
             assert_eq!(faults(block), [] as [&str; 0], "{block}");
         }

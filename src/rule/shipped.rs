@@ -54,6 +54,7 @@ mod tests {
             names,
             [
                 "error_burst",
+                "provider_incident",
                 "p95_shift",
                 "success_drop",
                 "cost_spike",

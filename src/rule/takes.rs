@@ -1,11 +1,11 @@
-//! What a rule looks at: executions, deliveries to receivers, or parts of evenkeel itself.
+//! What a rule looks at: executions, deliveries to receivers, parts of evenkeel itself, or agents by their alerts.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Matcher};
-use crate::model::Dimension;
+use super::{Input, Matcher, Rule};
+use crate::model::{Dimension, Metric};
 
-/// What happens that a rule looks at; its labels say which.
+/// What happens that a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub enum Takes {
     /// Executions of agents.
@@ -15,6 +15,8 @@ pub enum Takes {
     Deliveries,
     /// What befalls parts of evenkeel.
     Parts,
+    /// Agents that other rules have alerts on.
+    Alerts,
 }
 
 impl Takes {
@@ -28,12 +30,22 @@ impl Takes {
         }
     }
 
+    /// What a metric is of, unless executions have it.
+    fn measured(metric: Metric) -> Option<Takes> {
+        match metric {
+            metric if metric.is_of_parts() => Some(Takes::Parts),
+            metric if metric.is_of_alerts() => Some(Takes::Alerts),
+            _ => None,
+        }
+    }
+
     /// Whether what is looked at has such a label.
     pub fn has(self, dimension: Dimension) -> bool {
         match self {
             Takes::Executions => !matches!(dimension, Dimension::Receiver | Dimension::Part),
             Takes::Deliveries => dimension == Dimension::Receiver,
             Takes::Parts => matches!(dimension, Dimension::Part | Dimension::Source),
+            Takes::Alerts => !matches!(dimension, Dimension::Agent | Dimension::Receiver | Dimension::Part),
         }
     }
 
@@ -41,6 +53,7 @@ impl Takes {
     pub fn labels(self) -> &'static str {
         match self {
             Takes::Parts => "parts of evenkeel have the labels `part` and `source`",
+            Takes::Alerts => "what agents have in common is another label, such as `provider`",
             _ => "deliveries have the one label `receiver`, executions the others",
         }
     }
@@ -51,17 +64,38 @@ impl Takes {
             Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => Some(*metric),
             _ => None,
         };
-        let of_parts = metric.is_some_and(|metric| metric.is_of_parts());
-        match (self == Takes::Parts, of_parts) {
-            (true, false) => {
+        let of = metric.and_then(Takes::measured);
+        let plain = matches!(input, Input::Metric(_, None));
+        match (self, of) {
+            (Takes::Alerts, Some(Takes::Alerts)) if !plain => {
+                let message = format!("`{input}` is not known: agents are counted now and in no window");
+                Some((message, "compare with a number: `alerting_share > 30%`".to_owned()))
+            }
+            (Takes::Parts | Takes::Alerts, of) if of == Some(self) => None,
+            (Takes::Parts, _) => {
                 let message = "parts of evenkeel have no executions".to_owned();
                 Some((message, "they have `lost` and `stale`; leave `part` out to look at executions".to_owned()))
             }
-            (false, true) => {
+            (Takes::Alerts, _) => {
+                let message = "a rule that covers others counts agents and reads no executions".to_owned();
+                Some((message, "it has `alerting_agents` and `alerting_share`; leave `covers` out".to_owned()))
+            }
+            (_, Some(Takes::Parts)) => {
                 let name = metric.map_or("", |metric| metric.name());
                 Some((format!("executions have no `{name}`: parts of evenkeel do"), "add `by: part`".to_owned()))
             }
+            (_, Some(_)) => {
+                let message = format!("`{input}` counts alerts of other rules, and the rule names none");
+                Some((message, "add `covers: [error_burst]`".to_owned()))
+            }
             _ => None,
         }
+    }
+}
+
+impl Rule {
+    /// What it looks at.
+    pub fn takes(&self) -> Takes {
+        if self.terms.covers.is_empty() { Takes::of(&self.by, &self.filter) } else { Takes::Alerts }
     }
 }

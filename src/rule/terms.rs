@@ -22,6 +22,8 @@ pub struct Terms {
     pub no_data: NoData,
     /// Other thresholds for some subjects; the first that matches a subject counts.
     pub overrides: Vec<Override>,
+    /// Names of rules whose alerts this one counts, and holds back while it fires.
+    pub covers: Vec<String>,
     /// Evaluate and record, tell nobody.
     pub shadow: bool,
     /// When alerts are told; `None`: always.

@@ -79,7 +79,8 @@ pub fn all<'a>(
 ) -> impl Iterator<Item = Mute<'a>> {
     let labels = event.identity();
     let silenced = silences.covering(&labels, now).into_iter().map(Mute::Silence);
-    let inhibited = sources.inhibiting(&settings.routing.inhibitions, &labels).map(Mute::Inhibited);
+    let inhibited = sources.inhibiting(&settings.routing.inhibitions, &labels);
+    let inhibited = inhibited.or_else(|| sources.covered.get(&event.id).map(String::as_str)).map(Mute::Inhibited);
     let planned = settings
         .routing
         .maintenance
@@ -90,13 +91,18 @@ pub fn all<'a>(
     silenced.chain(planned).chain(inhibited)
 }
 
-/// The firing alerts that inhibit, per inhibition by the values that both sides must share.
+/// The firing alerts that make others not worth a message.
 #[derive(Debug, Default)]
-pub struct Sources(Vec<BTreeMap<Vec<String>, (String, bool)>>);
+pub struct Sources {
+    /// Per inhibition by the values that both sides must share.
+    inhibiting: Vec<BTreeMap<Vec<String>, (String, bool)>>,
+    /// By the id of an alert that an incident covers: the incident.
+    covered: BTreeMap<String, String>,
+}
 
 impl Sources {
-    /// Finds the sources among all firing alerts.
-    pub fn new(inhibitions: &[Inhibition], firing: &[AlertEvent]) -> Sources {
+    /// Finds the sources among all firing alerts; `covered` are those that incidents cover.
+    pub fn new(inhibitions: &[Inhibition], firing: &[AlertEvent], covered: BTreeMap<String, String>) -> Sources {
         let mut found = vec![BTreeMap::new(); inhibitions.len()];
         for event in firing {
             let labels = event.identity();
@@ -110,13 +116,13 @@ impl Sources {
                 }
             }
         }
-        Sources(found)
+        Sources { inhibiting: found, covered }
     }
 
     /// Who inhibits an alert. As in Alertmanager, one that is source and target at once is not
     /// inhibited by others of which the same is true, else two alerts could silence each other.
     fn inhibiting(&self, inhibitions: &[Inhibition], labels: &Labels) -> Option<&str> {
-        inhibitions.iter().zip(&self.0).find_map(|(rule, found)| {
+        inhibitions.iter().zip(&self.inhibiting).find_map(|(rule, found)| {
             if !all_match(&rule.target, labels) {
                 return None;
             }

@@ -1,0 +1,193 @@
+//! Many agents with alerts at one place are one incident: for rules that cover others.
+//!
+//! Such a rule counts the agents that have a pending or firing alert of a rule that it covers, against all agents
+//! that those rules have data on, by what they have in common: the provider, or whatever labels it is split by. While
+//! it fires, it says it all, and the covered alerts of its agents are held back. An agent is where its newest record
+//! says; one with an alert where its newest failure was, so that who moves on to another provider takes no failure along.
+//!
+//! Counting costs nothing while no covered alert is active.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::event::AlertEvent;
+use super::names::Name;
+use super::plan::{CoverPlan, Plan};
+use super::reading::Reading;
+use super::split::{Labels, Split};
+use super::{Engine, State};
+use crate::model::{Dimension, Metric, Outcome, Timestamp};
+
+/// The agents that a rule counts, by its series.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Covered(Vec<Count>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Count {
+    /// With an alert.
+    alerting: u32,
+    /// All that the covered rules have data on.
+    known: u32,
+}
+
+impl Covered {
+    fn of(&self, series: usize) -> Count {
+        self.0.get(series).copied().unwrap_or_default()
+    }
+
+    /// The value of a metric that counts agents, if there are at least `least`, and how many there are.
+    pub fn metric(&self, series: usize, metric: Metric, least: u32) -> (Option<f64>, u64) {
+        let Count { alerting, known } = self.of(series);
+        let alerting = f64::from(alerting);
+        let value = if metric == Metric::AlertingShare { alerting / f64::from(known) } else { alerting };
+        ((known >= least.max(1)).then_some(value), known.into())
+    }
+}
+
+/// Where agents are: by agent what its newest record said, and what its newest failure said.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Homes {
+    /// The labels that are kept.
+    labels: Vec<Dimension>,
+    /// By series of the agents' split: as many of the newest record, then of the newest failure.
+    names: Vec<Name>,
+}
+
+impl Homes {
+    /// Keeps other labels from now on, and learns them anew.
+    pub fn keep(&mut self, labels: &[Dimension]) {
+        if self.labels != labels {
+            *self = Homes { labels: labels.to_vec(), names: Vec::new() };
+        }
+    }
+
+    /// Takes in where an execution of an agent was.
+    #[inline]
+    pub fn see(&mut self, agent: usize, labels: &Labels, outcome: Outcome) {
+        let width = self.labels.len();
+        let first = agent * width * 2;
+        if self.names.len() < first + width * 2 {
+            self.names.resize(first + width * 2, Name::NONE);
+        }
+        let (newest, failed) = self.names[first..first + width * 2].split_at_mut(width);
+        let fails = !matches!(outcome, Outcome::Ok | Outcome::Unknown);
+        for ((newest, failed), label) in newest.iter_mut().zip(failed).zip(&self.labels) {
+            *newest = labels[label.place()];
+            if fails {
+                *failed = *newest;
+            }
+        }
+    }
+
+    /// The labels of an agent; of its newest failure, if there was one and that is asked for.
+    fn of(&self, agent: usize, failed: bool) -> Labels {
+        let mut labels = [Name::NONE; Dimension::PLACES];
+        let width = self.labels.len();
+        let Some(own) = self.names.get(agent * width * 2..(agent + 1) * width * 2) else { return labels };
+        let (newest, failures) = own.split_at(width);
+        let failures = Some(failures).filter(|names| failed && names.iter().any(|name| *name != Name::NONE));
+        let names = failures.unwrap_or(newest);
+        self.labels.iter().zip(names).for_each(|(label, name)| labels[label.place()] = *name);
+        labels
+    }
+}
+
+/// What of an agent's labels makes its subject: the first of those of `by` that is known; `None` when none is.
+fn place(by: &[Dimension], all: &Labels) -> Option<Labels> {
+    let mut labels = [Name::NONE; Dimension::PLACES];
+    if let Some(first) = by.iter().find(|label| all[label.place()] != Name::NONE) {
+        labels[first.place()] = all[first.place()];
+        return Some(labels);
+    }
+    by.is_empty().then_some(labels)
+}
+
+impl Engine {
+    /// Counts the agents anew for every rule that covers others; what changed is looked at.
+    pub(super) fn gather(&mut self, now: Timestamp) {
+        for at in 0..self.plan.covering.len() {
+            let CoverPlan { rule, covered } = self.plan.covering[at].clone();
+            let idle = self.state.rules[rule].covered.0.iter().all(|count| count.alerting == 0);
+            if idle && covered.iter().all(|rule| self.state.rules[*rule].alerts.iter().next().is_none()) {
+                continue;
+            }
+            let agents = self.judged(now, &covered);
+            let index = self.plan.rules[rule].split;
+            let limit = self.policy.settings.limits.series;
+            let State { names, splits, homes, rules, .. } = &mut self.state;
+            let mut counts: BTreeMap<usize, Count> = BTreeMap::new();
+            for (agent, alerting) in agents {
+                let Some(known) = splits[Plan::AGENTS].find(agent) else { continue };
+                let split = &mut splits[index];
+                let all = homes.of(known, alerting);
+                let Some(labels) = place(&split.spec.by, &all).filter(|_| split.admits(&all, names)) else { continue };
+                let count = counts.entry(split.series_of(&labels, now, limit)).or_default();
+                count.known += 1;
+                count.alerting += u32::from(alerting);
+            }
+            let split = &mut splits[index];
+            let before = std::mem::take(&mut rules[rule].covered);
+            // Where there was no alert and is none, nothing is said.
+            counts.retain(|series, count| count.alerting > 0 || before.of(*series).alerting > 0);
+            let counts = (0..split.series.len()).map(|series| counts.get(&series).copied().unwrap_or_default());
+            rules[rule].covered = Covered(counts.collect());
+            for series in 0..split.series.len() {
+                if rules[rule].covered.of(series) != before.of(series) {
+                    split.run_from(series, now);
+                }
+            }
+        }
+    }
+
+    /// The agents that some rules have data on, and whether any of them has an alert.
+    fn judged(&self, now: Timestamp, rules: &[usize]) -> BTreeMap<Name, bool> {
+        let mut agents = BTreeMap::new();
+        for &index in rules {
+            let (rule, plan) = (&self.policy.rules[index], &self.plan.rules[index]);
+            let (split, alerts) = (&self.state.splits[plan.split], &self.state.rules[index].alerts);
+            let (slot, metric) = plan.counted.unwrap_or((0, Metric::Executions));
+            let window = usize::from(plan.windows[slot]);
+            for series in 0..split.series.len() {
+                let agent = split.label(series, Dimension::Agent).filter(|name| *name != Name::OVERFLOW);
+                let samples = || Reading::of((split, series), window, now).samples(metric);
+                let alerting = alerts.has(series);
+                if let Some(agent) = agent.filter(|_| alerting || samples() >= u64::from(rule.min_samples)) {
+                    *agents.entry(agent).or_default() |= alerting;
+                }
+            }
+        }
+        agents
+    }
+
+    /// Of firing alerts, those that an incident covers, by their id: its rule and subject.
+    pub(super) fn covered(&self, firing: &[AlertEvent]) -> BTreeMap<String, String> {
+        let mut covered = BTreeMap::new();
+        for CoverPlan { rule: index, covered: children } in &self.plan.covering {
+            let (rule, plan, state) = (&self.policy.rules[*index], &self.plan.rules[*index], &self.state.rules[*index]);
+            let split = &self.state.splits[plan.split];
+            let open: BTreeSet<usize> =
+                state.alerts.iter().filter(|(_, alert)| alert.fired.is_some()).map(|(series, _)| series).collect();
+            if open.is_empty() || rule.terms.shadow {
+                continue;
+            }
+            let children: BTreeSet<&str> = children.iter().map(|rule| self.policy.rules[*rule].name.as_str()).collect();
+            for event in firing.iter().filter(|event| children.contains(event.rule.as_str())) {
+                let series = self.home(event, split).filter(|series| open.contains(series));
+                if let Some(series) = series {
+                    let by = format!("{} on {}", rule.name, split.subject(series, &self.state.names));
+                    covered.entry(event.id.clone()).or_insert(by);
+                }
+            }
+        }
+        covered
+    }
+
+    /// The series that the agent of an alert is counted in.
+    fn home(&self, event: &AlertEvent, split: &Split) -> Option<usize> {
+        let agent = self.state.names.find(event.subject.get(Dimension::Agent.as_str())?)?;
+        let agent = self.state.splits[Plan::AGENTS].find(agent)?;
+        let labels = place(&split.spec.by, &self.state.homes.of(agent, true))?;
+        split.at(|dimension| labels[dimension.place()])
+    }
+}
