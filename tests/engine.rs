@@ -294,8 +294,8 @@ fn what_is_shown_is_of_now_and_what_is_sent_of_the_decision() {
         let alert = engine.view_at(Timestamp(START + seen * 60_000)).alerts.remove(0);
         (minutes(&alert), alert.annotations["summary"].clone())
     };
-    assert_eq!(shown(0), (Some(60), "silent for 60min".to_owned()), "the engine's clock");
-    assert_eq!(shown(90), (Some(90), "silent for 90min".to_owned()));
+    assert_eq!(shown(0), (Some(60), "silent for 1h".to_owned()), "the engine's clock");
+    assert_eq!(shown(90), (Some(90), "silent for 1h30m".to_owned()));
     let why = engine.why(Timestamp(START + 90 * 60_000), "silent", "a").expect("it is known");
     assert_eq!(why.alert.as_ref().map(minutes), Some(Some(90)));
     assert_eq!((why.value, why.window), (why.alert.as_ref().and_then(|alert| alert.value), None));

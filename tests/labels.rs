@@ -161,7 +161,7 @@ fn labels_may_be_numbers_and_absent() {
 fn faults_of_labels_are_said() {
     for (labels, rules, expected) in [
         ("{team: t}", "alerts: [{name: a, condition: cost > $1, by: taem}]", "did you mean `team`?"),
-        ("{team: t}", "alerts: [{name: a, condition: cost > $1, where: {case: x}}]", "receiver, team"),
+        ("{team: t}", "alerts: [{name: a, condition: cost > $1, where: {case: x}}]", "part, team"),
         ("{agent: t}", "", "`agent` is a label already"),
         ("{severity: t}", "", "`severity` is a label already"),
         ("{te-am: t}", "", "`te-am` cannot be the name of a label"),

@@ -97,7 +97,7 @@ fn thresholds_that_no_test_notices_are_told() {
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");
     for way in ["lower", "higher"] {
-        let line = format!("no test notices: errors: its threshold may be 10 % {way} (`error_rate > 10%`)");
+        let line = format!("no test notices: errors: its threshold may be 10% {way} (`error_rate > 10%`)");
         assert!(shown.contains(&line), "{shown}");
     }
     assert_eq!(evenkeel(dir.path(), &["test", "--strict"]).status.code(), Some(1));

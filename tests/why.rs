@@ -317,7 +317,7 @@ fn the_running_daemon_answers_as_a_recording_does() {
     assert_eq!(live.telling.ways[0].receiver, recorded.telling.ways[0].receiver);
     let (code, near, _) = run(&home, &["alerts", "--margin"]);
     assert!(
-        code == Some(1) && near.contains("100.0 % beyond") && near.contains("error_rate has 1 of 3 samples"),
+        code == Some(1) && near.contains("100% beyond") && near.contains("error_rate has 1 of 3 samples"),
         "{near}"
     );
     let (code, near, _) = run(&home, &["alerts", "--margin", "s.jsonl", "--rules", "rules.yaml", "--json"]);

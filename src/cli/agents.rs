@@ -11,8 +11,8 @@ Examples:
   evenkeel agents .claude/metrics/executions.jsonl
   evenkeel agents --config evenkeel.yaml runs.jsonl --json | jq '.[] | select(.class == \"low\")'
 
-The score is what an agent reaches with 90 % certainty, 0 to 100, on the fleet's mix of task types;
-the class compares the 95 % interval with the other agents on the same tasks.";
+The score is what an agent reaches with 90% certainty, 0 to 100, on the fleet's mix of task types;
+the class compares the 95% interval with the other agents on the same tasks.";
 
 /// Rank agents: who does well, who does badly, and how sure that is.
 #[derive(Debug, clap::Args)]

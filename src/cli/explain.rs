@@ -8,6 +8,7 @@ use super::{Exit, Failure, Output};
 use crate::diagnostic::did_you_mean;
 use crate::engine::view::{AgentView, BaselineState, Class};
 use crate::model::Unit;
+use crate::model::shown;
 
 /// Explain an agent's score: components, peers, task types, health, baseline.
 #[derive(Debug, clap::Args)]
@@ -63,7 +64,7 @@ fn text(out: &mut Output, agent: &AgentView, rank: usize, of: usize) -> Result<(
         table.row([
             c.name.to_owned(),
             format!("{:.3}", c.attainment),
-            format!("{:.0}%", c.weight * 100.0),
+            shown::share(c.weight),
             c.n.to_string(),
             format!("  {}", c.detail),
         ]);
@@ -103,7 +104,7 @@ fn text(out: &mut Output, agent: &AgentView, rank: usize, of: usize) -> Result<(
     if let Some(r) = &agent.relative {
         writeln!(
             out,
-            "last day's median is {:.2} times the baseline's (95 % interval {:.2} to {:.2}, n {})",
+            "last day's median is {:.2} times the baseline's (95% interval {:.2} to {:.2}, n {})",
             r.ratio, r.lower, r.upper, r.n
         )?;
     }

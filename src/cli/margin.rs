@@ -10,6 +10,7 @@ use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::event::AlertState;
 use crate::engine::margin::{MarginView, Margins};
+use crate::model::shown;
 use crate::replay;
 
 /// Lists the distances in the running daemon, or at the end of a recording.
@@ -50,8 +51,8 @@ pub fn run(
 /// The distance as people read it: what is left, or how far beyond.
 fn distance(margin: &MarginView) -> String {
     match margin.margin {
-        Some(share) if share < 0.0 => format!("{:.1} % beyond", -share * 100.0),
-        Some(share) => format!("{:.1} %", share * 100.0),
+        Some(share) if share < 0.0 => format!("{} beyond", shown::share(-share)),
+        Some(share) => shown::share(share),
         None => dash(),
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::{Failure, Output};
 use crate::engine::view::{AgentView, Class, RateView};
 use crate::model::Unit;
+use crate::model::shown;
 
 /// Right- or left-aligned columns, as wide as their widest cell.
 pub struct Table {
@@ -95,7 +96,7 @@ pub fn class(class: Class) -> &'static str {
 pub fn rate(rate: &RateView) -> String {
     match (rate.rate, rate.lower, rate.upper) {
         (Some(value), Some(lower), Some(upper)) => {
-            format!("{:.1}% ({:.0}-{:.0})", value * 100.0, lower * 100.0, upper * 100.0)
+            format!("{} ({:.0}-{:.0})", shown::share(value), lower * 100.0, upper * 100.0)
         }
         _ => dash(),
     }

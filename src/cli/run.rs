@@ -133,7 +133,7 @@ fn alerts(out: &mut Output, alerts: &[AlertEvent]) -> Result<(), Failure> {
         let severity = if alert.severity >= Severity::High { out.red(severity) } else { out.yellow(severity) };
         let value = alert.value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
         let since = alert.at.since(alert.fired_at.unwrap_or(alert.active_since));
-        let since = Unit::Duration.show(since.as_millis_f64());
+        let since = since.shown();
         writeln!(
             out,
             "  {severity} {}  {}  {}: {value} (n={}), for {since}",

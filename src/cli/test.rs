@@ -222,7 +222,7 @@ fn text(out: &mut Output, summary: &Summary) -> Result<(), Failure> {
         Some(0) => {}
         Some(n) => {
             let noticed = n - summary.unnoticed.len();
-            writeln!(out, "{} moved by 10 %, {noticed} noticed", plural(n, "threshold"))?;
+            writeln!(out, "{} moved by 10%, {noticed} noticed", plural(n, "threshold"))?;
         }
         None if summary.failed > 0 => {}
         None => writeln!(out, "thresholds were not moved: --mutate does it, however long it takes")?,

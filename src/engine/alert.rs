@@ -426,7 +426,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         "condition" => event.condition.clone(),
         "subject" => event.subject.to_string(),
         "since" => event.active_since.to_rfc3339(),
-        "duration" => event.at.since(event.active_since).to_string(),
+        "duration" => event.at.since(event.active_since).shown(),
         _ => {
             let label = field.strip_prefix("label.").unwrap_or(field);
             event

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::shown::{self, significant};
+
 /// What a number counts, which decides the literals it may be compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -412,36 +414,13 @@ impl Unit {
     /// A value as people write it: `12.5%`, `15.2s`, `$2.31`, `1,234`.
     pub fn show(self, value: f64) -> String {
         match self {
-            Unit::Ratio => format!("{}%", significant(value * 100.0)),
-            Unit::Duration => show_millis(value),
+            Unit::Ratio => shown::share(value),
+            Unit::Duration => shown::duration(value),
             Unit::Money if value != 0.0 && value.abs() < 0.01 => format!("${}", significant(value)),
             Unit::Money => format!("${value:.2}"),
             Unit::Tokens | Unit::Count | Unit::Points | Unit::Any => significant(value),
         }
     }
-}
-
-/// Milliseconds as `850ms`, `15.2s`, `12.5min`, `3.2h`.
-fn show_millis(ms: f64) -> String {
-    let (value, unit) = match ms.abs() {
-        a if a < 1_000.0 => (ms, "ms"),
-        a if a < 120_000.0 => (ms / 1_000.0, "s"),
-        a if a < 7_200_000.0 => (ms / 60_000.0, "min"),
-        a if a < 172_800_000.0 => (ms / 3_600_000.0, "h"),
-        _ => (ms / 86_400_000.0, "d"),
-    };
-    format!("{}{unit}", significant(value))
-}
-
-/// Three significant digits without exponent; whole numbers above 999 whole.
-fn significant(value: f64) -> String {
-    if !value.is_finite() {
-        return value.to_string();
-    }
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    let decimals = (2 - magnitude).clamp(0, 9) as usize;
-    let text = format!("{value:.decimals$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -466,7 +445,7 @@ mod tests {
             (Unit::Ratio, 1.0, "100%"),
             (Unit::Duration, 15_210.0, "15.2s"),
             (Unit::Duration, 850.0, "850ms"),
-            (Unit::Duration, 300_000.0, "5min"),
+            (Unit::Duration, 560_072.0, "9m20s"),
             (Unit::Money, 2.314, "$2.31"),
             (Unit::Money, 0.000875, "$0.000875"),
             (Unit::Count, 1234.0, "1234"),

@@ -15,6 +15,7 @@ pub mod period;
 pub mod record;
 pub mod schedule;
 pub mod severity;
+pub mod shown;
 pub mod subject;
 pub mod time;
 pub mod trend;

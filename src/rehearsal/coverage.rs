@@ -60,7 +60,7 @@ impl Mutant {
     /// What is not noticed, in words.
     pub fn describe(&self, rules: &[Rule]) -> String {
         let rule = &rules[self.rule];
-        let way = if self.factor < 1.0 { "10 % lower" } else { "10 % higher" };
+        let way = if self.factor < 1.0 { "10% lower" } else { "10% higher" };
         let which = match (thresholds(rule), constant(rule, self.which)) {
             (1, _) => "its threshold".to_owned(),
             (_, _) => format!("the threshold of its comparison {}", self.which + 1),

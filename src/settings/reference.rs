@@ -95,7 +95,9 @@ fn shape(kind: Kind) -> String {
         Kind::Span(low, high) => format!("length of time, {low} to {high}"),
         Kind::Number(low, high) => format!("number, {low} to {high}"),
         Kind::Integer(low, high) => format!("whole number, {low} to {high}"),
-        Kind::Share(low, high) => format!("share, {}% to {}%", low * 100.0, high * 100.0),
+        Kind::Share(low, high) => {
+            format!("share, {} to {}", crate::model::shown::share(low), crate::model::shown::share(high))
+        }
         Kind::Range => "two numbers, the lower first".to_owned(),
         Kind::Limit => "length of time, points or count".to_owned(),
         Kind::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),

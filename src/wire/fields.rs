@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::yaml::{Key, Node, Value};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, did_you_mean};
 use crate::model::Span;
+use crate::model::shown;
 
 /// The faults of one file, shared by everything that reads it.
 #[derive(Debug)]
@@ -175,7 +176,7 @@ impl<'a> Fields<'a> {
             _ => self.refuse(
                 text.bytes,
                 format!("`{name}` is `{}`", text.value),
-                &format!("write a share from {}% to {}%", low * 100.0, high * 100.0),
+                &format!("write a share from {} to {}", shown::share(low), shown::share(high)),
             ),
         }
     }

@@ -234,7 +234,7 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
     }
     if is_resolved(event) {
         rows.push(("resolved", event.at.to_rfc3339()));
-        rows.push(("lasted", event.at.since(starts_at(event)).to_string()));
+        rows.push(("lasted", event.at.since(starts_at(event)).shown()));
     }
     rows.push(("alert id", event.id.clone()));
     let mut rows: Vec<(String, String)> = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -156,7 +156,7 @@ fn of_alert(event: &AlertEvent, name: &str) -> Option<String> {
         "state" => event.state.as_str().to_owned(),
         "subject" => event.subject.to_string(),
         "since" => event.active_since.to_rfc3339(),
-        "duration" => event.at.since(event.active_since).to_string(),
+        "duration" => event.at.since(event.active_since).shown(),
         _ => return None,
     })
 }

@@ -229,7 +229,7 @@ fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<()
             point.fired.to_string(),
             format!("{:.1}", point.per_week),
             point.subjects.to_string(),
-            point.longest.to_string(),
+            point.longest.shown(),
             format!("{:<30}", "#".repeat((point.fired * 30).div_ceil(most) as usize)),
         ]);
     }

@@ -58,7 +58,7 @@ pub fn run(old: &Path, new: &Path, args: &RecordingArgs, out: &mut Output) -> Re
     } else {
         let mut table = Table::new(&["rule", "subject", "fired before", "after", "time before", "after"], 2);
         for c in &changes {
-            let numbers = [c.old.to_string(), c.new.to_string(), c.old_total.to_string(), c.new_total.to_string()];
+            let numbers = [c.old.to_string(), c.new.to_string(), c.old_total.shown(), c.new_total.shown()];
             table.row([c.rule.clone(), c.subject.clone()].into_iter().chain(numbers));
         }
         table.write(out, |out, row, column, text| match (column, changes[row].new.cmp(&changes[row].old)) {

@@ -195,7 +195,7 @@ fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
     for (name, rule) in summary.rules {
         let all = &rule.all;
         let (subjects, still) = (rule.subjects.to_string(), all.still_firing.to_string());
-        let times = [all.total.to_string(), all.longest.to_string()];
+        let times = [all.total.shown(), all.longest.shown()];
         table.row(
             [name.clone(), all.fired.to_string(), subjects, all.flaps.to_string()]
                 .into_iter()
@@ -213,7 +213,7 @@ fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
         writeln!(out)?;
         let mut table = Table::new(&["subject", "rule", "fired", "flaps", "total", "longest"], 2);
         for (rule, subject, of) in rows.iter().take(SUBJECTS) {
-            let counts = [of.fired.to_string(), of.flaps.to_string(), of.total.to_string(), of.longest.to_string()];
+            let counts = [of.fired.to_string(), of.flaps.to_string(), of.total.shown(), of.longest.shown()];
             table.row([(*subject).to_owned(), (*rule).to_owned()].into_iter().chain(counts));
         }
         table.write(out, |_, _, _, text| text)?;

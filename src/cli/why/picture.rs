@@ -35,7 +35,8 @@ pub fn draw(out: &Output, points: &[Point], unit: Unit) -> Option<[String; 2]> {
         format!("; threshold {} at {}", unit.show(value), BARS[level(value).min(BARS.len() - 1)])
     });
     let (first, last) = (points.first()?.at, points.last()?.at);
-    let ends = format!("{} to {} in the last {}{threshold}", unit.show(low), unit.show(high), last.since(first));
+    let ends =
+        format!("{} to {} in the last {}{threshold}", unit.show(low), unit.show(high), last.since(first).shown());
     Some([line, out.dim(ends)])
 }
 

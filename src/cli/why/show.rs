@@ -9,6 +9,7 @@ use crate::engine::event::AlertState;
 use crate::engine::inspect::Inspection;
 use crate::engine::view::{WayView, told};
 use crate::model::Timestamp;
+use crate::model::shown::share;
 use crate::rule::program::Traced;
 
 /// Writes everything, the decision first, then who is told.
@@ -35,10 +36,10 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         let few = if few { ", too few" } else { "" };
         writeln!(out, "    {:<34}  {} ({n}{few})", input.name, input.shown)?;
     }
-    writeln!(out, "  last record {} ago, at {}", found.at.since(found.last_seen), found.last_seen)?;
+    writeln!(out, "  last record {} ago, at {}", found.at.since(found.last_seen).shown(), found.last_seen)?;
     if let Some(margin) = found.margin {
         let side = if margin < 0.0 { "beyond" } else { "away from" };
-        writeln!(out, "  the value is {:.1} % of the threshold {side} it", margin.abs() * 100.0)?;
+        writeln!(out, "  the value is {} of the threshold {side} it", share(margin.abs()))?;
     }
     if let Some([line, ends]) = picture::draw(out, &found.history, found.unit) {
         let note = if found.history_note.is_empty() { "" } else { "; first " };
@@ -65,7 +66,7 @@ fn nodes(out: &mut Output, nodes: &[Traced]) -> Result<(), Failure> {
 }
 
 fn state(out: &Output, found: &Inspection) -> String {
-    let held = |since: Timestamp| found.at.since(since);
+    let held = |since: Timestamp| found.at.since(since).shown();
     let Some(alert) = &found.alert else {
         return match (found.holds, found.no_data.as_str()) {
             (None, "ok") => format!("inactive: there is no data, and no data does not fire ({})", found.lacking),

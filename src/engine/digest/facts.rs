@@ -117,7 +117,7 @@ fn began(told: &Stretch) -> Vec<String> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let longest = match fired.longest.0 {
             0 => String::new(),
-            _ => format!(", longest {}", fired.longest),
+            _ => format!(", longest {}", fired.longest.shown()),
         };
         format!(
             "{} {rule}: {} on {}{more}{longest}",

@@ -110,7 +110,7 @@ pub fn estimate(evidence: &Evidence<'_>, prior: &Prior, current: Option<f64>, si
     };
     wanted.prior_weight = 0.0;
     wanted.keep = since_change.filter(|since| *since < load.span).map(|since| {
-        format!("the limit stands for {since}, less than the window of {} behind these numbers", load.span)
+        format!("the limit stands for {}, less than the window of {} behind these numbers", since.shown(), load.span)
     });
     if refused {
         lower(&mut wanted, load, limit, &refusals);

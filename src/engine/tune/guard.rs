@@ -44,7 +44,10 @@ pub fn apply(guard: &Guard, wish: Wish, now: Timestamp) -> Verdict {
         return keep("min_samples", format!("too few runs: {} of {}", wish.n, guard.min_samples));
     }
     if let Some(left) = cooldown_left(guard, wish.last_change, now) {
-        return keep("cooldown", format!("cooldown: the last change is too recent, the next one may come in {left}"));
+        return keep(
+            "cooldown",
+            format!("cooldown: the last change is too recent, the next one may come in {}", left.shown()),
+        );
     }
 
     let (mut value, mut bound_by, mut reason) = (wish.value, None, String::new());

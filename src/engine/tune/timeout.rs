@@ -305,14 +305,14 @@ mod tests {
                 &many,
                 282,
                 120_000.0,
-                "282 of 1327 runs were cut off, half of them by 60s; 62.4% of those that ran for 30s still ended",
+                "282 of 1327 runs were cut off, half of them by 1m; 62.4% of those that ran for 30s still ended",
             ),
             (&most, 391, 120_000.0, "so a longer limit would let more end"),
             (
                 &nearly_all,
                 94,
                 60_000.0,
-                "94 of 108 runs were cut off, half of them by 60s, and none of those that ran for 30s ended",
+                "94 of 108 runs were cut off, half of them by 1m, and none of those that ran for 30s ended",
             ),
         ] {
             let wanted = estimate(durations, &PRIOR, Some(60_000.0), 2.0).expect("durations");
