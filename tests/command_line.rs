@@ -24,7 +24,7 @@ fn exit_codes_tell_what_happened() {
         (&["--help"], 0),
         (&[], 64),
         (&["no-such-verb"], 64),
-        (&["check"], 64),
+        (&["check"], 0),
         (&["profiles", "show", "x", "--complexity", "NaN"], 64),
         (&["profiles", "list"], 0),
         (&["profiles", "list", "--config", "none.yaml"], 78),
@@ -33,6 +33,7 @@ fn exit_codes_tell_what_happened() {
         (&["init"], 0),
         (&["init"], 1),
         (&["check", "."], 0),
+        (&["check"], 0),
         (&["check", "evenkeel.yaml", "--json"], 0),
     ] {
         let output = evenkeel(folder.path(), arguments);
@@ -50,6 +51,33 @@ fn answers_go_to_standard_output_and_reasons_to_standard_error() {
     let bad = evenkeel(folder.path(), &["profiles", "list", "--config", "none.yaml"]);
     assert_eq!(text(&bad.stdout), "");
     assert!(text(&bad.stderr).contains("cannot read none.yaml"));
+}
+
+#[test]
+fn the_configuration_of_the_folder_holds_where_none_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("r.yaml", "alerts: [{name: failing, condition: error_rate > 50%, window: 5m, min_samples: 1}]\n");
+    let run = r#"{"timestamp": "2026-03-05T15:00:30Z", "agent_name": "a", "success": false}"#;
+    write("fleet.jsonl", &format!("{run}\n"));
+    write(
+        "evenkeel.yaml",
+        "rules: [r.yaml]\nsources: [{name: fleet, path: fleet.jsonl}]\nreceivers: [{name: ops, webhook: {url: \"http://127.0.0.1:1\"}}]\n",
+    );
+    for arguments in [&["replay"][..], &["report"], &["agents"], &["replay", "fleet.jsonl"]] {
+        let output = evenkeel(folder.path(), arguments);
+        let (said, why) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.code().is_some_and(|code| code < 3), "{arguments:?}: {why}");
+        assert!(why.starts_with("under evenkeel.yaml; --config names another"), "{arguments:?}: {why}");
+        assert!(said.contains("failing") || arguments[0] != "replay", "{arguments:?}: {said}");
+    }
+    let named = evenkeel(folder.path(), &["replay", "fleet.jsonl", "--config", "evenkeel.yaml"]);
+    assert!(!text(&named.stderr).contains("under evenkeel.yaml"), "{}", text(&named.stderr));
+    let bad = evenkeel(folder.path(), &["check"]);
+    assert!(text(&bad.stdout).contains("1 configuration, 1 rule file"), "{}", text(&bad.stdout));
+    std::fs::remove_file(folder.path().join("evenkeel.yaml")).expect("removed");
+    let none = evenkeel(folder.path(), &["replay", "fleet.jsonl"]);
+    assert_eq!(text(&none.stderr), "");
 }
 
 #[test]

@@ -84,6 +84,19 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     });
     assert_eq!(loads(&home), Some(3.0), "one load took effect at the start, one later, one was refused");
 
+    // Another port is taken at the next start: until then whoever asks at the new one hears where the daemon is.
+    let old = home.text("evenkeel.yaml");
+    let port =
+        |text: &str| text.split("listen: ").nth(1).and_then(|rest| rest.lines().next()).expect("there").to_owned();
+    let new = old.replace(&port(&old), &format!("127.0.0.1:{}", free_port()));
+    std::fs::write(home.path("evenkeel.yaml"), &new).expect("written");
+    let (code, _, why) = live::run(&home, &["alerts"]);
+    let asked = format!("no daemon answers at http://{}/api/v1/alerts", port(&new));
+    assert!(code == Some(74) && why.contains(&asked), "{why}");
+    let found = format!("(process {}) still listens on {}: it takes a changed `listen`", home.pid(), port(&old));
+    assert!(why.contains(&found), "{why}");
+    std::fs::write(home.path("evenkeel.yaml"), &old).expect("written");
+
     // A rule that goes takes its alerts along.
     std::fs::write(home.path("rules.yaml"), RULE).expect("written");
     home.until("the files are loaded", || home.metric("evenkeel_policy_stale") == Some(0.0));

@@ -22,7 +22,7 @@ use crate::shell::policy_files;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  evenkeel check .                 everything below this folder
+  evenkeel check                   everything below this folder
   evenkeel check evenkeel.yaml     a configuration and all files that it names
   evenkeel check rules/mine.yaml   one file of rules
   evenkeel check . --json          an array of faults with byte ranges
@@ -34,7 +34,7 @@ What a file is, its keys tell. Files of a folder that are none of evenkeel's are
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
 pub struct Args {
     /// Files and folders.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
     /// Recordings of executions: tells of rules and routes for which they have nothing.

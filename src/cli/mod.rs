@@ -82,7 +82,7 @@ impl From<io::Error> for Failure {
 const EXAMPLES: &str = "\
 Examples:
   evenkeel init                     write a commented evenkeel.yaml here
-  evenkeel check .                  all that is wrong in it, and in rules and profiles
+  evenkeel check                    all that is wrong in it, and in rules and profiles
   evenkeel report executions.jsonl  who does well, who does not
   evenkeel run                      watch, alert and tune until stopped
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, recording};
 use crate::model::{Span, Unit};
 use crate::profile::{Profile, Profiles, QualityTargets, Resolution};
 use crate::shell::policy_files;
@@ -89,7 +89,7 @@ struct Range {
 
 /// Answers from the shipped profiles and the user's.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let profiles = match &args.config {
+    let profiles = match args.config.or_else(recording::at_hand).as_deref() {
         Some(config) => policy_files::load(Some(config), &[]).map_err(Failure::Configuration)?.policy.profiles,
         None => Profiles::shipped(),
     };

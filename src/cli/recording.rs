@@ -1,13 +1,14 @@
 //! Recorded executions for the verbs that look at files: which policy, which mapping, which order.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Read};
+use std::io::{IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Failure;
+use super::remote::CONFIG;
+use super::{Failure, Output};
 use crate::engine::event::Effect;
 use crate::engine::{Engine, State};
 use crate::model::{Record, Span, Timestamp};
@@ -27,15 +28,15 @@ pub struct RecordingArgs {
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// The configuration; its sources say how fields are named. Without it the defaults hold and
-    /// scores look at the whole recording; a verb that asks the daemon takes EVENKEEL_CONFIG or
-    /// evenkeel.yaml.
+    /// The configuration; its sources say how fields are named. By default EVENKEEL_CONFIG, else
+    /// evenkeel.yaml of this folder, which standard error tells; without any the defaults hold and
+    /// scores look at the whole recording.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// The source of the configuration whose field mapping applies; by default the one whose path
     /// matches the file, else the only one.
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
 }
 
@@ -55,8 +56,19 @@ pub struct Reading {
 /// Reasons kept for show.
 const REASONS: usize = 5;
 
+/// The configuration that holds where none is named: that of the environment, else of this folder.
+pub fn at_hand() -> Option<PathBuf> {
+    let named = std::env::var_os("EVENKEEL_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(CONFIG)).filter(|path| path.exists()))
+}
+
 /// The policy of a verb that looks at files.
 pub fn policy(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failure> {
+    let found = config.is_none().then(at_hand).flatten();
+    if let Some(found) = &found {
+        writeln!(Output::stderr(false), "under {}; --config names another configuration", found.display())?;
+    }
+    let config = config.or(found.as_deref());
     let mut policy = policy_files::load(config, rules).map_err(Failure::Configuration)?.policy;
     if config.is_none() {
         // A recording is looked at whole unless somebody said otherwise.
@@ -155,7 +167,7 @@ fn files(policy: &Policy, args: &RecordingArgs) -> Result<Vec<PathBuf>, Failure>
     if !args.files.is_empty() {
         return Ok(args.files.clone());
     }
-    if args.config.is_none() {
+    if args.config.is_none() && at_hand().is_none() {
         let why =
             "no FILE is given: name the executions to look at, - for standard input, or a configuration by --config";
         return Err(Failure::Usage(why.into()));

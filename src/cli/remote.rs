@@ -1,6 +1,7 @@
 //! Asks the running daemon over its API: where it listens and which token it wants say its settings.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use super::{Exit, Failure, Output};
 use crate::settings::Settings;
+use crate::shell::lock;
 use crate::shell::policy_files;
 use crate::shell::sink;
 
@@ -15,7 +17,7 @@ use crate::shell::sink;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The configuration of a daemon, unless another is named.
-const CONFIG: &str = "evenkeel.yaml";
+pub const CONFIG: &str = "evenkeel.yaml";
 
 /// The configuration of the daemon that is meant.
 #[derive(Debug, clap::Args)]
@@ -75,7 +77,25 @@ impl DaemonArgs {
         let url = format!("http://{host}:{}{path}", listen.port());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Machine(format!("cannot start: {error}")))?;
-        runtime.block_on(ask(&settings, &url, call))
+        runtime.block_on(ask(&settings, &url, call)).map_err(|failure| match failure {
+            Failure::Machine(text) => Failure::Machine(elsewhere(&settings, listen, text)),
+            other => other,
+        })
+    }
+}
+
+/// Why nobody answered, and where the daemon listens that has the state directory: a changed `listen` takes effect
+/// when it starts again.
+fn elsewhere(settings: &Settings, listen: SocketAddr, text: String) -> String {
+    let Some((pid, address)) = lock::holder(&settings.state_dir) else { return text };
+    match address {
+        Some(address) if address == listen.to_string() => text,
+        Some(address) => {
+            format!(
+                "{text} The daemon that runs (process {pid}) still listens on {address}: it takes a changed `listen` when it is restarted"
+            )
+        }
+        None => format!("{text} The daemon that runs (process {pid}) was started with `listen: off`: restart it"),
     }
 }
 

@@ -187,8 +187,9 @@ impl Daemon {
         log::diagnostics(&loaded.warnings);
         let (source, policy) = (loaded.source, Arc::new(loaded.policy));
         let settings = &policy.settings;
-        let lock = StateLock::take(&settings.state_dir)?;
+        let mut lock = StateLock::take(&settings.state_dir)?;
         let listening = Listening::start(settings).await?;
+        lock.say(listening.as_ref().map(Listening::address));
         let store = Store::start(&settings.state_dir)?;
         let Some((booted, reload)) = start::boot(&settings.state_dir, &source, &policy, signals).await? else {
             return Ok(None);
