@@ -411,7 +411,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         shown_in(input.map_or(Unit::Any, Input::unit), value)
     };
     Some(match field {
-        "baseline" => of(|input| input.baseline().is_some(), baseline),
+        "baseline" => of(Input::is_of_past, baseline),
         "peers" => of(Input::is_of_peers, peers),
         "score" => shown_in(Unit::Points, score),
         "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),

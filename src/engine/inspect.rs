@@ -214,6 +214,7 @@ impl<'a> Gaze<'a> {
         let least = u64::from(self.rule.min_samples);
         let read = self.rule.program.inputs.iter().zip(values).zip(counts).filter(|((_, value), _)| value.is_none());
         let missing = read.map(|((input, _), n)| match (input, n) {
+            (input, _) if input.usual().is_some() => "no run was seen yet".to_owned(),
             (Input::Baseline { .. }, _) => format!("too few past windows for the {input}"),
             (Input::Peers(_) | Input::PeersScore, _) => format!("too few others for the {input}"),
             (Input::Score, None) => "the agent has no score yet".to_owned(),

@@ -19,6 +19,7 @@ pub mod dispatch;
 mod evaluate;
 pub mod event;
 mod field;
+mod gaps;
 mod index;
 pub mod inspect;
 mod intake;

@@ -66,6 +66,8 @@ pub struct RulePlan {
     pub baselines: usize,
     /// Where it finds the peers that it reads.
     pub peers: Option<PeerPlan>,
+    /// Whether it reads how long its subjects are usually silent.
+    pub usual: bool,
     /// Whether it reads percentiles.
     pub percentiles: bool,
     /// Whether its annotations name what is in [`super::alert::Context`].
@@ -92,6 +94,8 @@ pub enum Time {
     Still,
     /// Once, when a time that runs by itself exceeds this.
     Threshold(Span),
+    /// Whenever such a time comes to what it is held against, which only an event changes.
+    Crossings,
     /// At any step.
     Runs,
     /// Whenever peers are looked at anew, while the window holds something.
@@ -119,7 +123,26 @@ impl Time {
                     _ => Time::Runs,
                 }
             }
+            root if Time::crosses(root, program) => Time::Crossings,
             _ => Time::Runs,
+        }
+    }
+
+    /// Whether the times that run stand alone on the left of comparisons, and nothing that time changes elsewhere.
+    fn crosses(node: &Node, program: &Program) -> bool {
+        let runs = |node: &Node| node.slots().iter().any(|slot| program.inputs[*slot].runs());
+        let steady =
+            |input: &Input| input.usual().is_some() || matches!(input, Input::Metric(..) | Input::Field { .. });
+        match node {
+            Node::And(left, right) | Node::Or(left, right) => {
+                Time::crosses(left, program) && Time::crosses(right, program)
+            }
+            Node::Not(inner) => Time::crosses(inner, program),
+            Node::Compare { left, right, .. } => {
+                let own = matches!(left.as_ref(), Node::Slot(_)) || !runs(left);
+                own && !runs(right) && right.slots().iter().all(|slot| steady(&program.inputs[*slot]))
+            }
+            _ => false,
         }
     }
 }
@@ -226,10 +249,15 @@ impl Plan {
     fn place(&mut self, rule: &Rule, step: Span) -> RulePlan {
         let split = self.split(SplitSpec::of(rule));
         let shape = Shape::new(rule.window, step);
-        let window = self.window(split, shape, Features::default());
+        // A rule that reads nothing in its window needs none of its own.
+        let idle = !rule.program.inputs.iter().any(Input::reads_rule_window) && !self.splits[split].windows.is_empty();
+        let window = if idle { 0 } else { self.window(split, shape, Features::default()) };
         let (mut windows, mut looks, mut percentiles) = ([window as u16; INPUT_LIMIT], WindowSet::default(), false);
-        looks.add(window);
-        for (place, input) in windows.iter_mut().zip(&rule.program.inputs) {
+        if !idle {
+            looks.add(window);
+        }
+        let apart = |input: &&Input| input.reads_rule_window() || input.window().is_some();
+        for (place, input) in windows.iter_mut().zip(&rule.program.inputs).filter(|(_, input)| apart(input)) {
             let wanted = Plan::wanted(input);
             percentiles |= wanted.percentiles;
             let shape = input.window().map_or(shape, |window| Shape::new(window, step));
@@ -256,11 +284,12 @@ impl Plan {
             places,
             time: match Time::of(&rule.program) {
                 // Several conditions have several thresholds.
-                Time::Threshold(_) if !rule.terms.plain() => Time::Runs,
+                Time::Threshold(_) | Time::Crossings if !rule.terms.plain() => Time::Runs,
                 time => time,
             },
             baselines,
             peers: self.peers(rule, shape),
+            usual: rule.program.inputs.iter().any(|input| input.usual().is_some()),
             percentiles,
             recites: rule.annotations.values().any(|text| annotation::recites(text)),
             counted: Plan::counted(rule),
@@ -347,7 +376,7 @@ impl Plan {
 
     /// The metric of a condition that reads one only: then the whole is no data without it.
     fn counted(rule: &Rule) -> Option<(usize, Metric)> {
-        let mut metrics = rule.program.inputs.iter().enumerate().filter(|(_, input)| input.baseline().is_none());
+        let mut metrics = rule.program.inputs.iter().enumerate().filter(|(_, input)| !input.is_of_past());
         match (metrics.next(), metrics.next()) {
             (Some((slot, Input::Metric(metric, _))), None) if !metric.runs() => Some((slot, *metric)),
             _ => None,

@@ -17,6 +17,7 @@ use super::budget::Read;
 use super::covers::Covered;
 use super::evaluate;
 use super::event::AlertState;
+use super::gaps::Gaps;
 use super::names::Names;
 use super::peers::{Peers, Standings};
 use super::plan::{Asked, RulePlan, Time};
@@ -27,7 +28,7 @@ use super::split::{NEVER, Split};
 use super::window::WindowSet;
 use crate::model::{Span, Timestamp};
 use crate::rule::program::Slots;
-use crate::rule::{Input, NoData, Rule};
+use crate::rule::{Input, NoData, Node, Rule};
 
 /// Series whose memory is fetched together.
 const GLANCE: usize = 64;
@@ -48,6 +49,8 @@ pub struct RuleState {
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
     centres: Vec<Option<f32>>,
+    /// How long every series is usually silent, when the rule reads it.
+    pub gaps: Gaps,
     /// Of a rule that covers others: the agents that it counts.
     pub covered: Covered,
     /// What the peers of each series do, when the rule reads it.
@@ -212,8 +215,13 @@ impl Evaluation<'_> {
         for (&rule, ends) in self.here.iter().zip(ends) {
             let (plan, state) = (&self.plans[rule], &mut states[rule]);
             let learns = *ends && split.look(index, plan.window).counts().n > 0;
+            if touched && plan.usual {
+                state.gaps.see(index, split.series[index].last_seen, state.alerts.has(index));
+            }
             let mut due = self.due(rule, split, index, state);
-            if touched || changed.meets(plan.looks) || learns || due <= self.now {
+            // What it comes to next is known, not what it came to since the last visit.
+            let crosses = plan.time == Time::Crossings;
+            if touched || changed.meets(plan.looks) || learns || crosses || due <= self.now {
                 evaluations += 1;
                 if plan.percentiles {
                     let slots = self.rules[rule].program.inputs.len().min(INPUTS);
@@ -285,6 +293,7 @@ impl Evaluation<'_> {
             // Such a time only grows: it crosses its threshold once, and only an event ends it.
             Time::Threshold(_) if alert.is_some() => NEVER,
             Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
+            Time::Crossings => self.crossing(rule, split, index, state),
             Time::Runs => self.now + self.step.max(RUNS),
             Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => {
                 Peers::next(self.rules[rule].window, self.step, self.now)
@@ -292,6 +301,21 @@ impl Evaluation<'_> {
             Time::Scores if self.standings.0.of(split, index).is_some() => self.standings.1,
             Time::Peers | Time::Scores => NEVER,
         })
+    }
+
+    /// When a time that runs comes to what a rule holds it against next; [`NEVER`] when it is past all of it.
+    fn crossing(&self, rule_index: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
+        let rule = &self.rules[rule_index];
+        let glimpse = Glimpse { evaluation: self, rule: rule_index, split, index, state };
+        let since = split.series[index].last_seen;
+        let mut next = NEVER;
+        let mut cross = |slot: usize, right: &Node| {
+            let limit = right.number(&glimpse).filter(|_| rule.program.inputs[slot].runs());
+            let at = limit.map_or(NEVER, |ms| since + Span(ms.floor() as i64) + Span(1));
+            next = if at > self.now { next.min(at) } else { next };
+        };
+        rule.roots().for_each(|root| root.each_limit(&mut cross));
+        next
     }
 
     /// Evaluates one rule on one series.
@@ -338,7 +362,7 @@ impl Evaluation<'_> {
         let first = |wanted: fn(&Input) -> bool| values[inputs.iter().position(wanted)?];
         let budget = self.budgets.get(rule_index).copied().flatten();
         Context {
-            baseline: first(|input| input.baseline().is_some()),
+            baseline: first(Input::is_of_past),
             peers: first(Input::is_of_peers),
             score: first(|input| *input == Input::Score),
             exhausted_at: budget.and_then(|(budget, used)| used.exhausted_at(budget, index, self.now)),
@@ -394,6 +418,9 @@ impl Evaluation<'_> {
         let before = |of_kind: fn(&Input) -> bool| inputs[..slot].iter().filter(|input| of_kind(input)).count();
         let standing = || self.standings.0.of(of.0, of.1);
         match &inputs[slot] {
+            Input::Baseline { percent, .. } if inputs[slot].usual().is_some() => {
+                (state.gaps.usual(index, *percent), None)
+            }
             Input::Baseline { .. } => {
                 let centre = state.centres(index, plan).get(before(|input| input.baseline().is_some()));
                 (centre.copied().flatten().map(f64::from), None)

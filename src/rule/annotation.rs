@@ -77,7 +77,7 @@ pub fn recites(template: &str) -> bool {
 /// Whether a rule reads what a field of [`CONTEXT`] says.
 fn reads(field: &str, inputs: &[Input]) -> bool {
     inputs.iter().any(|input| match field {
-        "baseline" => input.baseline().is_some(),
+        "baseline" => input.is_of_past(),
         "peers" => input.is_of_peers(),
         "score" => *input == Input::Score,
         _ => *input == Input::Budget,

@@ -181,7 +181,7 @@ impl Input {
     pub fn reads_rule_window(&self) -> bool {
         match self {
             Input::Budget | Input::Score | Input::PeersScore => false,
-            input => !input.runs() && input.window().is_none(),
+            input => !input.runs() && input.usual().is_none() && input.window().is_none(),
         }
     }
 
@@ -207,7 +207,23 @@ impl Input {
 
     /// The metric of a baseline, and which percentile of it.
     pub fn baseline(&self) -> Option<(Metric, u8)> {
-        if let Input::Baseline { metric, percent } = self { Some((*metric, *percent)) } else { None }
+        match self {
+            Input::Baseline { metric, percent } if !metric.runs() => Some((*metric, *percent)),
+            _ => None,
+        }
+    }
+
+    /// Which percentile of the subject's usual silence it is.
+    pub fn usual(&self) -> Option<u8> {
+        match self {
+            Input::Baseline { metric, percent } if metric.runs() => Some(*percent),
+            _ => None,
+        }
+    }
+
+    /// Whether it is what the subject did in the past.
+    pub fn is_of_past(&self) -> bool {
+        matches!(self, Input::Baseline { .. })
     }
 
     /// The metric that the peers are asked for.
@@ -222,7 +238,7 @@ impl Input {
 
     /// Whether it is something that the subject is held against, rather than a value of its own.
     pub fn is_yardstick(&self) -> bool {
-        self.baseline().is_some() || self.is_of_peers()
+        self.is_of_past() || self.is_of_peers()
     }
 
     /// Whether only agents have it.

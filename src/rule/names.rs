@@ -30,10 +30,12 @@ const WORDS: [&str; 4] = ["baseline", "peers", "score", "budget"];
 /// Whether a condition reads anything in the rule's window: what was used of a budget is of its period, and
 /// `silence` counts from the last run on.
 pub fn reads_window(condition: &str) -> bool {
-    let apart = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '{' | '}'));
-    let names = condition.split(apart).filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '{'));
+    let between = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '{' | '}'));
+    let names = condition.split(between).filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '{'));
     let mut inputs = names.filter(|word| !matches!(*word, "and" | "or" | "not"));
-    inputs.any(|word| word != "budget" && !Metric::from_word(word).is_some_and(Metric::runs))
+    // A baseline stands beside its metric, which says it.
+    let apart = |word: &str| matches!(word, "budget" | "baseline") || word.starts_with(BASELINE_PREFIX);
+    inputs.any(|word| !apart(word) && !Metric::from_word(word).is_some_and(Metric::runs))
 }
 
 /// What a name stands for.
@@ -173,10 +175,9 @@ fn baseline_named(word: &str, near: &[Input]) -> Result<Meaning, (String, String
 
 fn baseline(of: Input, percent: u8) -> Result<Meaning, (String, String)> {
     let metric = match of {
-        Input::Metric(metric, _) if metric.runs() => {
-            let name = metric.name();
-            let help = format!("compare it with a duration: `{name} > 15m`");
-            return Err((format!("`{name}` has no baseline: it is not measured per window"), help));
+        Input::Metric(Metric::Stale, _) => {
+            let help = "compare it with a duration: `stale > 15m`".to_owned();
+            return Err(("`stale` has no baseline: it is not measured per window".to_owned(), help));
         }
         Input::Metric(metric, _) => metric,
         _ => {

@@ -121,6 +121,28 @@ impl Node {
         }
     }
 
+    /// What it comes to, if it is a number.
+    pub fn number<S: Slots + ?Sized>(&self, inputs: &S) -> Option<f64> {
+        number(self, inputs)
+    }
+
+    /// Shows every comparison whose left side is one slot: the slot, and what it is held against.
+    pub fn each_limit(&self, see: &mut impl FnMut(usize, &Node)) {
+        match self {
+            Node::And(left, right) | Node::Or(left, right) => {
+                left.each_limit(see);
+                right.each_limit(see);
+            }
+            Node::Not(inner) => inner.each_limit(see),
+            Node::Compare { left, right, .. } => {
+                if let Node::Slot(slot) = left.as_ref() {
+                    see(*slot, right);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The slots that it reads, in their order in the text.
     pub fn slots(&self) -> Vec<usize> {
         match self {

@@ -130,7 +130,7 @@ pub fn metrics() -> String {
     page += "\nTwo sides of a comparison must have the same unit. A bare number takes the unit of the other side; only \
              against a duration it is refused, because it could be seconds or milliseconds.\n\n\
              ## Baselines\n\n`baseline.<metric>` is the robust centre of the metric's values in the \
-             preceding windows of the same subject, the tested one left out. Every metric has one except `silence` and `stale`, and \
+             preceding windows of the same subject, the tested one left out. Every metric has one except `stale` and the `alerting_` ones, and \
              [percentiles](rules.md#baseline-peers-and-score).\n";
     page
 }
@@ -277,6 +277,12 @@ const YARDSTICKS: &str = "### Baseline, peers and score
 tested one left out. `baseline.p75`, `.p90`, `.p95` and `.p99` are percentiles of the same values, linear between the two nearest. The
 median and p75 need 8 windows, the others 20; before that there is no data. Windows under an active alert of the rule teach
 nothing, until they have been the normal state for 96 windows.
+
+The baseline of `silence` is how long the subject usually pauses, as a share of time and not of pauses: `baseline.p99` is the length
+that a pause does not exceed at 99 % of all moments, so of a source that logs in bursts it is the time between them. It is known to a
+factor of 1.41, rounded up. Until a day of pauses is known, what is missing of it counts as a pause of a day, so the shortest that
+`silence > baseline.p99 * 2` can find in a new subject is two days. A pause that raised an alert of the rule teaches twice the usual at most;
+what was learned is halved at four weeks.
 
 **`peers`** is what the other agents do in the same window: per task type the median of their values, and of those the mean weighted by the
 agent's own executions (of totals, such as `cost`, the sum). A peer counts with `min_samples` on the task type; a task type needs three

@@ -60,6 +60,7 @@ mod tests {
                 "cost_spike",
                 "chronic_burn",
                 "field_loss",
+                "stall",
                 "source_silent",
                 "notifier_failing",
                 "policy_stale",

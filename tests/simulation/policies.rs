@@ -45,8 +45,10 @@ const MORE_RULES: &str = "
   - {name: dear, condition: hourly_cost > peers * 1.2, window: 10m, min_samples: 5}
   - {name: low, condition: score < 60, severity: info}
   - {name: quiet, condition: silence > 4m, by: agent, severity: info}
+  - {name: paused, condition: silence > 3m and silence < baseline.p99, by: agent, severity: info}
   - {name: common, condition: alerting_share > 30%, covers: [error_burst, burning], by: [provider, model], min_samples: 2}
-  - {name: itself, condition: lost > 2 or stale > 10m, by: [part, source], severity: info}
+  - {name: losing, condition: lost > 2, by: [part, source], severity: info}
+  - {name: stale, condition: stale > 10m, by: part, severity: info}
   - {name: trial, condition: error_rate > 10%, window: 10m, min_samples: 5, shadow: true}
 ";
 const HOOKS: &str = "
