@@ -135,7 +135,7 @@ impl Kind {
 
     fn of_key(key: &str) -> Option<Kind> {
         match key {
-            "alerts" | "rules" => Some(Kind::Rules),
+            "alerts" | "rules" | "slos" => Some(Kind::Rules),
             "prices" => Some(Kind::Prices),
             "tests" => Some(Kind::Tests),
             "model" | "scaling" | "scaling_factors" | "base_performance" => Some(Kind::Profile),

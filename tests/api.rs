@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel::engine::event::{AlertEvent, AlertState};
+use evenkeel::engine::slo::{BurnView, SloView};
 use evenkeel::engine::view::{AgentView, BaselineView, Class, Counters, RateView, ReceiverView, SplitView, View};
 use evenkeel::model::{Severity, Span, Subject, Timestamp, Unit};
 use evenkeel::settings::Secret;
@@ -96,6 +97,20 @@ fn picture(faults: &[&str]) -> Picture {
             last_error: "answered 500".to_owned(),
         }],
         splits: vec![SplitView { name: "agent,model{task_type=review}".to_owned(), series: 2, overflow: 0 }],
+        slos: vec![SloView {
+            slo: "succeed".to_owned(),
+            subject: Subject::from_iter([("agent", "reviewer")]),
+            objective: 0.99,
+            period: Span::days(30),
+            indicator: "good: success_rate".to_owned(),
+            bad: RateView { rate: Some(0.005), lower: Some(0.003), upper: Some(0.007), n: 2_000 },
+            failures: 10,
+            left: Some(0.5),
+            lower: Some(0.3),
+            upper: Some(0.7),
+            lacking: String::new(),
+            burns: vec![BurnView { range: Span::hours(1), rate: Some(2.5) }],
+        }],
         ..View::default()
     };
     let daemon = DaemonStatus {
@@ -202,6 +217,7 @@ async fn lists_come_with_the_time_they_are_of() {
         ("/api/v1/alerts", "alerts", 2),
         ("/api/v1/recommendations", "recommendations", 0),
         ("/api/v1/budgets", "budgets", 0),
+        ("/api/v1/slos", "slos", 1),
     ] {
         let answer = api.json(path).await;
         assert_eq!(answer["at"], "2025-11-14T10:31:45.123Z", "{path}");
@@ -298,6 +314,8 @@ async fn metrics_come_in_both_formats() {
         "evenkeel_agents{class=\"low\"} 2",
         "evenkeel_series{split=\"agent,model{task_type=review}\"} 2",
         "evenkeel_policy_stale 0.0",
+        "evenkeel_slo_error_budget_left{agent=\"reviewer\",slo=\"succeed\"} 0.5",
+        "evenkeel_slo_burn_rate{agent=\"reviewer\",range=\"1h\",slo=\"succeed\"} 2.5",
     ] {
         assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
         assert!(openmetrics.lines().any(|line| line == sample), "{sample} is not in\n{openmetrics}");

@@ -20,6 +20,11 @@ fn rules_page_is_current() {
 }
 
 #[test]
+fn slos_page_is_current() {
+    check("docs/slos.md", &evenkeel::rule::slo::reference::page());
+}
+
+#[test]
 fn metrics_page_is_current() {
     check("docs/metrics.md", &reference::metrics());
 }

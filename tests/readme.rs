@@ -163,6 +163,8 @@ fn quickstart() -> tempfile::TempDir {
     for name in ["evenkeel.yaml", "rules.yaml", "agents.yaml", "executions.jsonl"] {
         fs::copy(from.join(name), to.join(name)).expect(name);
     }
+    fs::create_dir_all(folder.path().join("rules")).expect("a folder");
+    fs::copy(root().join("rules/slos.yaml"), folder.path().join("rules/slos.yaml")).expect("it ships");
     // The port of the example may be taken on this machine.
     let config = text(&to.join("evenkeel.yaml")).replace("127.0.0.1:9464", "127.0.0.1:0");
     fs::write(to.join("evenkeel.yaml"), config).expect("written");

@@ -23,6 +23,7 @@ pub mod report;
 pub mod rules;
 pub mod run;
 pub mod silence;
+pub mod slos;
 pub mod test;
 mod tune;
 pub mod why;
@@ -138,6 +139,7 @@ enum Verb {
     Explain(explain::Args),
     Replay(replay::Args),
     Rules(rules::Args),
+    Slos(slos::Args),
     Test(test::Args),
     Why(why::Args),
     Tune(tune::Args),
@@ -156,6 +158,7 @@ impl Verb {
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),
             Verb::Rules(args) => rules::run(args, out),
+            Verb::Slos(args) => slos::run(args, out),
             Verb::Test(args) => test::run(args, out),
             Verb::Why(args) => why::run(args, out),
             Verb::Init(args) => init::run(args, out),

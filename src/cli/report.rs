@@ -8,6 +8,7 @@ use super::output::plural;
 use super::ranking::{self, Table, dash, duration, rate};
 use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
+use crate::engine::slo::SloView;
 use crate::engine::view::{AgentView, BudgetView, Counters, View};
 use crate::model::Timestamp;
 use crate::model::Unit;
@@ -38,6 +39,7 @@ struct Document<'a> {
     counters: Counters,
     agents: &'a [AgentView],
     budgets: &'a [BudgetView],
+    slos: &'a [SloView],
 }
 
 /// The whole fleet in numbers.
@@ -82,8 +84,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let first = view.agents.iter().map(|a| a.first_seen).min();
     let last = view.agents.iter().map(|a| a.last_seen).max();
     if out.json {
-        let (agents, budgets) = (&view.agents, &view.budgets);
-        out.json(&Document { reading: &reading, first, last, totals, counters: view.counters, agents, budgets })?;
+        let View { agents, budgets, slos, counters, .. } = &view;
+        let counters = *counters;
+        out.json(&Document { reading: &reading, first, last, totals, counters, agents, budgets, slos })?;
     } else {
         text(out, &view, &reading, &totals, first.zip(last))?;
     }
@@ -156,7 +159,12 @@ fn text(
         }
     }
     table.write(out, |_, _, _, text| text)?;
-    budgets(out, &view.budgets)
+    budgets(out, &view.budgets)?;
+    if view.slos.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    super::slos::table(out, &view.slos)
 }
 
 /// The use of every budget in the last period of the recording.

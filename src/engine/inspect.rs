@@ -276,12 +276,12 @@ impl Engine {
         }
     }
 
-    /// What the rule that was [found](Engine::find) sees of its subject.
-    pub fn point(&self, now: Timestamp, index: usize, series: usize) -> Point {
+    /// What the rule that was [found](Engine::find) sees of its subject, and the unit of it.
+    pub fn point(&self, now: Timestamp, index: usize, series: usize) -> (Point, Unit) {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let Sight { margin, holds, .. } = Gaze::new(self, index, now, &budgets).at(series);
         let (value, threshold) = (margin.map(|margin| margin.value), margin.map(|margin| margin.threshold));
-        Point { at: now, value, threshold, holds }
+        (Point { at: now, value, threshold, holds }, margin.map_or(Unit::Any, |margin| margin.unit))
     }
 
     fn inspection(&self, now: Timestamp, gaze: &Gaze<'_>, series: usize) -> Inspection {

@@ -37,6 +37,7 @@ mod reading;
 mod rules;
 mod score;
 mod sheet;
+pub mod slo;
 mod split;
 mod telling;
 mod trend;
@@ -267,6 +268,7 @@ impl Engine {
             agents: self.agents(now),
             alerts,
             budgets: self.budgets(now),
+            slos: self.slos(now),
             recommendations: self.state.tuning.recommendations(),
             counters: Counters {
                 outbox_dropped: self.state.outbox.dropped + self.state.mirror.dropped,

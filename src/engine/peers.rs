@@ -178,6 +178,7 @@ fn is_total(metric: Metric) -> bool {
     matches!(
         metric,
         Metric::Executions
+            | Metric::FailedExecutions
             | Metric::InputTokens
             | Metric::OutputTokens
             | Metric::TotalTokens

@@ -60,7 +60,7 @@ impl<'a> Reading<'a> {
             | Metric::CostCoverage
             | Metric::Lost => c.n,
             Metric::AlertingAgents | Metric::AlertingShare => 0,
-            Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
+            Metric::FailedExecutions | Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
             Metric::Quality => c.judged,
@@ -84,6 +84,7 @@ impl<'a> Reading<'a> {
         match metric {
             Metric::Executions | Metric::Lost => Some(c.n as f64),
             Metric::AlertingAgents | Metric::AlertingShare => None,
+            Metric::FailedExecutions => when(c.known, (c.known - c.ok) as f64),
             Metric::SuccessRate => c.success_rate(),
             Metric::ErrorRate => share(c.known - c.ok, c.known),
             Metric::TimeoutRate => share(c.censored, c.durations),

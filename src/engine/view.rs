@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::event::{AlertEvent, Recommendation, Silence};
+use super::slo::SloView;
 use crate::model::{Subject, Timestamp, Unit};
 
 /// Everything that can be shown at one moment.
@@ -27,6 +28,8 @@ pub struct View {
     pub acknowledged: u64,
     /// What was used of every budget in its current period.
     pub budgets: Vec<BudgetView>,
+    /// Error budgets of every SLO, those with the least left first.
+    pub slos: Vec<SloView>,
     /// What tuning last said of every value.
     pub recommendations: Vec<Recommendation>,
     /// What the engine counted.

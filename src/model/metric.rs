@@ -32,6 +32,8 @@ pub enum Unit {
 pub enum Metric {
     /// Executions that ended in the window.
     Executions,
+    /// Those of them whose outcome is known and not ok.
+    FailedExecutions,
     /// Ended ok / ended with a known outcome.
     SuccessRate,
     /// Not ok / ended with a known outcome.
@@ -129,7 +131,7 @@ macro_rules! about {
 }
 
 /// The list that everything else is generated from, in the order of the reference page.
-pub const METRICS: [About; 29] = [
+pub const METRICS: [About; 30] = [
     about!(
         Executions,
         "executions",
@@ -140,6 +142,17 @@ pub const METRICS: [About; 29] = [
         "executions that ended in the window",
         "",
         "executions"
+    ),
+    about!(
+        FailedExecutions,
+        "failed_executions",
+        [],
+        Count,
+        0.0,
+        INF,
+        "outcome known and not ok",
+        "",
+        "executions whose outcome is known"
     ),
     about!(
         SuccessRate,

@@ -34,8 +34,13 @@ fn pair(length: f64, (large, large_name): (f64, &str), (small, small_name): (f64
     if rest == 0.0 { format!("{whole}{large_name}") } else { format!("{whole}{large_name}{rest}{small_name}") }
 }
 
-/// A share as `83.3%`.
+/// A share as `83.3%`; of one just below all what it lacks has two digits: `99.95%`.
 pub fn share(share: f64) -> String {
+    let lacks = (1.0 - share) * 100.0;
+    if lacks > 1e-6 && lacks < 0.1 {
+        let decimals = (1.0 - lacks.log10().floor()) as usize;
+        return format!("{}%", format!("{:.decimals$}", share * 100.0).trim_end_matches('0').trim_end_matches('.'));
+    }
     format!("{}%", significant(share * 100.0))
 }
 
@@ -86,6 +91,16 @@ mod tests {
             assert!(ms < 1.0 || !ms.is_finite() || again.as_deref() == Ok(text), "{text} is read as {again:?}");
         }
         assert_eq!(Span(560_072).shown(), "9m20s");
+    }
+
+    #[test]
+    fn a_share_just_below_all_is_not_all() {
+        for (value, text) in
+            [(0.9995, "99.95%"), (0.99999, "99.999%"), (0.998765, "99.9%"), (0.999, "99.9%"), (1.0, "100%")]
+        {
+            assert_eq!(share(value), text);
+        }
+        assert_eq!(share(0.99987), "99.987%");
     }
 
     #[test]

@@ -238,7 +238,7 @@ pub(super) fn label<'r>(record: &'r Record<'_>, dimension: Dimension) -> &'r str
 fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
     let (there, what) = match input {
         Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => match metric {
-            Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => {
+            Metric::FailedExecutions | Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => {
                 (record.outcome != Outcome::Unknown, "an outcome")
             }
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => (record.tokens.is_some(), "tokens"),

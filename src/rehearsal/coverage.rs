@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{play, policy};
 use crate::rule::Rule;
 use crate::rule::story::{Story, StoryFile};
-use crate::rule::threshold::{constant, scaled, thresholds};
+use crate::rule::threshold::{scaled, thresholds};
 
 /// By how much a threshold is moved.
 pub const FACTORS: [f64; 2] = [0.9, 1.1];
@@ -17,8 +17,8 @@ pub const FACTORS: [f64; 2] = [0.9, 1.1];
 pub struct Mutant {
     /// Index of the rule.
     pub rule: usize,
-    /// Which of its comparisons.
-    pub which: usize,
+    /// Which of its comparisons; of an SLO, whose thresholds follow from one number, all.
+    pub which: Option<usize>,
     /// The factor.
     pub factor: f64,
 }
@@ -37,7 +37,9 @@ pub fn asserted<'a>(stories: impl Iterator<Item = &'a Story>) -> BTreeSet<&'a st
 pub fn mutants(rules: &[Rule]) -> Vec<Mutant> {
     let mut all = Vec::new();
     for (rule, checked) in rules.iter().enumerate() {
-        for which in 0..thresholds(checked) {
+        let each = (0..thresholds(checked)).map(Some);
+        let which: Vec<Option<usize>> = if checked.terms.slo.is_some() { vec![None] } else { each.collect() };
+        for which in which {
             all.extend(FACTORS.map(|factor| Mutant { rule, which, factor }));
         }
     }
@@ -49,7 +51,7 @@ impl Mutant {
     pub fn noticed(&self, rules: &[Rule], files: &[StoryFile]) -> bool {
         let name = rules[self.rule].name.as_str();
         let mut mutated = rules.to_vec();
-        mutated[self.rule] = scaled(&rules[self.rule], Some(self.which), self.factor);
+        mutated[self.rule] = scaled(&rules[self.rule], self.which, self.factor);
         files.iter().any(|file| {
             let policy = Arc::new(policy(file, mutated.clone()));
             let about = |story: &&Story| asserted(std::iter::once(*story)).contains(name);
@@ -61,9 +63,10 @@ impl Mutant {
     pub fn describe(&self, rules: &[Rule]) -> String {
         let rule = &rules[self.rule];
         let way = if self.factor < 1.0 { "10% lower" } else { "10% higher" };
-        let which = match (thresholds(rule), constant(rule, self.which)) {
-            (1, _) => "its threshold".to_owned(),
-            (_, _) => format!("the threshold of its comparison {}", self.which + 1),
+        let which = match self.which {
+            None => "all of its thresholds".to_owned(),
+            Some(_) if thresholds(rule) == 1 => "its threshold".to_owned(),
+            Some(which) => format!("the threshold of its comparison {}", which + 1),
         };
         format!("{}: {which} may be {way} (`{}`)", rule.name, rule.condition)
     }

@@ -38,6 +38,35 @@ struct Part {
 /// it. What it reads is added to `inputs`, the slots that all conditions of a rule share; `step` is the evaluation
 /// interval.
 pub(super) fn check(text: &str, inputs: &mut Vec<Input>, step: Span) -> (Option<Node>, Vec<Fault>) {
+    let (read, mut faults) = read(text, inputs, step, |check, part| check.truth(part));
+    let Some((root, tree, leaves)) = read else { return (None, faults) };
+    let program = Program { inputs: inputs.clone(), root };
+    if let Err(message) = trial::agrees(&program, &tree, &leaves) {
+        faults.push(Fault::error(0..text.len(), message, "put parentheses around its parts"));
+        return (None, faults);
+    }
+    (Some(program.root), faults)
+}
+
+/// [`check`] of an expression that is a number, with its unit; `None` for one without.
+pub(super) fn number(text: &str, inputs: &mut Vec<Input>, step: Span) -> (Option<(Node, Option<Unit>)>, Vec<Fault>) {
+    let (read, faults) = read(text, inputs, step, |check, part| {
+        let kind = check.number(&part)?;
+        Some((part.node, if let Kind::Of(unit) = kind { Some(unit) } else { None }))
+    });
+    (read.map(|(number, ..)| number), faults)
+}
+
+/// What was made of a text, the parser's tree, and the slot and the factor of each name in it.
+type Read<T> = (T, evalexpr::Node, Vec<(usize, f64)>);
+
+/// Reads an expression; `finish` takes the whole of it.
+fn read<T>(
+    text: &str,
+    inputs: &mut Vec<Input>,
+    step: Span,
+    finish: impl FnOnce(&mut Check<'_>, Part) -> Option<T>,
+) -> (Option<Read<T>>, Vec<Fault>) {
     if text.len() > syntax::CONDITION_LIMIT {
         let message = format!("the condition has {} bytes, the limit is {}", text.len(), syntax::CONDITION_LIMIT);
         return (None, vec![Fault::error(0..text.len(), message, "split it into several rules")]);
@@ -50,33 +79,28 @@ pub(super) fn check(text: &str, inputs: &mut Vec<Input>, step: Span) -> (Option<
         Ok(tree) => tree,
         Err(fault) => return (None, vec![fault]),
     };
-    let operands = tokens.iter().filter(|token| syntax::is_operand(&token.kind));
+    let operands: Vec<&Token> = tokens.iter().filter(|token| syntax::is_operand(&token.kind)).collect();
     let mut check = Check {
         text,
         step,
-        operands,
+        operands: operands.into_iter(),
         inputs: std::mem::take(inputs),
         leaves: Vec::new(),
         near: Vec::new(),
         faults: Vec::new(),
     };
-    let root = check.part(&tree).and_then(|part| check.truth(part));
-    let Check { inputs: read, leaves, mut faults, .. } = check;
+    let root = check.part(&tree);
+    let root = root.and_then(|part| finish(&mut check, part));
+    let Check { inputs: read, leaves, faults, .. } = check;
     *inputs = read;
-    let Some(root) = root else { return (None, faults) };
-    let program = Program { inputs: inputs.clone(), root };
-    if let Err(message) = trial::agrees(&program, &tree, &leaves) {
-        faults.push(Fault::error(0..text.len(), message, "put parentheses around its parts"));
-        return (None, faults);
-    }
-    (Some(program.root), faults)
+    (root.map(|root| (root, tree, leaves)), faults)
 }
 
-struct Check<'a, I> {
+struct Check<'a> {
     text: &'a str,
     step: Span,
     /// The operands that were not met yet.
-    operands: I,
+    operands: std::vec::IntoIter<&'a Token>,
     inputs: Vec<Input>,
     /// For each name in the text, in order: its slot and the factor on it.
     leaves: Vec<(usize, f64)>,
@@ -85,7 +109,7 @@ struct Check<'a, I> {
     faults: Vec<Fault>,
 }
 
-impl<'a, I: Iterator<Item = &'a Token>> Check<'a, I> {
+impl Check<'_> {
     /// Checks a subtree. Both sides of an operator are always walked: that finds all faults and
     /// keeps leaves and operands in step.
     fn part(&mut self, tree: &evalexpr::Node) -> Option<Part> {

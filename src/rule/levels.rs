@@ -103,17 +103,7 @@ impl RuleReader<'_> {
     ) -> Terms {
         let recover = self.recover(fields, inputs, levels);
         let no_data = fields.word("no_data", &NoData::WORDS, NoData::from_word).map_or(NoData::Ok, |w| w.value);
-        let shadow = fields.flag("shadow").is_some_and(|flag| flag.value);
-        let active_hours = fields.node("active_hours").and_then(|node| {
-            let inner = Fields::open(node, "active_hours", self.faults);
-            let hours = ActiveHours::read(&inner, self.faults);
-            inner.finish();
-            hours
-        });
-        if shadow && active_hours.is_some() {
-            let message = "a shadow rule tells nobody at any hour";
-            self.faults.warning(fields.place("active_hours"), message, "delete `shadow` or `active_hours`");
-        }
+        let (shadow, active_hours) = self.telling(fields);
         let mut overrides: Vec<Override> = Vec::new();
         for node in fields.list("overrides") {
             let inner = Fields::open(node, "an override", self.faults);
@@ -133,7 +123,23 @@ impl RuleReader<'_> {
         }
         let several = levels.len() > 1;
         let levels = if several { levels.iter().map(|(level, _)| level.clone()).collect() } else { Vec::new() };
-        Terms { levels, recover, no_data, overrides, shadow, active_hours, covers: Vec::new() }
+        Terms { levels, recover, no_data, overrides, shadow, active_hours, covers: Vec::new(), slo: None }
+    }
+
+    /// Whether it is a shadow rule, and when its alerts are told.
+    pub(super) fn telling(&self, fields: &Fields<'_>) -> (bool, Option<ActiveHours>) {
+        let shadow = fields.flag("shadow").is_some_and(|flag| flag.value);
+        let active_hours = fields.node("active_hours").and_then(|node| {
+            let inner = Fields::open(node, "active_hours", self.faults);
+            let hours = ActiveHours::read(&inner, self.faults);
+            inner.finish();
+            hours
+        });
+        if shadow && active_hours.is_some() {
+            let message = "a shadow rule tells nobody at any hour";
+            self.faults.warning(fields.place("active_hours"), message, "delete `shadow` or `active_hours`");
+        }
+        (shadow, active_hours)
     }
 
     fn recover(&self, fields: &Fields<'_>, inputs: &mut Vec<Input>, levels: &Placed) -> Option<Recover> {

@@ -66,7 +66,10 @@ pub fn load_with(
             rules.extend(reader.read(node, &mut names, &mut covers));
             covering.extend((!covers.is_empty()).then_some((file, covers)));
         }
-        let empty = top.node("alerts").or(top.node("rules")).is_none();
+        for node in top.list("slos") {
+            rules.extend(RuleReader { faults: &faults, evaluation_interval, own, budgets }.slo(node, &mut names));
+        }
+        let empty = ["alerts", "rules", "slos"].into_iter().all(|key| top.node(key).is_none());
         top.finish();
         if empty && !root.is_null() && faults.errors() == 0 {
             faults.warning(root.bytes.clone(), "the file has no rules", "list them below `alerts:`");
@@ -119,7 +122,7 @@ impl RuleReader<'_> {
         self.commonly(&fields, &by, takes);
         self.inputs_are_there(&fields, &inputs, takes);
         let least = default_min_samples(&inputs);
-        let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions, _));
+        let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions | Metric::FailedExecutions, _));
         let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
             if (n.value as u32) < FEW.min(least) && !inputs.iter().any(counts) {
                 let message = format!(
@@ -134,7 +137,7 @@ impl RuleReader<'_> {
         });
         let labels = self.labels(&fields, &by);
         let annotations = self.annotations(&fields, &inputs, &by, &labels);
-        let place = format!("{}:{}", self.faults.file.path, self.faults.file.line_column(node.bytes.start).0);
+        let place = self.place(node);
         fields.finish();
         if self.faults.errors() > before || levels.is_empty() {
             return None;
@@ -159,7 +162,12 @@ impl RuleReader<'_> {
         })
     }
 
-    fn name(&self, fields: &Fields<'_>, names: &mut BTreeMap<String, String>) -> Option<String> {
+    /// File and line of a rule.
+    pub(super) fn place(&self, node: &Node) -> String {
+        format!("{}:{}", self.faults.file.path, self.faults.file.line_column(node.bytes.start).0)
+    }
+
+    pub(super) fn name(&self, fields: &Fields<'_>, names: &mut BTreeMap<String, String>) -> Option<String> {
         let name = fields.require("name", "high_error_rate", fields.text("name"))?;
         if !is_name(&name.value) {
             let message = format!("the name has control characters or more than {NAME_LIMIT} bytes");
@@ -258,7 +266,7 @@ impl RuleReader<'_> {
     }
 
     /// Parts of evenkeel have metrics of their own, and no others.
-    fn inputs_are_there(&self, fields: &Fields<'_>, inputs: &[Input], takes: Takes) {
+    pub(super) fn inputs_are_there(&self, fields: &Fields<'_>, inputs: &[Input], takes: Takes) {
         if let Some((message, help)) = inputs.iter().find_map(|input| takes.refuses(input)) {
             let place = if fields.node("levels").is_some() { "levels" } else { "condition" };
             self.faults.error(fields.place(place), message, help);
@@ -274,7 +282,7 @@ impl RuleReader<'_> {
         value
     }
 
-    fn by(&self, fields: &Fields<'_>) -> Vec<Dimension> {
+    pub(super) fn by(&self, fields: &Fields<'_>) -> Vec<Dimension> {
         let Some(words) = fields.texts("by") else { return vec![Dimension::Agent] };
         let mut by = Vec::new();
         let fleet = |word: &Spanned<String>| word.value == "fleet";
@@ -343,7 +351,7 @@ impl RuleReader<'_> {
         filter
     }
 
-    fn labels(&self, fields: &Fields<'_>, by: &[Dimension]) -> BTreeMap<String, String> {
+    pub(super) fn labels(&self, fields: &Fields<'_>, by: &[Dimension]) -> BTreeMap<String, String> {
         let mut labels = BTreeMap::new();
         for (key, node) in fields.table("labels") {
             let name = key.text.as_str();
@@ -363,7 +371,7 @@ impl RuleReader<'_> {
         labels
     }
 
-    fn annotations(
+    pub(super) fn annotations(
         &self,
         fields: &Fields<'_>,
         inputs: &[Input],

@@ -21,6 +21,7 @@ pub mod program;
 mod range;
 pub mod reference;
 pub mod shipped;
+pub mod slo;
 pub mod story;
 mod syntax;
 pub mod takes;
@@ -187,9 +188,11 @@ impl Input {
 
     /// Whether what parts of a window hold adds up to what the window holds.
     pub fn adds_up(&self) -> bool {
-        use Metric::{Cost, Executions, InputTokens, OutputTokens, TotalTokens};
+        use Metric::{Cost, Executions, FailedExecutions, InputTokens, OutputTokens, TotalTokens};
         match self {
-            Input::Metric(metric, _) => matches!(metric, Executions | InputTokens | OutputTokens | TotalTokens | Cost),
+            Input::Metric(metric, _) => {
+                matches!(metric, Executions | FailedExecutions | InputTokens | OutputTokens | TotalTokens | Cost)
+            }
             Input::Field { aggregate, .. } => matches!(aggregate, Aggregate::Sum | Aggregate::Increase),
             _ => false,
         }
@@ -317,4 +320,4 @@ pub struct Verdict {
 pub const BY_LIMIT: usize = 4;
 
 /// Different values that one condition may read, at most.
-pub const INPUT_LIMIT: usize = 8;
+pub const INPUT_LIMIT: usize = 16;

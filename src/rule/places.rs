@@ -17,7 +17,7 @@ impl Places {
     /// Finds a rule in the file that it was read from; `None` when the file is another.
     pub fn find(file: &SourceFile, rule: &Rule) -> Option<Places> {
         let root = yaml::parse(file).ok()?;
-        let lists = ["alerts", "rules"].into_iter().filter_map(|key| get(&root, key));
+        let lists = ["alerts", "rules", "slos"].into_iter().filter_map(|key| get(&root, key));
         let mut rules =
             lists.flat_map(|list| if let Value::Sequence(rules) = &list.value { rules.as_slice() } else { &[] });
         let node = rules.find(|node| get(node, "name").is_some_and(|name| text(name) == rule.name))?;

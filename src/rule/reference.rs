@@ -12,7 +12,7 @@ use crate::model::{Dimension, Part, Span, Unit};
 use crate::wire::yaml;
 
 /// The first line of every generated page.
-const GENERATED: &str =
+pub(super) const GENERATED: &str =
     "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
 
 /// A field of a rule: name, default, meaning, example.

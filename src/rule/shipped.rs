@@ -12,9 +12,16 @@ pub const CLAUDE_FORCE: &str = include_str!("../../rules/claude-force.yaml");
 /// The rule of a budget `daily`.
 pub const BUDGETS: &str = include_str!("../../rules/budgets.yaml");
 
+/// Service level objectives to start from.
+pub const SLOS: &str = include_str!("../../rules/slos.yaml");
+
 /// Every shipped pack under the name it has in `rules/`.
-pub const PACKS: [(&str, &str); 3] =
-    [("rules/default.yaml", DEFAULT), ("rules/claude-force.yaml", CLAUDE_FORCE), ("rules/budgets.yaml", BUDGETS)];
+pub const PACKS: [(&str, &str); 4] = [
+    ("rules/default.yaml", DEFAULT),
+    ("rules/claude-force.yaml", CLAUDE_FORCE),
+    ("rules/budgets.yaml", BUDGETS),
+    ("rules/slos.yaml", SLOS),
+];
 
 /// The rule of [`BUDGETS`] for each of these budgets; `None` when there are none.
 pub fn budget_pack<'a>(names: impl Iterator<Item = &'a str>) -> Option<SourceFile> {

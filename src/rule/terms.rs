@@ -1,6 +1,7 @@
 //! What only some rules say: levels, recovery, no data, overrides, and when an alert is told.
 
 use super::hours::ActiveHours;
+use super::slo::Slo;
 use super::{Matcher, Node};
 use crate::model::{Severity, Span};
 
@@ -28,6 +29,8 @@ pub struct Terms {
     pub shadow: bool,
     /// When alerts are told; `None`: always.
     pub active_hours: Option<ActiveHours>,
+    /// The objective whose rule it is.
+    pub slo: Option<Slo>,
 }
 
 /// One severity of a rule and what it takes.

@@ -7,7 +7,7 @@ use evenkeel::engine::event::{
     AlertEvent, AlertState, Attempt, Decision, Delivery, DeliveryId, Effect, NotificationStatus, Receipt, Report,
 };
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Severity, Span, Timestamp};
+use evenkeel::model::{Outcome, Severity, Span, Timestamp};
 use evenkeel::policy::Policy;
 
 use crate::policies::{GUARD, Kind, REPEAT, policy};
@@ -129,6 +129,38 @@ pub fn thresholds_are_reached_once(seed: u64, story: &Story) {
         }
     }
     assert!(!reached.is_empty(), "seed {seed}: nobody used half of it");
+}
+
+/// The error budget of an SLO is what its runs left of it, each counted once, and no alert comes of fewer failures than three.
+pub fn error_budgets_are_what_runs_left(seed: u64, story: &Story) {
+    type Runs = BTreeMap<u64, (Timestamp, Timestamp, bool)>;
+    let mut by_agent: BTreeMap<&str, Runs> = BTreeMap::new();
+    for (now, entry) in &story.entries {
+        let Entry::Records(records) = entry else { continue };
+        for record in records {
+            let (id, at) = (record.id.expect("given").0, record.at.expect("given"));
+            let runs = by_agent.entry(&record.agent).or_default();
+            runs.entry(id).or_insert((*now, at, record.outcome != Outcome::Ok));
+        }
+    }
+    let slos = story.engine.view().slos;
+    assert_eq!(slos.len(), by_agent.len(), "seed {seed}: {slos:?}");
+    for slo in &slos {
+        let runs = &by_agent[slo.subject.get("agent").expect("split by agent")];
+        let failures = runs.values().filter(|(.., failed)| *failed).count();
+        assert_eq!((slo.bad.n, slo.failures), (runs.len() as u64, failures as u64), "seed {seed}: {slo:?}");
+        let left = 1.0 - failures as f64 / runs.len() as f64 / 0.1;
+        assert!(slo.left.is_some_and(|found| (found - left).abs() < 1e-6), "seed {seed}: {slo:?} is not {left}");
+    }
+    let mut fired = 0;
+    for event in alerts(story).filter(|event| event.rule == "succeed" && event.state == AlertState::Firing) {
+        let (from, to) = (event.at - Span::hours(1), event.at);
+        let runs = by_agent[event.subject.get("agent").expect("split by agent")].values();
+        let seen = runs.filter(|(come, at, _)| *come <= to && (from..=to).contains(at));
+        assert!(seen.filter(|(.., failed)| *failed).count() >= 3, "seed {seed}: {event:?}");
+        fired += 1;
+    }
+    assert!(fired > 0, "seed {seed}: half an hour of failures burned nothing");
 }
 
 /// Alertmanagers are told states, not messages.

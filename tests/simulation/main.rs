@@ -27,6 +27,7 @@ fn check(seed: u64) -> Count {
     checks::crash_changes_nothing(seed, &story);
     checks::alerts_obey_their_timing(seed, &story);
     checks::thresholds_are_reached_once(seed, &story);
+    checks::error_budgets_are_what_runs_left(seed, &story);
     checks::messages_are_kept(seed, &story);
     checks::refusals_are_no_beginnings(seed, &story);
     match story.kind {

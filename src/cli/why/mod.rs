@@ -11,7 +11,7 @@ use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::Engine;
 use crate::engine::inspect::{Inspection, Point};
-use crate::model::{Span, Timestamp};
+use crate::model::{Span, Timestamp, Unit};
 use crate::replay;
 
 const EXAMPLES: &str = "\
@@ -93,7 +93,10 @@ fn of_recording(args: &Args) -> Result<Inspection, Failure> {
     })?;
     let now = engine.now().unwrap_or_default();
     let mut inspection = engine.why(now, &args.rule, &args.subject).map_err(Failure::Usage)?;
-    (inspection.history, inspection.history_note) = (past.points.into(), String::new());
+    // Of several comparisons those that measure something else are left out.
+    let alike = |(point, unit): (Point, Unit)| (point.value.is_none() || unit == inspection.unit).then_some(point);
+    let history = past.points.into_iter().filter_map(alike).collect();
+    (inspection.history, inspection.history_note) = (history, String::new());
     Ok(inspection)
 }
 
@@ -105,7 +108,7 @@ struct Past<'a> {
     place: Option<(usize, usize)>,
     from: Timestamp,
     spacing: Span,
-    points: VecDeque<Point>,
+    points: VecDeque<(Point, Unit)>,
 }
 
 impl<'a> Past<'a> {
@@ -118,7 +121,7 @@ impl<'a> Past<'a> {
     }
 
     fn look(&mut self, engine: &Engine, now: Timestamp) {
-        let soon = self.points.back().is_some_and(|last| now.since(last.at) < self.spacing);
+        let soon = self.points.back().is_some_and(|(last, _)| now.since(last.at) < self.spacing);
         if now < self.from || soon {
             return;
         }

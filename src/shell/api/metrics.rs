@@ -1,8 +1,8 @@
 //! evenkeel's own metrics, written from one picture at each scrape.
 //!
 //! Label values are bounded by the configuration (receivers, sources, splits) or by this program
-//! (outcomes, states, severities, classes); agents are labels of active alerts alone, and of
-//! [`SHOWN`] at most, so that a fleet of thousands does not become thousands of time series. Points in time are exported as such, not as ages: an
+//! (outcomes, states, severities, classes); agents are labels of active alerts and error budgets alone, and of
+//! [`SHOWN`] of each at most, so that a fleet of thousands does not become thousands of time series. Points in time are exported as such, not as ages: an
 //! age would stand still with the daemon.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Picture;
 use crate::engine::event::AlertState;
+use crate::engine::slo::SloView;
 use crate::engine::view::Class;
 use crate::model::{Outcome, Severity, Timestamp};
 
@@ -43,6 +44,7 @@ impl Collector for Scrape {
         records(&mut page, &self.0)?;
         engine(&mut page, &self.0)?;
         alerts(&mut page, &self.0)?;
+        slos(&mut page, &self.0)?;
         receivers(&mut page, &self.0)?;
         daemon(&mut page, &self.0)
     }
@@ -191,6 +193,32 @@ fn alerts(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     page.gauge("silences", None, "Silences in force", silences)?;
     let transitions = [([("state", "firing")], view.counters.fired), ([("state", "resolved")], view.counters.resolved)];
     page.counters("alert_transitions", None, "Alerts that began to fire or were resolved", transitions)
+}
+
+fn slos(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
+    let slos = &picture.view.slos;
+    let with = |slo: &SloView, page: &mut MetricEncoder<'_>, more: Option<&str>, value: f64| {
+        let mut labels: BTreeMap<&str, &str> =
+            slo.subject.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        labels.insert("slo", slo.slo.as_str());
+        labels.extend(more.map(|range| ("range", range)));
+        let labels: Vec<(&str, &str)> = labels.into_iter().collect();
+        page.encode_family(&labels)?.encode_gauge(&value)
+    };
+    let help = "Share of the error budget that is left; NaN without enough data";
+    let mut family = page.0.encode_descriptor("slo_error_budget_left", help, None, MetricType::Gauge)?;
+    for slo in slos.iter().take(SHOWN) {
+        with(slo, &mut family, None, slo.left.unwrap_or(f64::NAN))?;
+    }
+    let help = "Share of bad runs over the share that is allowed, by range";
+    let mut family = page.0.encode_descriptor("slo_burn_rate", help, None, MetricType::Gauge)?;
+    for slo in slos.iter().take(SHOWN) {
+        for burn in &slo.burns {
+            with(slo, &mut family, Some(&burn.range.to_string()), burn.rate.unwrap_or(f64::NAN))?;
+        }
+    }
+    let omitted = slos.len().saturating_sub(SHOWN) as f64;
+    page.gauge("slos_omitted", None, "Error budgets beyond the 1000 with the least left", omitted)
 }
 
 fn receivers(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {

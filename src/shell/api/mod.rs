@@ -146,7 +146,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// What is served, by path.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/healthz",
     "/metrics",
     "/api/agent-performance",
@@ -160,6 +160,7 @@ const PATHS: [&str; 13] = [
     "/api/v1/why",
     "/api/v1/margins",
     "/api/v1/rules",
+    "/api/v1/slos",
 ];
 
 fn router(access: Access, shared: Shared) -> Router {
@@ -177,6 +178,7 @@ fn router(access: Access, shared: Shared) -> Router {
         .route(PATHS[10], get(look::why))
         .route(PATHS[11], get(look::margins))
         .route(PATHS[12], get(look::rules))
+        .route(PATHS[13], get(slos))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "nothing here; see `paths`", Some(&PATHS)) })
         .method_not_allowed_fallback(|| async {
             problem(StatusCode::METHOD_NOT_ALLOWED, "not this method on this path", None)
@@ -287,6 +289,11 @@ async fn recommendations(State(pictures): State<Pictures>) -> Response {
 async fn budgets(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
     Json(List { at: view.now, name: "budgets", items: &view.budgets }).into_response()
+}
+
+async fn slos(State(pictures): State<Pictures>) -> Response {
+    let view = &newest(&pictures).view;
+    Json(List { at: view.now, name: "slos", items: &view.slos }).into_response()
 }
 
 /// `{"at": <the engine's clock>, <name>: [...]}`.
