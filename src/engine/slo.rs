@@ -74,9 +74,10 @@ impl Engine {
 
 /// The error budget of one subject.
 fn view(slo: &Slo, gaze: &Gaze<'_>, series: usize) -> Option<SloView> {
-    let (values, _) = gaze.at(series).values;
-    let n = slo.total.number(&values).filter(|n| *n > 0.0)?;
-    let rate = slo.bad.number(&values)?.clamp(0.0, 1.0);
+    let sight = gaze.at(series);
+    let values = &sight.values.0[..];
+    let n = slo.total.number(values).filter(|n| *n > 0.0)?;
+    let rate = slo.bad.number(values)?.clamp(0.0, 1.0);
     let allowed = 1.0 - slo.objective;
     let interval = wilson(rate * n, n, LEVEL);
     let failures = rate * n;
@@ -90,7 +91,7 @@ fn view(slo: &Slo, gaze: &Gaze<'_>, series: usize) -> Option<SloView> {
     });
     let burns = slo.burns.iter().map(|(range, bad)| BurnView {
         range: *range,
-        rate: bad.number(&values).map(|bad| bad.clamp(0.0, 1.0) / allowed),
+        rate: bad.number(values).map(|bad| bad.clamp(0.0, 1.0) / allowed),
     });
     Some(SloView {
         slo: gaze.rule.name.clone(),

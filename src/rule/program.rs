@@ -161,11 +161,6 @@ impl Node {
         self.slots().first().copied()
     }
 
-    /// The value of a number.
-    pub fn number(&self, inputs: &[Option<f64>]) -> Option<f64> {
-        number(self, inputs)
-    }
-
     /// The value of a comparison's left side.
     pub fn left(&self, inputs: &[Option<f64>]) -> Option<f64> {
         if let Node::Compare { left, .. } = self { number(left, inputs) } else { None }
