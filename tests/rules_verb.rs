@@ -108,6 +108,53 @@ fn the_daemon_counts_subjects_by_state_and_prometheus_repeats_it() {
     assert!(good, "{said}");
 }
 
+#[test]
+fn the_rest_of_a_rule_stands_below_it_and_the_daemon_says_what_is_to_come() {
+    const RULES: &str = "alerts:
+- name: errors
+  condition: error_rate > 20%
+  recover: error_rate < 10%
+  overrides: [{where: {agent: \"batch-*\"}, condition: error_rate > 90%, severity: info}]
+  active_hours: {zone: Europe/Berlin, days: mon-fri, times: \"08:00-18:00\"}
+  window: 1m
+  min_samples: 1
+- {name: quiet, condition: silence > 2h, by: agent}
+";
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{}\n\
+         budgets: [{{name: daily, amount: 4 executions, period: day, by: agent}}]\n\
+         digests: [{{name: morning, at: \"08:00\", receivers: [ops]}}]\n\
+         receivers: [{{name: ops, webhook: {{url: \"http://127.0.0.1:1\"}}}}]\n",
+        free_port()
+    );
+    let mut home = Home::new(&config, RULES);
+    let shown = run(&home, &["rules", "rules.yaml"]).1;
+    for term in
+        ["recover: error_rate < 10%", "agent=batch-*: error_rate > 90%", "told mon-fri 08:00-18:00 Europe/Berlin"]
+    {
+        assert!(shown.lines().any(|line| line.trim_start().starts_with(term)), "{term}: {shown}");
+    }
+    let listed: Value = serde_json::from_str(&run(&home, &["rules", "rules.yaml", "--json"]).1).expect("JSON");
+    assert_eq!(listed["rules"][0]["overrides"][0]["subjects"][0], "agent=batch-*");
+    assert!(listed["rules"][1].get("window").is_none() && listed["rules"][0]["window"] == "1m", "{listed}");
+    assert_eq!(run(&home, &["budgets"]).0, Some(74), "nobody is there to ask");
+
+    let lines: String = (0..5).map(|n| execution(now_ms() + n, "a", true)).collect();
+    home.append("s.jsonl", lines);
+    home.start();
+    let asked = |home: &Home, verb: &str| -> Value {
+        serde_json::from_str(&run(home, &[verb, "--json"]).1).unwrap_or_default()
+    };
+    home.until("the rule was evaluated", || asked(&home, "rules")["rules"][0]["evaluated"].is_string());
+    home.until("the budget is used up", || run(&home, &["budgets"]).0 == Some(1));
+    let (_, text, _) = run(&home, &["budgets"]);
+    assert!(text.contains("daily   agent=a  5 of 4   125%"), "{text}");
+    assert_eq!(asked(&home, "budgets")["budgets"][0]["used"], 5.0);
+    home.until("history is read", || asked(&home, "alerts")["digests"][0]["next"].is_string());
+    let (_, text, _) = run(&home, &["alerts"]);
+    assert!(text.contains("digest morning: next at 20") && text.contains(" to ops"), "{text}");
+}
+
 /// `/metrics` as a scraper gets it.
 fn scrape(port: u16) -> String {
     use std::io::{Read as _, Write as _};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
-use crate::engine::view::{RefusedView, WaitingView, told};
+use crate::engine::view::{DigestView, RefusedView, WaitingView, told};
 use crate::model::Unit;
 
 const EXAMPLES: &str = "\
@@ -94,6 +94,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         }
         for alert in alerts {
             show(out, alert)?;
+        }
+        for digest in answer["digests"].as_array().unwrap_or(&none) {
+            let digest: DigestView = super::remote::read(digest.clone())?;
+            let next = digest.next.map_or_else(|| "when history is read".to_owned(), |at| at.to_string());
+            writeln!(out, "digest {}: next at {next} to {}", digest.digest, digest.receivers.join(", "))?;
         }
         daemon.notes(out)?;
     }

@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod alerts;
+mod budgets;
 pub mod check;
 pub mod completions;
 pub mod explain;
@@ -135,6 +136,7 @@ enum Verb {
     Report(report::Args),
     Agents(agents::Args),
     Alerts(alerts::Args),
+    Budgets(budgets::Args),
     Silence(silence::Args),
     Explain(explain::Args),
     Replay(replay::Args),
@@ -154,6 +156,7 @@ impl Verb {
             Verb::Report(args) => report::run(args, out),
             Verb::Agents(args) => agents::run(args, out),
             Verb::Alerts(args) => alerts::run(args, out),
+            Verb::Budgets(args) => budgets::run(args, out),
             Verb::Silence(args) => silence::run(args, out),
             Verb::Explain(args) => explain::run(args, out),
             Verb::Replay(args) => replay::run(args, out),

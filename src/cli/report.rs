@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::output::plural;
 use super::ranking::{self, Table, dash, duration, rate};
 use super::recording::{self, Reading, RecordingArgs};
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, budgets, slos};
 use crate::engine::slo::SloView;
 use crate::engine::view::{AgentView, BudgetView, Counters, View};
 use crate::model::Timestamp;
@@ -159,32 +159,13 @@ fn text(
         }
     }
     table.write(out, |_, _, _, text| text)?;
-    budgets(out, &view.budgets)?;
-    if view.slos.is_empty() {
-        return Ok(());
+    if !view.budgets.is_empty() {
+        writeln!(out)?;
     }
-    writeln!(out)?;
-    super::slos::table(out, &view.slos)
-}
-
-/// The use of every budget in the last period of the recording.
-fn budgets(out: &mut Output, budgets: &[BudgetView]) -> Result<(), Failure> {
-    if budgets.is_empty() {
-        return Ok(());
+    budgets::table(out, &view.budgets)?;
+    if !view.slos.is_empty() {
+        writeln!(out)?;
+        slos::table(out, &view.slos)?;
     }
-    writeln!(out)?;
-    let mut table = Table::new(&["budget", "subject", "used", "share", "at this pace", "period ends", "used up"], 2);
-    for budget in budgets {
-        let at_least = if budget.at_least { ">= " } else { "" };
-        table.row([
-            budget.budget.clone(),
-            budget.subject.to_string(),
-            format!("{at_least}{} of {}", budget.unit.show(budget.used), budget.unit.show(budget.amount)),
-            Unit::Ratio.show(budget.share),
-            budget.projected.map_or_else(dash, |all| format!("{at_least}{}", budget.unit.show(all))),
-            budget.end.to_string(),
-            budget.exhausted_at.map_or_else(dash, |at| at.to_string()),
-        ]);
-    }
-    table.write(out, |_, _, _, text| text)
+    Ok(())
 }

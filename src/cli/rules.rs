@@ -93,7 +93,7 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
     let counted = listed.at.is_some();
     let mut head = vec!["rule", "severity", "condition", "window", "by", "for"];
     if counted {
-        head.extend(["inactive", "pending", "firing", "no data"]);
+        head.extend(["inactive", "pending", "firing", "no data", "evaluated"]);
     }
     head.push("source");
     let mut table = Table::new(&head, 3);
@@ -116,10 +116,15 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
             if counted {
                 let count = |n: u64| once(if n == 0 { dash() } else { n.to_string() });
                 row.extend([inactive, pending, fires, no_data].map(count));
+                row.push(once(rule.evaluated.map_or_else(dash, |at| at.to_string())));
             }
             row.push(once(rule.place.clone()));
             firing.push((fires, pending));
             table.row(row);
+        }
+        for term in terms(rule) {
+            firing.push((0, 0));
+            table.row([String::new(), String::new(), term].into_iter().chain(vec![String::new(); head.len() - 3]));
         }
     }
     table.write(out, |out, row, column, text| match (column, firing[row]) {
@@ -130,6 +135,22 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
     let at = listed.at.map_or_else(String::new, |at| format!(" at {at}"));
     writeln!(out, "\n{}{at}", plural(listed.rules.len(), "rule"))?;
     Ok(())
+}
+
+/// What a rule says beside its conditions, a line each.
+fn terms(rule: &RuleView) -> Vec<String> {
+    let mut terms: Vec<String> = rule.recover.iter().map(|recover| format!("recover: {recover}")).collect();
+    for own in &rule.overrides {
+        let levels = own.levels.iter().map(|level| match rule.levels.len() + own.levels.len() {
+            2 => level.condition.clone(),
+            _ => format!("{}: {}", level.severity.as_str(), level.condition),
+        });
+        let recover = own.recover.iter().map(|recover| format!("recover: {recover}"));
+        let all: Vec<String> = levels.chain(recover).collect();
+        terms.push(format!("{}: {}", own.subjects.join(" "), all.join(", ")));
+    }
+    terms.extend(rule.active_hours.iter().map(|hours| format!("told {hours}")));
+    terms
 }
 
 fn export(args: &RuleArgs, out: &mut Output) -> Result<Exit, Failure> {

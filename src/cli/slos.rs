@@ -19,7 +19,7 @@ Examples:
   evenkeel slos runs.jsonl --rules rules/       the same at the end of a recording
   evenkeel slos --json | jq '.slos[] | select(.left < 0.25)'
 
-`left` is the share of the error budget that is left of the last days, with its 95 % interval; below
+`left` is the share of the error budget that is left of the last days, with its 95% interval; below
 zero more was used than there is. `burn` is the share of bad runs over the share that is allowed: at
 1 the budget lasts exactly for its period. Exit codes: 0 every budget lasts, 1 one is used up, 2 no
 subject has enough runs, 64 wrong usage, 74 no daemon answers, 78 the files have faults.";

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::grouped;
 use super::event::{AlertEvent, AlertState, Digest, DigestSection, Effect, Message, Muted};
 use super::split::NEVER;
-use super::view::{Class, Counters};
+use super::view::{Class, Counters, DigestView};
 use super::{Engine, State};
 use crate::model::{Severity, Span, Timestamp};
 use crate::settings::digest::Digest as Plan;
@@ -124,6 +124,17 @@ impl Engine {
     /// When a digest is due; never while history is read.
     pub(super) fn next_digest(&self) -> Timestamp {
         if self.state.backfill { NEVER } else { self.state.digests.deadline() }
+    }
+
+    /// Every digest and when it is made next.
+    pub(super) fn digests(&self) -> Vec<DigestView> {
+        let due = |plan: &Plan| self.state.digests.0.get(&plan.name).map(|ledger| ledger.due);
+        let view = |plan: &Plan| DigestView {
+            digest: plan.name.clone(),
+            next: due(plan).filter(|_| !self.state.backfill),
+            receivers: plan.receivers.clone(),
+        };
+        self.policy.settings.digests.iter().map(view).collect()
     }
 
     /// Begins to count for the digests that are new.

@@ -10,6 +10,7 @@ use super::inspect::Gaze;
 use super::{Engine, budget};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
+use crate::rule::{Level, Override, Recover};
 use crate::wire::fields::one_of;
 
 /// Distances to firing, the nearest first.
@@ -73,14 +74,31 @@ pub struct RuleView {
     pub keep_firing_for: Span,
     /// Fewer samples than this are no data.
     pub min_samples: u32,
-    /// Subjects with thresholds of their own.
-    pub overrides: u64,
+    /// What must hold before a firing alert may end; null when it is enough that the condition does not.
+    pub recover: Option<String>,
+    /// Conditions of their own for some subjects, the first that matches counts.
+    pub overrides: Vec<OverrideView>,
+    /// When alerts are told; null for always.
+    pub active_hours: Option<String>,
+    /// When it was last evaluated on any subject; null when it never was, or where nothing was read.
+    pub evaluated: Option<Timestamp>,
     /// Whether it tells nobody.
     pub shadow: bool,
     /// The file and line where it stands.
     pub place: String,
     /// Its subjects by state; `None` where nothing was read.
     pub subjects: Option<States>,
+}
+
+/// What some subjects of a rule have instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverrideView {
+    /// Whose: matchers of their labels.
+    pub subjects: Vec<String>,
+    /// Their conditions, the mildest first.
+    pub levels: Vec<LevelView>,
+    /// What must hold before their alerts may end.
+    pub recover: Option<String>,
 }
 
 /// One severity of a rule.
@@ -166,7 +184,11 @@ impl Engine {
             states
         };
         let rules = self.policy.rules.iter().enumerate();
-        rules.map(|(index, rule)| RuleView { subjects: Some(count(index)), ..RuleView::of(rule) }).collect()
+        let seen = |(index, rule): (usize, &crate::rule::Rule)| {
+            let evaluated = self.state.rules[index].evaluated;
+            RuleView { subjects: Some(count(index)), evaluated, ..RuleView::of(rule) }
+        };
+        rules.map(seen).collect()
     }
 }
 
@@ -194,9 +216,14 @@ impl RuleView {
     /// A rule as it is loaded.
     pub fn of(rule: &crate::rule::Rule) -> RuleView {
         let own = LevelView { severity: rule.severity, condition: rule.condition.clone(), hold: rule.hold };
-        let levels = rule.terms.levels.iter();
-        let levels = levels.map(|l| LevelView { severity: l.severity, condition: l.condition.clone(), hold: l.hold });
-        let levels: Vec<LevelView> = levels.collect();
+        let view = |l: &Level| LevelView { severity: l.severity, condition: l.condition.clone(), hold: l.hold };
+        let levels: Vec<LevelView> = rule.terms.levels.iter().map(view).collect();
+        let recovery = |recover: &Option<Recover>| recover.as_ref().map(|recover| recover.condition.clone());
+        let own_way = |own: &Override| OverrideView {
+            subjects: own.filter.iter().map(ToString::to_string).collect(),
+            levels: own.levels.iter().map(view).collect(),
+            recover: recovery(&own.recover),
+        };
         let levels = if levels.is_empty() { vec![own] } else { levels };
         RuleView {
             rule: rule.name.clone(),
@@ -205,7 +232,10 @@ impl RuleView {
             by: rule.by.iter().map(|dimension| dimension.as_str().to_owned()).collect(),
             keep_firing_for: rule.keep_firing_for,
             min_samples: rule.min_samples,
-            overrides: rule.terms.overrides.len() as u64,
+            recover: recovery(&rule.terms.recover),
+            overrides: rule.terms.overrides.iter().map(own_way).collect(),
+            active_hours: rule.terms.active_hours.as_ref().map(ToString::to_string),
+            evaluated: None,
             shadow: rule.terms.shadow,
             place: rule.place.clone(),
             subjects: None,

@@ -275,6 +275,7 @@ impl Engine {
                 ..self.state.counters
             },
             receivers,
+            digests: self.digests(),
             splits: self
                 .state
                 .splits

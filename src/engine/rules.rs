@@ -45,6 +45,8 @@ pub struct RuleState {
     pub identity: String,
     /// Pending and firing alerts by series.
     pub alerts: Raised,
+    /// When it was last evaluated, on whatever series.
+    pub evaluated: Option<Timestamp>,
     /// By series, as many as the rule has baseline inputs: the values of past windows.
     histories: Vec<History>,
     /// Their centres, apart because every evaluation reads them.
@@ -223,6 +225,7 @@ impl Evaluation<'_> {
             let crosses = plan.time == Time::Crossings;
             if touched || changed.meets(plan.looks) || learns || crosses || due <= self.now {
                 evaluations += 1;
+                state.evaluated = Some(self.now);
                 if plan.percentiles {
                     let slots = self.rules[rule].program.inputs.len().min(INPUTS);
                     plan.windows[..slots].iter().for_each(|window| split.sort(index, usize::from(*window)));

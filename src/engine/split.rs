@@ -40,11 +40,7 @@ impl SplitSpec {
     /// `agent,model{task_type}`: for people and metrics.
     pub fn name(&self) -> String {
         let by: Vec<_> = self.by.iter().map(|d| d.as_str()).collect();
-        let filter: Vec<_> = self
-            .filter
-            .iter()
-            .map(|m| format!("{}{}{}", m.dimension.as_str(), if m.negated { "!=" } else { "=" }, m.patterns.join("|")))
-            .collect();
+        let filter: Vec<_> = self.filter.iter().map(ToString::to_string).collect();
         let by = if by.is_empty() { "fleet".to_owned() } else { by.join(",") };
         if filter.is_empty() { by } else { format!("{by}{{{}}}", filter.join(",")) }
     }

@@ -36,6 +36,8 @@ pub struct View {
     pub counters: Counters,
     /// Receivers and their queues.
     pub receivers: Vec<ReceiverView>,
+    /// When every digest is made next.
+    pub digests: Vec<DigestView>,
     /// Splits and how full they are.
     pub splits: Vec<SplitView>,
 }
@@ -285,6 +287,17 @@ pub struct ReceiverView {
     pub failing_since: Option<Timestamp>,
     /// What its last failed attempt saw.
     pub last_error: String,
+}
+
+/// A digest that is to come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DigestView {
+    /// Its name.
+    pub digest: String,
+    /// When it is made next; `None` while history is read.
+    pub next: Option<Timestamp>,
+    /// Who gets it.
+    pub receivers: Vec<String>,
 }
 
 /// Who knows of an alert, and who is told of it when.

@@ -3,6 +3,8 @@
 //! The zone's rules are looked up when the file is checked, so that the engine asks a value and no
 //! database. Times are those on the wall, so a day of a clock change is an hour shorter or longer.
 
+use std::fmt;
+
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
@@ -29,6 +31,33 @@ const DAYS: [(&str, Weekday); 7] = [
     ("sat", Weekday::Saturday),
     ("sun", Weekday::Sunday),
 ];
+
+impl fmt::Display for ActiveHours {
+    /// `mon-fri 08:00-18:00 Europe/Berlin`; every day is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = DAYS.map(|(_, day)| self.days.contains(&day));
+        let mut words = Vec::new();
+        let mut first = 0;
+        // Runs of days, as people write them.
+        while let Some(begin) = (first..DAYS.len()).find(|day| on[*day]) {
+            let end = (begin..DAYS.len()).take_while(|day| on[*day]).last().unwrap_or(begin);
+            words.push(match end - begin {
+                0 => DAYS[begin].0.to_owned(),
+                _ => format!("{}-{}", DAYS[begin].0, DAYS[end].0),
+            });
+            first = end + 1;
+        }
+        if words != ["mon-sun"] {
+            write!(f, "{} ", words.join(","))?;
+        }
+        if self.times == [(Time::midnight(), Time::midnight())] {
+            return f.write_str(self.zone.iana_name().unwrap_or("UTC"));
+        }
+        let clock = |time: &Time| format!("{:02}:{:02}", time.hour(), time.minute());
+        let times: Vec<String> = self.times.iter().map(|(from, to)| format!("{}-{}", clock(from), clock(to))).collect();
+        write!(f, "{} {}", times.join(","), self.zone.iana_name().unwrap_or("UTC"))
+    }
+}
 
 impl ActiveHours {
     /// Reads the mapping; every fault goes to `faults`.
@@ -152,6 +181,17 @@ mod tests {
         ] {
             assert_eq!(hours.contain(at(now)), inside, "{now}");
             assert_eq!(hours.opens_after(at(now)), Some(at(opens)), "{now}");
+        }
+        assert_eq!(
+            (work.to_string(), night.to_string().as_str()),
+            ("mon-fri 08:00-18:00 Europe/Berlin".into(), "mon-fri 22:00-06:00 Europe/Berlin")
+        );
+        let whole = vec![(Time::midnight(), Time::midnight())];
+        for (days, times, text) in [
+            (vec![Weekday::Monday, Weekday::Sunday, Weekday::Saturday], whole.clone(), "mon,sat-sun Europe/Berlin"),
+            (DAYS.map(|(_, day)| day).to_vec(), night.times.clone(), "22:00-06:00 Europe/Berlin"),
+        ] {
+            assert_eq!(ActiveHours { days, times, ..work.clone() }.to_string(), text);
         }
         assert_eq!(days_of("sat-mon").map(|days| days.len()), Some(3));
         assert_eq!(days_of("mon-someday"), None);

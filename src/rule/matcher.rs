@@ -1,6 +1,16 @@
 //! Matches label values against globs in time linear in the value.
 
+use std::fmt;
+
 use super::Matcher;
+
+impl fmt::Display for Matcher {
+    /// `agent=batch-*|nightly`, `model!=gpt-*`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.negated { "!=" } else { "=" };
+        write!(f, "{}{sign}{}", self.dimension.as_str(), self.patterns.join("|"))
+    }
+}
 
 impl Matcher {
     /// Whether an execution whose label has `value` counts. A label that is absent has the empty

@@ -255,7 +255,7 @@ async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
     let told = |(n, alert)| ToldAlert { alert, messages: view.messages.get(n) };
     let items: Vec<ToldAlert<'_>> = view.alerts.iter().enumerate().map(told).collect();
-    Json(List { at: view.now, name: "alerts", items: &items }).into_response()
+    Json(json!({"at": view.now, "alerts": items, "digests": view.digests})).into_response()
 }
 
 /// An alert, and who is told of it when.
