@@ -83,7 +83,7 @@ fn bad_lines_are_set_aside_with_place_and_reason() {
     // Twice the same, out of order, from the future, nothing, and an end that is not there yet.
     text.extend_from_slice(format!("{}{}{}", good(1), good(7), good(7)).as_bytes());
     text.extend_from_slice(execution(now_ms() - 3_600_000, "reviewer", true).as_bytes());
-    text.extend_from_slice(execution(now_ms() + 3_600_000, "reviewer", true).as_bytes());
+    text.extend_from_slice(execution(now_ms() + 3_600_000, "planner", true).as_bytes());
     text.extend_from_slice(b"\n  \n{\"timestamp\":\"2026-01-01T00:00");
     home.append("logs/a.jsonl", text);
 

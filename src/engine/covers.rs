@@ -112,6 +112,11 @@ impl Engine {
             if idle && covered.iter().all(|rule| self.state.rules[*rule].alerts.iter().next().is_none()) {
                 continue;
             }
+            for rule in &covered {
+                let plan = &self.plan.rules[*rule];
+                // Windows in which nothing can turn wait for the next record before they lose what is old.
+                self.state.splits[plan.split].age(plan.counted_in().0, now);
+            }
             let agents = self.judged(now, &covered);
             let index = self.plan.rules[rule].split;
             let limit = self.policy.settings.limits.series;
@@ -146,8 +151,7 @@ impl Engine {
         for &index in rules {
             let (rule, plan) = (&self.policy.rules[index], &self.plan.rules[index]);
             let (split, alerts) = (&self.state.splits[plan.split], &self.state.rules[index].alerts);
-            let (slot, metric) = plan.counted.unwrap_or((0, Metric::Executions));
-            let window = usize::from(plan.windows[slot]);
+            let (window, metric) = plan.counted_in();
             for series in 0..split.series.len() {
                 let agent = split.label(series, Dimension::Agent).filter(|name| *name != Name::OVERFLOW);
                 let samples = || Reading::of((split, series), window, now).samples(metric);

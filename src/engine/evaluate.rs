@@ -45,9 +45,12 @@ pub fn judge<'a>(rule: &'a Rule, case: usize, values: &[Option<f64>]) -> Judged<
 pub fn behind(rule: &Rule, root: Option<&Node>, (values, counts): &Inputs) -> (u64, Span) {
     let inputs = &rule.program.inputs;
     let over = |slot: usize| inputs.get(slot).and_then(|input| input.window()).unwrap_or(rule.window);
-    let decides = root.and_then(|root| root.deciding(values)?.first_slot()).map(over);
-    let counts = counts.iter().enumerate().filter(|(slot, _)| decides.is_none_or(|window| over(*slot) == window));
-    (counts.filter_map(|(_, n)| *n).min().unwrap_or(0), decides.unwrap_or(rule.window))
+    let decides = root.and_then(|root| root.deciding(values)).map(Node::slots);
+    let decides = decides.filter(|slots| slots.iter().any(|slot| counts[*slot].is_some()));
+    let window = decides.as_ref().and_then(|slots| slots.first().copied()).map_or(rule.window, over);
+    let all = || (0..inputs.len().min(counts.len())).collect();
+    let slots = decides.unwrap_or_else(all);
+    (slots.iter().filter_map(|slot| counts[*slot]).min().unwrap_or(0), window)
 }
 
 /// Which case of the rule's terms a subject is: the first override that matches it, else the rule.

@@ -7,6 +7,7 @@
 //! out at events only: a deadline that hands one out is an event worth keeping.
 
 mod adopt;
+mod ageing;
 mod alert;
 mod alerting;
 mod baseline;

@@ -67,6 +67,11 @@ impl Peers {
         self.values.get(series * asked..(series + 1) * asked).unwrap_or_default()
     }
 
+    /// Whether this was at an instant.
+    pub fn were_looked_at(&self, now: Timestamp) -> bool {
+        self.looked == Some(now)
+    }
+
     /// How far apart the peers over a window are looked at.
     fn every(window: Span, step: Span) -> Span {
         let step = step.max(RUNS).0;
@@ -212,6 +217,11 @@ pub struct Standings {
 }
 
 impl Standings {
+    /// Whether this was at an instant.
+    pub fn were_made(&self, now: Timestamp) -> bool {
+        self.made == Some(now)
+    }
+
     /// How far apart scores are made anew.
     pub fn every(settings: &Settings) -> Span {
         let step = settings.evaluation_interval.0.max(1);

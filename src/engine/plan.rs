@@ -87,6 +87,14 @@ pub struct CoverPlan {
     pub covered: Vec<usize>,
 }
 
+impl RulePlan {
+    /// The window and the metric whose samples say whether there is data.
+    pub fn counted_in(&self) -> (usize, Metric) {
+        let (slot, metric) = self.counted.unwrap_or((0, Metric::Executions));
+        (usize::from(self.windows[slot]), metric)
+    }
+}
+
 /// How time alone, without records, can change a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {

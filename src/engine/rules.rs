@@ -157,11 +157,11 @@ pub struct Evaluation<'a> {
 }
 
 /// A rule's inputs on one series, each read when asked for.
-struct Glimpse<'a> {
+pub(super) struct Glimpse<'a> {
     evaluation: &'a Evaluation<'a>,
-    rule: usize,
-    split: &'a Split,
-    index: usize,
+    pub rule: usize,
+    pub split: &'a Split,
+    pub index: usize,
     state: &'a RuleState,
 }
 
@@ -220,10 +220,7 @@ impl Evaluation<'_> {
             if touched && plan.usual {
                 state.gaps.see(index, split.series[index].last_seen, state.alerts.has(index));
             }
-            let mut due = self.due(rule, split, index, state);
-            // What it comes to next is known, not what it came to since the last visit.
-            let crosses = plan.time == Time::Crossings;
-            if touched || changed.meets(plan.looks) || learns || crosses || due <= self.now {
+            if touched || changed.meets(plan.looks) || learns || self.turned(rule, split, index, state) {
                 evaluations += 1;
                 state.evaluated = Some(self.now);
                 if plan.percentiles {
@@ -232,13 +229,12 @@ impl Evaluation<'_> {
                 }
                 if *ends || !self.rests(rule, split, index, state) {
                     self.rule(rule, split, index, state, transitions);
-                    due = self.due(rule, split, index, state);
                 }
             }
-            if self.minds(rule, split, index, state) {
+            if self.stirs(rule, split, index, state) {
                 minded.join(plan.looks);
+                next = next.min(self.due(rule, split, index, state));
             }
-            next = next.min(due);
         }
         for window in 0..split.windows.len() {
             let expiry = split.expiry(index, window);
@@ -249,17 +245,13 @@ impl Evaluation<'_> {
         evaluations
     }
 
-    /// Whether losing an execution to age could change what a rule says of a series: below its
-    /// least number of samples it says nothing, and says nothing still with fewer.
-    fn minds(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> bool {
+    /// Whether anything but a record could change what a rule says of a series.
+    fn stirs(&self, rule: usize, split: &Split, index: usize, state: &mut RuleState) -> bool {
         if state.alerts.has(index) {
             return true;
         }
-        let plan = &self.plans[rule];
-        let Some((slot, metric)) = plan.counted else { return true };
-        let samples =
-            self.sheet.borrow_mut().reading(usize::from(plan.windows[slot]), (split, index), self.now).samples(metric);
-        samples >= u64::from(self.rules[rule].min_samples)
+        let case = state.case(&self.rules[rule], split, index, self.names);
+        self.could_hold(&Glimpse { evaluation: self, rule, split, index, state }, case)
     }
 
     /// Whether a rule has nothing to say of a series without an alert, and need not be looked at closer.
@@ -280,6 +272,18 @@ impl Evaluation<'_> {
     /// moment to learn the window's value.
     fn window_ends(&self, rule: usize) -> bool {
         self.plans[rule].baselines > 0 && self.now.0.rem_euclid(self.rules[rule].window.0.max(1)) < self.step.0
+    }
+
+    /// Whether time alone changed what a rule might say of a series.
+    fn turned(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> bool {
+        match self.plans[rule].time {
+            // What it comes to next is known, not what it came to since the last visit.
+            Time::Runs | Time::Crossings => true,
+            Time::Peers if state.peers.were_looked_at(self.now) => true,
+            Time::Scores if self.standings.0.were_made(self.now) => true,
+            Time::Threshold(_) => self.due(rule, split, index, state) <= self.now,
+            _ => state.alerts.has(index) && self.due(rule, split, index, state) <= self.now,
+        }
     }
 
     /// When time alone could change what a rule says of a series, its windows being as they are.

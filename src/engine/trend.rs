@@ -44,12 +44,14 @@ impl Engine {
         if rule.program.inputs.iter().any(|input| matches!(input, Input::Budget | Input::Score) || input.runs()) {
             return None;
         }
-        let split = &self.state.splits[plan.split];
+        // Windows in which nothing can turn wait for the next record before they lose what is old.
+        let aged = self.state.splits[plan.split].aged(series, now);
+        let (split, own) = aged.as_ref().map_or((&self.state.splits[plan.split], series), |alone| (alone, 0));
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let evaluation = self.evaluation(now, plan.split, &budgets);
         let read = |reading: &Reading<'_>| evaluation.read(index, reading, 1, series, state).0;
-        let case = evaluate::case(rule, split, series, &self.state.names);
-        let whole = read(&Reading::of((split, series), plan.window, now));
+        let case = evaluate::case(rule, split, own, &self.state.names);
+        let whole = read(&Reading::of((split, own), plan.window, now));
         let (levels, _) = rule.terms.case(case);
         let level = levels.iter().rfind(|level| level.root.eval(&whole).is_some_and(|v| v.holds)).or(levels.first());
         let root = level.map_or(&rule.program.root, |level| &level.root);
@@ -60,10 +62,10 @@ impl Engine {
             Some(Node::Compare { left, .. }) => left.slots().iter().any(|slot| rule.program.inputs[*slot].adds_up()),
             _ => rule.program.inputs.iter().any(Input::adds_up),
         };
-        let look = split.look(series, window);
+        let look = split.look(own, window);
         let mut trend = Trend { slice: look.shape.pane, adds_up, ..Trend::default() };
         look.each_pane(adds_up, |end, look| {
-            let reading = Reading { look, counts: look.counts(), ..Reading::of((split, series), window, end.min(now)) };
+            let reading = Reading { look, counts: look.counts(), ..Reading::of((split, own), window, end.min(now)) };
             let values = read(&reading);
             let value = shown.or_else(|| root.deciding(&values)).and_then(|shown| shown.left(&values));
             trend.slices.extend(value.filter(|value| value.is_finite()).map(|value| (reading.now, value)));
