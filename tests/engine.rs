@@ -280,6 +280,39 @@ fn silence_is_an_alert() {
 }
 
 #[test]
+fn what_was_learned_of_a_subject_is_not_held_against_another_after_a_change_of_the_filter() {
+    let mut silent = rule("silent", Metric::Silence, Comparison::Greater, 0.0, Span::minutes(5));
+    silent.min_samples = 1;
+    silent.program = Program {
+        inputs: vec![Input::Metric(Metric::Silence, None), Input::Baseline { metric: Metric::Silence, percent: 99 }],
+        root: Node::Compare {
+            op: Comparison::Greater,
+            left: Box::new(Node::Slot(0)),
+            right: Box::new(Node::Slot(1)),
+            unit: Unit::Duration,
+        },
+    };
+    let mut engine = Engine::new(policy(vec![silent.clone()]), State::default());
+    let days: Vec<Record<'_>> = (0..2 * 86_400)
+        .step_by(30)
+        .flat_map(|second| {
+            let slow = (second % 3_600 == 0).then(|| record("slow", second, Outcome::Ok, 100.0));
+            [Some(record("busy", second, Outcome::Ok, 100.0)), slow].into_iter().flatten()
+        })
+        .collect();
+    drive(&mut engine, &days);
+    assert!(engine.view().alerts.is_empty());
+    // The one subject that is left takes the place of the other.
+    silent.filter =
+        vec![evenkeel::rule::Matcher { dimension: Dimension::Agent, patterns: vec!["slow".into()], negated: false }];
+    let now = engine.now().expect("records were fed");
+    engine.reload(now, policy(vec![silent]));
+    drive(&mut engine, &[record("slow", 2 * 86_400, Outcome::Ok, 100.0)]);
+    let effects = engine.handle(Timestamp(START + (2 * 86_400 + 1_800) * 1_000), Event::Deadline);
+    assert!(effects.is_empty() && engine.view().alerts.is_empty(), "half an hour is not long for it: {effects:?}");
+}
+
+#[test]
 fn what_is_shown_is_of_now_and_what_is_sent_of_the_decision() {
     let mut silent = rule("silent", Metric::Silence, Comparison::Greater, 600_000.0, Span::minutes(5));
     (silent.min_samples, silent.condition) = (1, "silence > 10m".into());

@@ -357,3 +357,39 @@ fn an_event_that_ends_every_start_is_set_aside() {
     );
     assert!(home.stop().0.success());
 }
+
+/// Nothing is forged here: the kernel ends the process at its limit of processor time, three times at the same event.
+#[test]
+fn an_event_at_which_the_kernel_ends_every_start_is_set_aside() {
+    // To hold `silence` against a sum is a verdict that time changes at any moment: once a second over 300 days.
+    let rules = "alerts: [{name: still, condition: silence + silence > 3000d, by: agent, min_samples: 1}]\n";
+    let config = format!(
+        "state_dir: state\nevaluation_interval: 1s\nrules: [rules.yaml]\nlisten: 127.0.0.1:{}\n\
+         sources: [{{name: s, path: s.jsonl}}]\n",
+        live::free_port()
+    );
+    let mut home = Home::new(&config, rules);
+    let long_ago = execution(now_ms() - 300 * 86_400_000, "a", true);
+    home.append("s.jsonl", long_ago + &execution(now_ms() - 60_000, "b", true));
+    home.start();
+    let journal = home.path("state/journal/00000001.log");
+    home.until("the lines are in the journal", || {
+        std::fs::read(&journal).unwrap_or_default().windows(10).any(|w| w == b"agent_name")
+    });
+    home.kill();
+    for start in 1..=3 {
+        home.start_after("ulimit -t 2", |command| command);
+        let status = home.wait();
+        assert!(!status.success() && status.code().is_none_or(|code| code > 128), "start {start}: {status}");
+        assert!(!home.path("state/poison").exists(), "start {start}: it may have been killed for another reason");
+    }
+    home.start_after("ulimit -t 60", |command| command);
+    home.until_logged("is set aside");
+    home.append("s.jsonl", execution(now_ms(), "c", true));
+    home.until_records(1);
+    let log = home.text("log");
+    assert!(log.contains("the last starts ended here without a word") && log.contains("lines=2"), "{log}");
+    let counts = ["entries", "lines"].map(|what| home.metric(&format!("evenkeel_poisoned_{what}_total")));
+    assert_eq!(counts, [Some(1.0), Some(2.0)]);
+    assert!(home.stop().0.success());
+}

@@ -60,6 +60,8 @@ struct World {
     engine: Engine,
     now: i64,
     down: BTreeSet<&'static str>,
+    /// Those that say that requests are wrong.
+    refusing: BTreeSet<&'static str>,
     taken: Vec<Taken>,
     attempts: BTreeMap<String, u32>,
 }
@@ -67,7 +69,14 @@ struct World {
 impl World {
     fn new(peers: &[&str]) -> World {
         let engine = Engine::new(policy(peers), State::default());
-        World { engine, now: 0, down: BTreeSet::new(), taken: Vec::new(), attempts: BTreeMap::new() }
+        World {
+            engine,
+            now: 0,
+            down: BTreeSet::new(),
+            refusing: BTreeSet::new(),
+            taken: Vec::new(),
+            attempts: BTreeMap::new(),
+        }
     }
 
     fn at(&self) -> Timestamp {
@@ -80,6 +89,8 @@ impl World {
             *self.attempts.entry(delivery.receiver.clone()).or_default() += 1;
             let result = if self.down.contains(delivery.receiver.as_str()) {
                 Attempt::Retry { reason: "down".into(), after: None }
+            } else if self.refusing.contains(delivery.receiver.as_str()) {
+                Attempt::Refuse { reason: "400 Bad Request".into() }
             } else {
                 self.take(now, &delivery);
                 Attempt::Done
@@ -255,6 +266,27 @@ fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
     // Both have ended in the end, and each under the labels it fired with.
     assert_eq!(world.engine.view().alerts, []);
     assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);
+}
+
+#[test]
+fn what_a_peer_refuses_is_shown_as_refused_until_it_takes_it() {
+    let mut world = World::new(&["am", "bm"]);
+    world.refusing.insert("am");
+    world.executions("a", 80, 20);
+    world.until(130);
+    let refused = |world: &World| -> Vec<(String, Option<String>)> {
+        let messages = world.engine.view().messages;
+        let of = messages[0].receivers.iter();
+        of.map(|m| (m.receiver.clone(), m.refused.as_ref().map(ToString::to_string))).collect()
+    };
+    let since = Some("refused since 2023-11-14T22:13:30.000Z: 400 Bad Request".to_owned());
+    assert_eq!(refused(&world), [("am".to_owned(), since)], "since the first of three");
+    let ways = world.engine.why(world.at(), "failing", "a").expect("it is known").telling.ways;
+    let shown: Vec<bool> = ways.iter().map(|way| way.refused.is_some()).collect();
+    assert_eq!(shown, [true, false], "{ways:?}");
+    world.refusing.clear();
+    world.until(200);
+    assert_eq!(refused(&world), []);
 }
 
 #[test]

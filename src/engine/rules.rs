@@ -87,25 +87,21 @@ impl RuleState {
     pub fn change(&mut self, before: &Rule, rule: &Rule) {
         self.identity = adopt::identity(rule);
         self.cases.clear();
-        let place = |rule: &Rule| (rule.by.clone(), rule.filter.clone(), rule.window);
-        let moved = place(before) != place(rule);
-        if moved
-            || !before.program.inputs.iter().filter_map(Input::baseline).eq(rule
-                .program
-                .inputs
-                .iter()
-                .filter_map(Input::baseline))
-        {
+        let others = (&before.by, &before.filter) != (&rule.by, &rule.filter);
+        let moved = others || before.window != rule.window;
+        let reads = |rule: &Rule, of: fn(&Input) -> bool| -> Vec<Input> {
+            rule.program.inputs.iter().filter(|input| of(input)).cloned().collect()
+        };
+        let differs = |of| reads(before, of) != reads(rule, of);
+        if moved || differs(|input| input.baseline().is_some()) {
             (self.histories, self.centres) = Default::default();
         }
-        if moved
-            || !before.program.inputs.iter().filter_map(Input::peers).eq(rule
-                .program
-                .inputs
-                .iter()
-                .filter_map(Input::peers))
-        {
+        if moved || differs(|input| input.peers().is_some()) {
             self.peers = Peers::default();
+        }
+        // By series, which are others now.
+        if others {
+            (self.gaps, self.covered) = Default::default();
         }
     }
 
