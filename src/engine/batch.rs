@@ -14,7 +14,7 @@ use super::names::Name;
 use super::pane::{Counts, Sample};
 use super::plan::Plan;
 use super::{Engine, State};
-use crate::model::{Dimension, Record, Timestamp};
+use crate::model::{Dimension, Outcome, Record, Timestamp};
 use crate::rule::Takes;
 
 /// Records of a batch, at most: what they need fits into a processor's own cache.
@@ -31,6 +31,8 @@ struct Placed<'r> {
     record: &'r Record<'r>,
     agent: Name,
     sample: Sample,
+    /// Whether it repeats what its agent did, if a rule asks and the record says.
+    repeats: Option<bool>,
 }
 
 impl Engine {
@@ -51,7 +53,7 @@ impl Engine {
     /// Drops doubles, settles times, and finds the series of the rest: appends one place per split for each.
     fn place<'r>(&mut self, now: Timestamp, records: &'r [Record<'r>], places: &mut Vec<u32>) -> Vec<Placed<'r>> {
         let limits = &self.policy.settings.limits;
-        let State { names, seen, splits, counters, newest, homes, .. } = &mut self.state;
+        let State { names, seen, splits, counters, newest, homes, works, .. } = &mut self.state;
         black_box(records.iter().filter_map(|r| r.id).fold(0, |sum, id| sum ^ seen.glance(id.0)));
         let mut placed = Vec::with_capacity(records.len());
         for record in records {
@@ -66,15 +68,21 @@ impl Engine {
             let labels =
                 intake::labels(record, &self.plan.dimensions, &self.plan.labels, names, limits.names, counters);
             for split in splits.iter_mut() {
-                let taken = split.spec.takes == Takes::Executions && split.admits(&labels, names);
+                let taken = match split.spec.takes {
+                    Takes::Executions => true,
+                    Takes::Works => record.work.is_some(),
+                    _ => false,
+                };
+                let taken = taken && split.admits(&labels, names);
                 places.push(if taken { split.series_of(&labels, at, limits.series) as u32 } else { NOWHERE });
             }
+            let own = places[places.len() - splits.len() + Plan::AGENTS] as usize;
             if !self.plan.homes.is_empty() {
-                let agent = places[places.len() - splits.len() + Plan::AGENTS];
-                homes.see(agent as usize, &labels, record.outcome);
+                homes.see(own, &labels, record.outcome);
             }
+            let repeats = record.work.filter(|_| self.plan.works).map(|work| works.see(own, work));
             let agent = labels[Dimension::Agent.place()];
-            placed.push(Placed { record, agent, sample: intake::sample(record, at) });
+            placed.push(Placed { record, agent, repeats, sample: intake::sample(record, at) });
         }
         placed
     }
@@ -100,7 +108,7 @@ impl Engine {
 
     fn insert(&mut self, now: Timestamp, placed: &Placed<'_>, places: &[u32]) {
         let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
-        let Placed { record, agent, sample } = placed;
+        let Placed { record, agent, sample, repeats } = placed;
         let counts = Counts::of(sample);
         self.values.clear();
         self.values.resize(self.plan.fields.len(), None);
@@ -114,9 +122,18 @@ impl Engine {
                 next = place + 1;
             }
         }
+        let work = repeats.map(|repeats| {
+            let outcome = if repeats { Outcome::Error } else { Outcome::Ok };
+            let work = Sample { outcome, ..*sample };
+            (work, Counts::of(&work))
+        });
         for (split, &series) in splits.iter_mut().zip(places) {
+            let (sample, counts) = match &work {
+                Some((sample, counts)) if split.spec.takes == Takes::Works => (sample, counts),
+                _ => (sample, &counts),
+            };
             if series != NOWHERE {
-                counters.late += split.insert(series as usize, now, sample, &counts, &self.values);
+                counters.late += split.insert(series as usize, now, sample, counts, &self.values);
             }
         }
         let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);

@@ -47,6 +47,7 @@ mod tuning;
 pub mod verdicts;
 pub mod view;
 mod window;
+mod works;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -76,6 +77,7 @@ use sheet::Sheet;
 use split::{NEVER, Split};
 use tuning::Tuning;
 use view::{Counters, View};
+use works::Works;
 
 /// Everything the engine knows; the fold of all events. Serialised for snapshots.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -108,6 +110,8 @@ pub struct State {
     tuning: Tuning,
     counters: Counters,
     stock: Stock,
+    /// What agents did last, when a rule looks for repeats.
+    works: Works,
     /// Where agents are, when a rule covers others.
     homes: Homes,
 }

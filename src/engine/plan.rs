@@ -170,6 +170,8 @@ pub struct Plan {
     pub budgets: Vec<usize>,
     /// Record fields that any rule names.
     pub fields: Vec<String>,
+    /// Whether any rule looks for repeats.
+    pub works: bool,
     /// The rules that read peers.
     pub comparing: Vec<usize>,
     /// The rules that cover others.
@@ -216,6 +218,7 @@ impl Plan {
             labels: Vec::new(),
             budgets: Vec::new(),
             fields: Vec::new(),
+            works: false,
             comparing: Vec::new(),
             covering: Vec::new(),
             homes: Vec::new(),
@@ -237,6 +240,7 @@ impl Plan {
             plan.scores |= rule.program.inputs.iter().any(|i| matches!(i, Input::Score | Input::PeersScore));
             plan.rules.push(entry);
         }
+        plan.works = policy.rules.iter().any(|rule| rule.takes() == Takes::Works);
         plan.cover(policy);
         for split in &plan.splits {
             for dimension in split.spec.by.iter().copied().chain(split.spec.filter.iter().map(|m| m.dimension)) {

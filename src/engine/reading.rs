@@ -60,7 +60,11 @@ impl<'a> Reading<'a> {
             | Metric::CostCoverage
             | Metric::Lost => c.n,
             Metric::AlertingAgents | Metric::AlertingShare => 0,
-            Metric::FailedExecutions | Metric::SuccessRate | Metric::ErrorRate | Metric::LimitRate => c.known,
+            Metric::FailedExecutions
+            | Metric::SuccessRate
+            | Metric::ErrorRate
+            | Metric::LimitRate
+            | Metric::RepeatRatio => c.known,
             Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens => c.counted,
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => c.priced,
             Metric::Quality => c.judged,
@@ -86,7 +90,8 @@ impl<'a> Reading<'a> {
             Metric::AlertingAgents | Metric::AlertingShare => None,
             Metric::FailedExecutions => when(c.known, (c.known - c.ok) as f64),
             Metric::SuccessRate => c.success_rate(),
-            Metric::ErrorRate => share(c.known - c.ok, c.known),
+            // A repeat is no success, see [`Takes::Works`].
+            Metric::ErrorRate | Metric::RepeatRatio => share(c.known - c.ok, c.known),
             Metric::TimeoutRate => share(c.censored, c.durations),
             Metric::LimitRate => share(c.limited, c.known),
             Metric::MeanLatency => c.mean_ms(),

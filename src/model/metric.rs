@@ -74,6 +74,8 @@ pub enum Metric {
     Throughput,
     /// Time since the subject's last record; the window does not matter.
     Silence,
+    /// Executions that do what one of the agent's last eight did / executions that say what they do.
+    RepeatRatio,
     /// What a part of evenkeel lost in the window.
     Lost,
     /// How long a part of evenkeel has been working with what is old.
@@ -131,7 +133,7 @@ macro_rules! about {
 }
 
 /// The list that everything else is generated from, in the order of the reference page.
-pub const METRICS: [About; 30] = [
+pub const METRICS: [About; 31] = [
     about!(
         Executions,
         "executions",
@@ -323,6 +325,17 @@ pub const METRICS: [About; 30] = [
         "time since the subject's last record",
         "",
         "records ever seen"
+    ),
+    about!(
+        RepeatRatio,
+        "repeat_ratio",
+        [],
+        Ratio,
+        0.0,
+        1.0,
+        "the same tool and arguments as in one of the agent's last 8 executions",
+        "executions that say their arguments",
+        "the same"
     ),
     about!(Lost, "lost", [], Count, 0.0, INF, "what a part of evenkeel lost, `by: part`", "", "the same"),
     about!(Stale, "stale", [], Duration, 0.0, INF, "time since a part of evenkeel is old, `by: part`", "", "1"),

@@ -78,6 +78,8 @@ pub struct Record<'a> {
     pub cost: Option<Nanodollars>,
     /// The verdict of a judge.
     pub quality: Option<Quality>,
+    /// A hash of what was done, tool and arguments, for finding loops.
+    pub work: Option<u64>,
     /// Labels of the settings, name and value.
     pub labels: Vec<(&'a str, Cow<'a, str>)>,
     /// Numeric fields that rules name and the record has no place for.
@@ -105,6 +107,7 @@ impl<'a> Record<'a> {
             tokens: None,
             cost: None,
             quality: None,
+            work: None,
             labels: Vec::new(),
             extra: Vec::new(),
         }

@@ -97,7 +97,7 @@ impl<'p> Sight<'p> {
             let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
             let Some(file) = files.iter().find(|file| file.path == path) else { continue };
             // Of deliveries, of alerts and of evenkeel itself a recording has nothing.
-            if rule.takes() != Takes::Executions {
+            if !matches!(rule.takes(), Takes::Executions | Takes::Works) {
                 continue;
             }
             if let Some(places) = Places::find(file, rule) {
@@ -245,6 +245,7 @@ fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
             Metric::Cost | Metric::HourlyCost | Metric::CostPerExecution | Metric::CostPerSuccess => {
                 (record.cost.is_some(), "a known cost")
             }
+            Metric::RepeatRatio => (record.work.is_some(), "its arguments"),
             Metric::Quality => (record.quality.is_some(), "a judge's verdict"),
             Metric::Executions
             | Metric::Throughput

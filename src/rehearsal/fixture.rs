@@ -63,6 +63,9 @@ impl Selection {
         keep.extend(rule.filter.iter().map(|matcher| matcher.dimension));
         let elsewhere = match rule.takes() {
             Takes::Executions => None,
+            Takes::Works => {
+                Some("what runs repeat, which a made test does not keep: write its test with `repeat_ratio`")
+            }
             Takes::Deliveries => Some("deliveries, which are in no recording: write its test with `outages`"),
             Takes::Alerts => Some("alerts of other rules: make tests of those, and write its own by hand"),
             Takes::Parts => Some("evenkeel itself, which is in no recording: write its test with `parts`"),
@@ -90,6 +93,7 @@ impl Selection {
         }
         let labels = self.keep.iter().map(|d| (*d, label(record, *d).to_owned())).filter(|(_, text)| !text.is_empty());
         let run = Run {
+            work: None,
             outcome: record.outcome,
             duration_ms: record.duration_ms,
             censored: record.censored,

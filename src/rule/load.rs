@@ -118,7 +118,7 @@ impl RuleReader<'_> {
         self.budget_is_read(&fields, &inputs);
         self.agents_are_told_apart(&fields, &inputs, &by);
         terms.covers = covers.iter().map(|name| name.value.clone()).collect();
-        let takes = if covers.is_empty() { Takes::of(&by, &filter) } else { Takes::Alerts };
+        let takes = if covers.is_empty() { Takes::of(&by, &filter).reading(&inputs) } else { Takes::Alerts };
         self.commonly(&fields, &by, takes);
         self.inputs_are_there(&fields, &inputs, takes);
         let least = default_min_samples(&inputs);

@@ -170,6 +170,14 @@ impl Input {
         }
     }
 
+    /// The metric that it is of.
+    pub fn metric(&self) -> Option<Metric> {
+        match self {
+            Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => Some(*metric),
+            _ => None,
+        }
+    }
+
     /// The window that it is read in, when that is not the rule's.
     pub fn window(&self) -> Option<Span> {
         match self {

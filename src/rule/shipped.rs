@@ -67,6 +67,7 @@ mod tests {
                 "cost_spike",
                 "chronic_burn",
                 "field_loss",
+                "loop",
                 "stall",
                 "source_silent",
                 "notifier_failing",

@@ -1,4 +1,5 @@
-//! What a rule looks at: executions, deliveries to receivers, parts of evenkeel itself, or agents by their alerts.
+//! What a rule looks at: executions, what they repeat, deliveries to receivers, parts of evenkeel itself, or agents by
+//! their alerts.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ pub enum Takes {
     /// Executions of agents.
     #[default]
     Executions,
+    /// Executions that say what they do, as new work or as a repeat.
+    Works,
     /// Deliveries of messages to receivers.
     Deliveries,
     /// What befalls parts of evenkeel.
@@ -30,11 +33,18 @@ impl Takes {
         }
     }
 
+    /// What a rule looks at that reads such things of what these labels are of.
+    pub fn reading(self, inputs: &[Input]) -> Takes {
+        let repeats = |input: &Input| matches!(input.metric(), Some(Metric::RepeatRatio));
+        if self == Takes::Executions && inputs.iter().any(repeats) { Takes::Works } else { self }
+    }
+
     /// What a metric is of, unless executions have it.
     fn measured(metric: Metric) -> Option<Takes> {
         match metric {
             metric if metric.is_of_parts() => Some(Takes::Parts),
             metric if metric.is_of_alerts() => Some(Takes::Alerts),
+            Metric::RepeatRatio => Some(Takes::Works),
             _ => None,
         }
     }
@@ -42,7 +52,7 @@ impl Takes {
     /// Whether what is looked at has such a label.
     pub fn has(self, dimension: Dimension) -> bool {
         match self {
-            Takes::Executions => !matches!(dimension, Dimension::Receiver | Dimension::Part),
+            Takes::Executions | Takes::Works => !matches!(dimension, Dimension::Receiver | Dimension::Part),
             Takes::Deliveries => dimension == Dimension::Receiver,
             Takes::Parts => matches!(dimension, Dimension::Part | Dimension::Source),
             Takes::Alerts => !matches!(dimension, Dimension::Agent | Dimension::Receiver | Dimension::Part),
@@ -60,10 +70,7 @@ impl Takes {
 
     /// What is wrong with reading an input here: message and remedy.
     pub fn refuses(self, input: &Input) -> Option<(String, String)> {
-        let metric = match input {
-            Input::Metric(metric, _) | Input::Baseline { metric, .. } | Input::Peers(metric) => Some(*metric),
-            _ => None,
-        };
+        let metric = input.metric();
         let of = metric.and_then(Takes::measured);
         let plain = matches!(input, Input::Metric(_, None));
         match (self, of) {
@@ -79,6 +86,26 @@ impl Takes {
             (Takes::Alerts, _) => {
                 let message = "a rule that covers others counts agents and reads no executions".to_owned();
                 Some((message, "it has `alerting_agents` and `alerting_share`; leave `covers` out".to_owned()))
+            }
+            (Takes::Works, Some(Takes::Works)) if input.peers().is_none() => None,
+            (Takes::Works, None | Some(Takes::Works)) => {
+                let outcome = matches!(
+                    metric,
+                    Some(
+                        Metric::SuccessRate
+                            | Metric::ErrorRate
+                            | Metric::LimitRate
+                            | Metric::OutcomeCoverage
+                            | Metric::FailedExecutions
+                    )
+                );
+                let apart = outcome || input.is_of_agents() || *input == Input::Budget;
+                let message = format!("`{input}` cannot stand beside `repeat_ratio`, which only some executions have");
+                apart.then(|| (message, "write a rule of its own".to_owned()))
+            }
+            (Takes::Deliveries, Some(Takes::Works)) => {
+                let help = "look at `error_rate`".to_owned();
+                Some((format!("deliveries have no `{input}`: executions do"), help))
             }
             (_, Some(Takes::Parts)) => {
                 let name = metric.map_or("", |metric| metric.name());
@@ -96,6 +123,9 @@ impl Takes {
 impl Rule {
     /// What it looks at.
     pub fn takes(&self) -> Takes {
-        if self.terms.covers.is_empty() { Takes::of(&self.by, &self.filter) } else { Takes::Alerts }
+        if !self.terms.covers.is_empty() {
+            return Takes::Alerts;
+        }
+        Takes::of(&self.by, &self.filter).reading(&self.program.inputs)
     }
 }

@@ -187,6 +187,8 @@ sources:
       task_type: kind
       workflow: run
       provider: vendor
+      tool: tool
+      arguments: args
       tenant: team
       success: off
       error: {key: error_code, limit: [429], timeout: [], void: [429, -1]}
@@ -299,6 +301,8 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
             model: key("llm"),
             task_type: key("kind"),
             workflow: key("run"),
+            tool: key("tool"),
+            arguments: key("args"),
             provider: key("vendor"),
             tenant: key("team"),
             labels: vec![(Label::new("squad", 0).expect("a name"), "squad_name".to_owned())],

@@ -148,6 +148,10 @@ pub struct Mapping {
     pub provider: Option<String>,
     /// Key of the tenant.
     pub tenant: Option<String>,
+    /// Key of the tool that was used.
+    pub tool: Option<String>,
+    /// Key of a hash, or the text, of what it was used on.
+    pub arguments: Option<String>,
     /// Labels of our own and their keys, in order of the labels.
     pub labels: Vec<(Label, String)>,
     /// Key of a boolean: true is ok.
@@ -205,6 +209,8 @@ impl Default for Mapping {
             workflow: key("workflow_name"),
             provider: key("provider"),
             tenant: key("tenant"),
+            tool: key("tool_name"),
+            arguments: key("arguments_hash"),
             labels: Vec::new(),
             success: key("success"),
             error: key("error_type"),

@@ -113,7 +113,7 @@ fn glob_in_folder(path: &Path) -> bool {
 /// Reads the names of the keys; those that are not said keep their default.
 fn mapping(fields: Section<'_>) -> Mapping {
     let mut mapping = Mapping::default();
-    let plain: [(&'static str, &mut Option<String>); 15] = [
+    let plain: [(&'static str, &mut Option<String>); 17] = [
         ("timestamp", &mut mapping.timestamp),
         ("start", &mut mapping.start),
         ("id", &mut mapping.id),
@@ -122,6 +122,8 @@ fn mapping(fields: Section<'_>) -> Mapping {
         ("workflow", &mut mapping.workflow),
         ("provider", &mut mapping.provider),
         ("tenant", &mut mapping.tenant),
+        ("tool", &mut mapping.tool),
+        ("arguments", &mut mapping.arguments),
         ("success", &mut mapping.success),
         ("timed_out", &mut mapping.timed_out),
         ("timeout", &mut mapping.timeout),

@@ -249,6 +249,13 @@ pub const SECTIONS: &[Section] = &[
             field("workflow", Key, "workflow_name", "The workflow or run it was part of."),
             field("provider", Key, "provider", "The provider behind the model."),
             field("tenant", Key, "tenant", "The team or customer."),
+            field("tool", Key, "tool_name", "The tool that was used; with `arguments`, what `repeat_ratio` compares."),
+            field(
+                "arguments",
+                Key,
+                "arguments_hash",
+                "What it was used on, or a hash of it; `task_hash` to compare whole tasks. Without it nothing is compared.",
+            ),
             field("success", Key, "success", "A boolean: true is ok."),
             field("error", KeyOr("error_field"), "error_type", "Class or code of the error; null or empty is none."),
             field("duration", KeyOr("duration_field"), "execution_time_ms", "How long it took."),

@@ -243,11 +243,19 @@ impl Reader {
             tokens,
             cost,
             quality: quality.map(|points| Quality(((points - low) / (high - low) * 100.0) as f32)),
+            work: self.work(&row),
             labels: self.labels(&row)?,
             extra: row.extra(&uses.fields),
             outcome: ending.outcome,
             error_class: ending.class.map(class_name),
         })
+    }
+
+    /// What was done; nothing when the line has no arguments that can be read.
+    fn work(&self, row: &Row<'_, '_>) -> Option<u64> {
+        let arguments = row.text(self.uses.arguments).ok()??;
+        let tool = row.text(self.uses.tool).ok().flatten().unwrap_or_default();
+        Some(hash(arguments.as_bytes(), hash(tool.as_bytes(), 1)))
     }
 
     /// The labels of the settings that the line has.
@@ -448,6 +456,30 @@ mod tests {
     fn outcome(record: &Record<'_>) -> String {
         let class = record.error_class.as_deref().unwrap_or("-");
         format!("{} {class}{}", record.outcome.as_str(), if record.censored { " censored" } else { "" })
+    }
+
+    #[test]
+    fn the_same_tool_with_the_same_arguments_is_the_same_work() {
+        let work = |mapping: &Mapping, keys: &str| {
+            let (reader, text) = (reader_of(mapping.clone(), &[]), line(keys));
+            reader.read(text.as_bytes(), "stem").records[0].work
+        };
+        let plain = Mapping::default();
+        let first = work(&plain, r#", "tool_name": "Bash", "arguments_hash": "ab12""#);
+        assert!(first.is_some());
+        for (keys, same) in [
+            (r#", "arguments_hash": "ab12", "tool_name": "Bash""#, true),
+            (r#", "tool_name": "Read", "arguments_hash": "ab12""#, false),
+            (r#", "tool_name": "Bash", "arguments_hash": "ab13""#, false),
+            (r#", "arguments_hash": "ab12""#, false),
+        ] {
+            assert_eq!(work(&plain, keys) == first, same, "{keys}");
+        }
+        for keys in ["", r#", "tool_name": "Bash""#, r#", "arguments_hash": """#, r#", "arguments_hash": {"a": 1}"#] {
+            assert_eq!(work(&plain, keys), None, "{keys}");
+        }
+        let tasks = Mapping { arguments: Some("task_hash".into()), tool: None, ..Mapping::default() };
+        assert!(work(&tasks, r#", "task_hash": "a3b4c5d6""#).is_some());
     }
 
     #[test]

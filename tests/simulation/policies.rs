@@ -47,6 +47,7 @@ const MORE_RULES: &str = "
   - {name: quiet, condition: silence > 4m, by: agent, severity: info}
   - {name: paused, condition: silence > 3m and silence < baseline.p99, by: agent, severity: info}
   - {name: common, condition: alerting_share > 30%, covers: [error_burst, burning], by: [provider, model], min_samples: 2}
+  - {name: circles, condition: repeat_ratio > 60%, window: 10m}
   - {name: losing, condition: lost > 2, by: [part, source], severity: info}
   - {name: stale, condition: stale > 10m, by: part, severity: info}
   - {name: trial, condition: error_rate > 10%, window: 10m, min_samples: 5, shadow: true}

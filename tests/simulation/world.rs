@@ -81,6 +81,7 @@ fn execution(random: &mut Random, index: usize, second: i64, number: u64) -> Rec
     let mut record = Record::new("sim", agent(index), Some(Timestamp(START + second * 1_000)), outcome);
     record.id = Some(RecordId(number));
     record.duration_ms = Some(ms as f64);
+    record.work = Some(number % (index as u64 + 6));
     record.provider = Some(if index.is_multiple_of(3) { "acme" } else { "other" }.into());
     record.cost = Some(evenkeel::model::Nanodollars(1_000_000 + random.below(500_000) as i64));
     record

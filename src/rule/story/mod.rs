@@ -85,6 +85,8 @@ pub struct Run {
     pub tokens: Option<Tokens>,
     /// A judge's points.
     pub quality: Option<f32>,
+    /// A hash of what it does.
+    pub work: Option<u64>,
     /// Other numeric fields.
     pub fields: Vec<(String, f64)>,
 }
@@ -227,6 +229,7 @@ impl Story {
                     tokens: run.tokens,
                     cost: run.cost,
                     quality: run.quality.map(Quality),
+                    work: run.work,
                     labels: series.own_labels().collect(),
                     extra: run.fields.iter().map(|(name, value)| (name.as_str().into(), *value)).collect(),
                     ..Record::new(source, agent, Some(self.start + *at), run.outcome)

@@ -128,6 +128,7 @@ mod tests {
     fn what_is_written_is_read_back_to_the_last_digit() {
         let labels = |agent: &str| BTreeMap::from([(Dimension::Agent, agent.to_owned())]);
         let plain = Run {
+            work: None,
             outcome: Outcome::Ok,
             duration_ms: None,
             censored: false,
@@ -137,6 +138,7 @@ mod tests {
             fields: Vec::new(),
         };
         let full = Run {
+            work: None,
             outcome: Outcome::Timeout,
             duration_ms: Some(30_903.123_456_789_01),
             censored: true,

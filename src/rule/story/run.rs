@@ -44,6 +44,6 @@ pub(super) fn read(node: &Node, faults: &Faults<'_>) -> Option<(Span, Run)> {
     }
     fields.finish();
     let censored = cut_off.is_some_and(|flag| flag.value);
-    let run = Run { outcome, duration_ms, censored, cost, tokens, quality, fields: extra };
+    let run = Run { outcome, duration_ms, censored, cost, tokens, quality, work: None, fields: extra };
     (faults.errors() == before).then_some((at?.value, run))
 }

@@ -36,6 +36,8 @@ struct Mix {
     tokens: Option<Tokens>,
     quality: Option<f32>,
     fields: Vec<(String, f64)>,
+    /// Runs that do what the one before did.
+    repeats: Option<u64>,
     /// Runs that do not say their outcome, duration, tokens, cost.
     silent: [u64; 4],
 }
@@ -55,7 +57,7 @@ pub(super) fn read(node: &Node, start: Span, rate: f64, faults: &Faults<'_>) -> 
     let runs = (0..mix.n).map(|i| {
         // In the middle of its share of the time: a window of whole shares holds whole runs.
         let at = (2 * i as i128 + 1) * i128::from(length.0) / (2 * i128::from(mix.n));
-        (Span(start.0 + at as i64), mix.run(i))
+        (Span(start.0 + at as i64), Run { work: mix.work(start, i), ..mix.run(i) })
     });
     (runs.collect(), length)
 }
@@ -95,10 +97,11 @@ impl<'a> Step<'a> {
         let mean = self.number("mean_latency", Unit::Duration);
         let tokens = ["input_tokens_per_run", "output_tokens_per_run"].map(|name| self.number(name, Unit::Tokens));
         let extra = self.extra();
+        let repeats = self.share("repeat_ratio");
         let coverages = COVERAGES.map(|metric| self.share(metric.name()));
         let said = failure.is_some() || success.is_some() || limit.is_some() || timeout.is_some();
         let said = said || quality.is_some() || mean.is_some() || !extra.is_empty() || rate.is_some();
-        let said = said || coverages.iter().any(Option::is_some);
+        let said = said || coverages.iter().any(Option::is_some) || repeats.is_some();
         let said = said || costs.iter().chain(&latencies).chain(&tokens).any(Option::is_some);
         if !said || self.length == Span::ZERO {
             return None;
@@ -118,6 +121,7 @@ impl<'a> Step<'a> {
         for (silent, coverage) in mix.silent.iter_mut().zip(&coverages) {
             *silent = self.part(coverage, n).map_or(0, |said| n - said);
         }
+        mix.repeats = self.part(&repeats, n);
         self.durations(&mut mix, latencies, mean);
         if mix.cut_off > 0 && mix.durations.is_empty() {
             let help = "add `mean_latency: 60s`: a run is cut off after some time";
@@ -265,6 +269,14 @@ impl<'a> Step<'a> {
 }
 
 impl Mix {
+    /// What a run of the step that begins at `start` does: what the one before did, or something new.
+    fn work(&self, start: Span, i: u64) -> Option<u64> {
+        let repeats = self.repeats?;
+        let before = (u128::from(i + 1) * u128::from(repeats) / u128::from(self.n.max(1))) as u64;
+        // Steps do different things: none begins within a millisecond of another.
+        Some(((start.0 as u64) << 20) + i + 1 - before)
+    }
+
     fn run(&self, i: u64) -> Run {
         let fails = among(i, self.failed, self.n);
         // The number of the failure, to tell them apart as evenly.
@@ -290,6 +302,7 @@ impl Mix {
             cost: self.cost.filter(|_| !no_cost),
             tokens: self.tokens.filter(|_| !no_tokens),
             quality: self.quality,
+            work: None,
             fields: self.fields.clone(),
         }
     }
