@@ -61,7 +61,7 @@ fn rules(rules: usize, hot: bool) -> String {
         let (name, severity, window, by, condition) = match number % 10 {
             0 => ("high_error_rate", "critical", "5m", "agent", format!("sum(errors) / sum(requests) > {}", 0.1 * f)),
             1 => ("p95_latency_high", "critical", "15m", "agent", format!("mean(latency_s) > {}s", 15.0 * f)),
-            2 => ("cost_spike", "warning", "5m", "agent", format!("hourly_cost > baseline * {}", 2.0 * f)),
+            2 => ("cost_spike", "warning", "1h", "agent", format!("cost[5m] * 12 > cost * {}", 2.0 * f)),
             3 => ("success_rate_drop", "warning", "1h", "agent", format!("mean(success_ratio) < {}", 0.95 / f)),
             4 => ("semantic_slow", "info", "30m", "agent", format!("mean(semantic_s) > {}s", 3.0 * f)),
             5 => ("cache_miss_high", "info", "1h", "agent", format!("mean(cache_miss_ratio) > {}", 0.8 * f)),
