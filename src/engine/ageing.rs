@@ -87,6 +87,7 @@ impl Evaluation<'_> {
         let most = |part: u64| part as f64 / least.max(1) as f64 + SPARE;
         let (more, bound) = match metric {
             Metric::Executions
+            | Metric::FailedExecutions
             | Metric::Lost
             | Metric::Throughput
             | Metric::InputTokens
@@ -187,7 +188,10 @@ mod tests {
                    - {name: worse, condition: score < peers - 10}\n\
                    - {name: each, condition: cost / executions > $0.03, window: 30m}\n\
                    - {name: levels, levels: {warning: error_rate > 20%, critical: error_rate > 50%}, window: 1h}\n\
-                   - {name: lost, condition: error_rate > 90%, no_data: alert, window: 15m}\n";
+                   - {name: lost, condition: error_rate > 90%, no_data: alert, window: 15m}\n\
+                   slos:\n\
+                   - {name: budget, objective: 80%, good: success_rate, period: 3h, alerts: [\
+                   {burn: 3, long: 1h, short: 5m, severity: critical}, {burn: 1.5, long: 2h, short: 30m}]}\n";
         for (rules, seeds, least) in [(own, 0..4, 400), (include_str!("../../rules/default.yaml"), 4..6, 20)] {
             let mut total = 0;
             for seed in seeds {

@@ -24,8 +24,9 @@ pub const OBJECTIVES: (f64, f64) = (0.5, 0.99999);
 pub const MIN_FAILURES: u64 = 3;
 /// The same of an alert at a burn rate below 2: three failures are a burn rate of 1 in 19 % of the ranges, ten in 3 %.
 pub const MIN_FAILURES_SLOW: u64 = 10;
-/// How long an alert goes on when nothing burns any more: an agent that rarely works leaves the short range empty between its runs.
-pub const KEEP_FIRING_FOR: Span = Span::minutes(15);
+/// How long an alert goes on when nothing burns any more, and keeps its level: an agent that rarely works leaves the short range
+/// empty between its runs, and would be told of again at each failure.
+pub const KEEP_FIRING_FOR: Span = Span::hours(1);
 
 /// The alerts of an objective that lists none: burn rate, long range, short range, severity.
 pub const ALERTS: [(f64, Span, Span, Severity); 4] = [

