@@ -5,7 +5,9 @@
 //! it fires, it says it all, and the covered alerts of its agents are held back. An agent is where its newest record
 //! says; one with an alert where its newest failure was, so that who moves on to another provider takes no failure along.
 //!
-//! Counting costs nothing while no covered alert is active.
+//! Counting costs nothing while no covered alert is active. While one is, agents with alerts are counted at every
+//! evaluation and all others now and then: who has data on it changes slowly, and a large fleet is not to be walked
+//! through every time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +19,20 @@ use super::plan::{CoverPlan, Plan};
 use super::reading::Reading;
 use super::split::{Labels, Split};
 use super::{Engine, State};
-use crate::model::{Dimension, Metric, Outcome, Timestamp};
+use crate::model::{Dimension, Metric, Outcome, Span, Timestamp};
 
 /// The agents that a rule counts, by its series.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Covered(Vec<Count>);
+pub struct Covered {
+    counts: Vec<Count>,
+    /// By series: all agents that there are, with and without alerts.
+    all: Vec<u32>,
+    /// When these were counted.
+    counted: Option<Timestamp>,
+}
+
+/// How far apart all agents are counted.
+const COUNT: Span = Span::minutes(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Count {
@@ -33,7 +44,7 @@ struct Count {
 
 impl Covered {
     fn of(&self, series: usize) -> Count {
-        self.0.get(series).copied().unwrap_or_default()
+        self.counts.get(series).copied().unwrap_or_default()
     }
 
     /// The value of a metric that counts agents, if there are at least `least`, and how many there are.
@@ -108,16 +119,18 @@ impl Engine {
     pub(super) fn gather(&mut self, now: Timestamp) {
         for at in 0..self.plan.covering.len() {
             let CoverPlan { rule, covered } = self.plan.covering[at].clone();
-            let idle = self.state.rules[rule].covered.0.iter().all(|count| count.alerting == 0);
+            let idle = self.state.rules[rule].covered.counts.iter().all(|count| count.alerting == 0);
             if idle && covered.iter().all(|rule| self.state.rules[*rule].alerts.iter().next().is_none()) {
                 continue;
             }
-            for rule in &covered {
+            let mut before = std::mem::take(&mut self.state.rules[rule].covered);
+            let whole = idle || before.counted.is_none_or(|at| now.since(at) >= COUNT);
+            for rule in covered.iter().filter(|_| whole) {
                 let plan = &self.plan.rules[*rule];
                 // Windows in which nothing can turn wait for the next record before they lose what is old.
                 self.state.splits[plan.split].age(plan.counted_in().0, now);
             }
-            let agents = self.judged(now, &covered);
+            let agents = if whole { self.judged(now, &covered) } else { self.alerting(&covered) };
             let index = self.plan.rules[rule].split;
             let limit = self.policy.settings.limits.series;
             let State { names, splits, homes, rules, .. } = &mut self.state;
@@ -132,17 +145,36 @@ impl Engine {
                 count.alerting += u32::from(alerting);
             }
             let split = &mut splits[index];
-            let before = std::mem::take(&mut rules[rule].covered);
-            // Where there was no alert and is none, nothing is said.
-            counts.retain(|series, count| count.alerting > 0 || before.of(*series).alerting > 0);
-            let counts = (0..split.series.len()).map(|series| counts.get(&series).copied().unwrap_or_default());
-            rules[rule].covered = Covered(counts.collect());
+            let of = |series: usize| counts.get(&series).copied().unwrap_or_default();
+            if whole {
+                before.all = (0..split.series.len()).map(|series| of(series).known).collect();
+                before.counted = Some(now);
+            }
+            let count = |series: usize| {
+                let Count { alerting, known } = of(series);
+                // Where there was no alert and is none, nothing is said.
+                let told = alerting > 0 || before.of(series).alerting > 0;
+                let all = before.all.get(series).copied().unwrap_or_default().max(known);
+                if told { Count { alerting, known: all } } else { Count::default() }
+            };
+            let counts = (0..split.series.len()).map(count).collect();
+            rules[rule].covered = Covered { counts, all: before.all.clone(), counted: before.counted };
             for series in 0..split.series.len() {
                 if rules[rule].covered.of(series) != before.of(series) {
                     split.run_from(series, now);
                 }
             }
         }
+    }
+
+    /// The agents that some rules have alerts on.
+    fn alerting(&self, rules: &[usize]) -> BTreeMap<Name, bool> {
+        let alerts = rules.iter().flat_map(|rule| {
+            let split = &self.state.splits[self.plan.rules[*rule].split];
+            let raised = self.state.rules[*rule].alerts.iter();
+            raised.filter_map(|(series, _)| split.label(series, Dimension::Agent))
+        });
+        alerts.filter(|name| *name != Name::OVERFLOW).map(|name| (name, true)).collect()
     }
 
     /// The agents that some rules have data on, and whether any of them has an alert.

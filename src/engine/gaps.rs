@@ -30,7 +30,8 @@ pub struct Gaps(Vec<Pauses>);
 struct Pauses {
     /// The newest run that was seen; `None` before any.
     seen: Option<Timestamp>,
-    /// Seconds spent in pauses, by class.
+    /// Seconds spent in pauses, all and by class.
+    known: u32,
     seconds: [u32; CLASSES],
 }
 
@@ -52,7 +53,7 @@ fn class(seconds: u32) -> usize {
 impl Pauses {
     /// The percentile, in seconds.
     fn usual(&self, percent: u8) -> u32 {
-        let known: u64 = self.seconds.iter().map(|seconds| u64::from(*seconds)).sum();
+        let known = u64::from(self.known);
         let missing = u64::from(DAY).saturating_sub(known);
         let (mut sum, day) = (0, class(DAY));
         for (index, seconds) in self.seconds.iter().enumerate() {
@@ -78,8 +79,10 @@ impl Gaps {
             seconds = seconds.min(own.usual(99).saturating_mul(2));
         }
         own.seconds[class(seconds)] += seconds;
-        if own.seconds.iter().map(|seconds| u64::from(*seconds)).sum::<u64>() > u64::from(MEMORY) {
+        own.known += seconds;
+        if own.known > MEMORY {
             own.seconds.iter_mut().for_each(|seconds| *seconds /= 2);
+            own.known = own.seconds.iter().sum();
         }
     }
 

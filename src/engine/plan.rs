@@ -68,6 +68,8 @@ pub struct RulePlan {
     pub peers: Option<PeerPlan>,
     /// Whether it reads how long its subjects are usually silent.
     pub usual: bool,
+    /// Up to which time that runs it cannot hold, whatever else is so; nothing when that is not known.
+    pub asleep: Span,
     /// Whether it reads percentiles.
     pub percentiles: bool,
     /// Whether its annotations name what is in [`super::alert::Context`].
@@ -301,11 +303,32 @@ impl Plan {
             },
             baselines,
             peers: self.peers(rule, shape),
+            asleep: Plan::asleep(rule),
             usual: rule.program.inputs.iter().any(|input| input.usual().is_some()),
             percentiles,
             recites: rule.annotations.values().any(|text| annotation::recites(text)),
             counted: Plan::counted(rule),
         }
+    }
+
+    /// Up to which silence a rule that hangs on nothing else cannot hold.
+    fn asleep(rule: &Rule) -> Span {
+        fn least(node: &Node, program: &Program) -> f64 {
+            match node {
+                Node::And(left, right) => least(left, program).max(least(right, program)),
+                Node::Or(left, right) => least(left, program).min(least(right, program)),
+                Node::Compare { op: Comparison::Greater, left, right, .. } => match (left.as_ref(), right.as_ref()) {
+                    (Node::Slot(slot), Node::Const(ms)) if program.inputs[*slot].runs() => *ms,
+                    _ => 0.0,
+                },
+                _ => 0.0,
+            }
+        }
+        let learns = rule.program.inputs.iter().any(|input| input.baseline().is_some());
+        if learns || !rule.terms.plain() {
+            return Span::ZERO;
+        }
+        Span(least(&rule.program.root, &rule.program).max(0.0) as i64)
     }
 
     /// What the window of an input must keep.

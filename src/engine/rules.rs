@@ -216,6 +216,15 @@ impl Evaluation<'_> {
             if touched && plan.usual {
                 state.gaps.see(index, split.series[index].last_seen, state.alerts.has(index));
             }
+            // Most series ran a moment ago.
+            if plan.asleep > Span::ZERO && !state.alerts.has(index) {
+                let wakes = split.series[index].last_seen + plan.asleep + Span(1);
+                if wakes > self.now {
+                    state.evaluated = Some(self.now);
+                    next = next.min(wakes);
+                    continue;
+                }
+            }
             if touched || changed.meets(plan.looks) || learns || self.turned(rule, split, index, state) {
                 evaluations += 1;
                 state.evaluated = Some(self.now);
