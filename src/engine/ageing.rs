@@ -14,27 +14,27 @@ const SPARE: f64 = 1e-9;
 
 impl Evaluation<'_> {
     /// Whether a rule could hold on a series without another record, or have no data when that counts as bad;
-    /// without an alert of the rule.
-    pub(super) fn could_hold(&self, glimpse: &Glimpse<'_>, case: usize) -> bool {
+    /// without an alert of the rule. `others` says that peers and scores may change, too.
+    pub(super) fn could_hold(&self, glimpse: &Glimpse<'_>, case: usize, others: bool) -> bool {
         let rule = &self.rules[glimpse.rule];
         match rule.terms.case(case).0 {
             _ if rule.terms.no_data == NoData::Alert => true,
-            [] => self.could(&rule.program.root, glimpse),
-            levels => levels.iter().any(|level| self.could(&level.root, glimpse)),
+            [] => self.could(&rule.program.root, glimpse, others),
+            levels => levels.iter().any(|level| self.could(&level.root, glimpse, others)),
         }
     }
 
-    fn could(&self, node: &Node, glimpse: &Glimpse<'_>) -> bool {
+    fn could(&self, node: &Node, glimpse: &Glimpse<'_>, others: bool) -> bool {
         match node {
-            Node::And(left, right) => self.could(left, glimpse) && self.could(right, glimpse),
-            Node::Or(left, right) => self.could(left, glimpse) || self.could(right, glimpse),
+            Node::And(left, right) => self.could(left, glimpse, others) && self.could(right, glimpse, others),
+            Node::Or(left, right) => self.could(left, glimpse, others) || self.could(right, glimpse, others),
             Node::Not(inner) => !self.lacks(inner, glimpse),
             Node::Compare { .. } if self.lacks(node, glimpse) => false,
             Node::Compare { op, left, right, .. } => match (left.as_ref(), right.as_ref()) {
-                (Node::Slot(slot), limit) if self.is_steady(limit, glimpse) => {
+                (Node::Slot(slot), limit) if self.is_steady(limit, glimpse, others) => {
                     self.could_be(*slot, *op, limit, glimpse)
                 }
-                (limit, Node::Slot(slot)) if self.is_steady(limit, glimpse) => {
+                (limit, Node::Slot(slot)) if self.is_steady(limit, glimpse, others) => {
                     self.could_be(*slot, op.mirrored(), limit, glimpse)
                 }
                 _ => true,
@@ -61,13 +61,20 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Whether only a record, a reload or the end of a window changes the value of a side.
-    fn is_steady(&self, side: &Node, glimpse: &Glimpse<'_>) -> bool {
+    /// Whether only a record, a reload or the end of a window changes the value of a side; unless `others` are to
+    /// change, or the time at which they are looked at anew.
+    fn is_steady(&self, side: &Node, glimpse: &Glimpse<'_>, others: bool) -> bool {
         match side {
             Node::Const(_) => true,
-            Node::Slot(slot) => matches!(self.rules[glimpse.rule].program.inputs[*slot], Input::Baseline { .. }),
-            Node::Negate(inner) => self.is_steady(inner, glimpse),
-            Node::Arithmetic(_, left, right) => self.is_steady(left, glimpse) && self.is_steady(right, glimpse),
+            Node::Slot(slot) => match self.rules[glimpse.rule].program.inputs[*slot] {
+                Input::Baseline { .. } => true,
+                Input::Peers(_) | Input::PeersScore => !others,
+                _ => false,
+            },
+            Node::Negate(inner) => self.is_steady(inner, glimpse, others),
+            Node::Arithmetic(_, left, right) => {
+                self.is_steady(left, glimpse, others) && self.is_steady(right, glimpse, others)
+            }
             _ => false,
         }
     }

@@ -363,7 +363,7 @@ impl Engine {
             rules: &self.policy.rules,
             plans: &self.plan.rules,
             here: &self.here[split],
-            unruled: self.plan.unruled(self.state.splits[split].windows.len(), &self.here[split]),
+            unruled: self.plan.unruled(split, &self.here[split]),
             budgets,
             standings: (&self.state.standings, self.next_standings(now)),
             names: &self.state.names,

@@ -373,7 +373,8 @@ impl Engine {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let step = self.policy.settings.evaluation_interval;
         let standings = (&self.state.standings, self.next_standings(now));
-        for ((split, plan), here) in self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here) {
+        let splits = self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here).enumerate();
+        for (index, ((split, plan), here)) in splits {
             let others = alerts != (split.spec.takes == Takes::Alerts);
             if others || split.wake.min(plan.window_end(split, now - step)) > now {
                 continue;
@@ -384,7 +385,7 @@ impl Engine {
                 rules: &self.policy.rules,
                 plans: &self.plan.rules,
                 here,
-                unruled: self.plan.unruled(split.windows.len(), here),
+                unruled: self.plan.unruled(index, here),
                 budgets: &budgets,
                 standings,
                 names: &self.state.names,

@@ -26,8 +26,8 @@ pub const LEAST: usize = 3;
 const COVERED: f64 = 0.5;
 /// The part of the score window after which scores are made anew: an hour of 30 days.
 const RENEWALS: i64 = 720;
-/// The part of a rule's window after which its peers are looked at anew: half of a window's slice.
-const LOOKS: i64 = 60;
+/// The part of a rule's window after which its peers are looked at anew: a slice of a long window.
+const LOOKS: i64 = 30;
 
 /// What the peers of every subject of a rule do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -401,11 +401,14 @@ impl Plan {
         })
     }
 
-    /// Of the `windows` of a split, those that none of its rules, `here`, looks at.
-    pub fn unruled(&self, windows: usize, here: &[usize]) -> WindowSet {
+    /// The window of a split that scores look at, unless one of its rules, `here`, does, too. All others wait for
+    /// who reads them.
+    pub fn unruled(&self, split: usize, here: &[usize]) -> WindowSet {
         let mut unruled = WindowSet::default();
-        let ruled = |window: usize| here.iter().any(|rule| self.rules[*rule].looks.has(window));
-        (0..windows).filter(|window| !ruled(*window)).for_each(|window| unruled.add(window));
+        let scored = [Plan::CELLS, Plan::AGENTS].contains(&split);
+        if scored && !here.iter().any(|rule| self.rules[*rule].looks.has(0)) {
+            unruled.add(0);
+        }
         unruled
     }
 

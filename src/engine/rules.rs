@@ -138,7 +138,7 @@ pub struct Evaluation<'a> {
     pub plans: &'a [RulePlan],
     /// The rules of this split.
     pub here: &'a [usize],
-    /// Its windows that none of them looks at.
+    /// Its windows that none of them looks at and scores do.
     pub unruled: WindowSet,
     /// Per rule: the budget it reads, and what was used of it.
     pub budgets: &'a [Read<'a>],
@@ -236,8 +236,11 @@ impl Evaluation<'_> {
                     self.rule(rule, split, index, state, transitions);
                 }
             }
-            if self.stirs(rule, split, index, state) {
+            let (ages, turns) = self.stirs(rule, split, index, state);
+            if ages {
                 minded.join(plan.looks);
+            }
+            if turns {
                 next = next.min(self.due(rule, split, index, state));
             }
         }
@@ -250,13 +253,16 @@ impl Evaluation<'_> {
         evaluations
     }
 
-    /// Whether anything but a record could change what a rule says of a series.
-    fn stirs(&self, rule: usize, split: &Split, index: usize, state: &mut RuleState) -> bool {
+    /// Whether losing executions to age could change what a rule says of a series, and whether time could at all.
+    fn stirs(&self, rule: usize, split: &Split, index: usize, state: &mut RuleState) -> (bool, bool) {
         if state.alerts.has(index) {
-            return true;
+            return (true, true);
         }
         let case = state.case(&self.rules[rule], split, index, self.names);
-        self.could_hold(&Glimpse { evaluation: self, rule, split, index, state }, case)
+        let glimpse = Glimpse { evaluation: self, rule, split, index, state };
+        let ages = self.could_hold(&glimpse, case, false);
+        let others = matches!(self.plans[rule].time, Time::Peers | Time::Scores | Time::Runs);
+        (ages, ages || (others && self.could_hold(&glimpse, case, true)))
     }
 
     /// Whether a rule has nothing to say of a series without an alert, and need not be looked at closer.

@@ -287,7 +287,7 @@ what was learned is halved at four weeks.
 **`peers`** is what the other agents do in the same window: per task type the median of their values, and of those the mean weighted by the
 agent's own executions (of totals, such as `cost`, the sum). A peer counts with `min_samples` on the task type; a task type needs three
 peers, and half of the agent's executions must be on such task types, else there is no data. Peers are looked at anew every
-60th part of the window, at most every second. Executions without a task type are one type. The
+30th part of the window, at most every second. Executions without a task type are one type. The
 rule must be split by `agent`; its other labels and `where` hold for the peers, too. It finds who is always dear or
 slow, which no baseline can.
 
