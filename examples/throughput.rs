@@ -56,7 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
     })?;
     let (wall, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds()?);
-    println!("{records} records, {rejected} lines rejected, {effects} effects");
+    let evaluations = engine.view().counters.evaluations;
+    println!("{records} records, {rejected} lines rejected, {evaluations} evaluations of rules, {effects} effects");
     println!("{wall:.2} s, {cpu:.2} s of CPU time: {:.0} records per second of CPU time", records as f64 / cpu);
     println!("{:.1} MiB of memory at most", peak_kib()? / 1024.0);
     Ok(())

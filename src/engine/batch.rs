@@ -20,7 +20,7 @@ use crate::rule::Takes;
 /// Records of a batch, at most: what they need fits into a processor's own cache.
 const BATCH: usize = 64;
 /// References from what a series has in place to what it has furthest away, and one.
-pub(super) const DEPTH: usize = 4;
+pub(super) const DEPTH: usize = 3;
 /// The place of a record in a split that does not take it.
 const NOWHERE: u32 = u32::MAX;
 /// Verdicts kept per agent for show.

@@ -1,43 +1,25 @@
-//! The durations of a slice of time: a handful in place, more of them in digests.
+//! The durations of a slice of time: the newest in place, all before them in digests.
 //!
 //! A fleet has many agents and most slices of an agent's time hold a few executions: those need
 //! no allocation of their own. Where there are more, a digest's bins are far away in memory, so the
-//! newest durations wait in a pile and go there together. What a handful answers depends on its
+//! newest durations wait in place and go there together. What a handful answers depends on its
 //! durations alone, not on where they are kept or in which order they came.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Durations};
 
-/// Durations kept in place.
-const PLACES: usize = 5;
-/// Durations that wait for a way to the digests.
-const WAITING: usize = 14;
+/// Durations in place: as many as fill a line of the processor's cache with the rest.
+const PLACES: usize = 13;
 
 /// Right-censored durations of one slice of time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Handful(Store);
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-enum Store {
-    /// The first `n` values in order of arrival; a cut-off one has its sign set.
-    Few { n: u8, values: [f32; PLACES] },
-    /// More than fit in place.
-    Many(Box<Pile>),
-}
-
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-struct Pile {
+pub struct Handful {
     n: u8,
-    /// As in `Few`.
-    waiting: [f32; WAITING],
-    settled: Durations,
-}
-
-impl Default for Handful {
-    fn default() -> Handful {
-        Handful(Store::Few { n: 0, values: [0.0; PLACES] })
-    }
+    /// The newest `n` values in order of arrival; a cut-off one has its sign set.
+    waiting: [f32; PLACES],
+    /// Those before them.
+    settled: Option<Box<Durations>>,
 }
 
 /// A duration as it is kept: rounded, its sign set when it was cut off.
@@ -56,64 +38,68 @@ impl Handful {
 
     #[inline]
     fn push(&mut self, value: f32) {
-        match &mut self.0 {
-            Store::Few { n, values } if usize::from(*n) < PLACES => {
-                values[usize::from(*n)] = value;
-                *n += 1;
-            }
-            Store::Few { values, .. } => {
-                let mut pile = Box::new(Pile::default());
-                values.iter().for_each(|v| pile.push(*v));
-                pile.push(value);
-                self.0 = Store::Many(pile);
-            }
-            Store::Many(pile) => pile.push(value),
+        if usize::from(self.n) == PLACES {
+            self.settle();
         }
+        self.waiting[usize::from(self.n)] = value;
+        self.n += 1;
+    }
+
+    fn settle(&mut self) {
+        let settled = self.settled.get_or_insert_default();
+        for value in self.waiting {
+            settled.insert(f64::from(value.abs()), value.is_sign_negative());
+        }
+        self.n = 0;
+    }
+
+    fn waiting(&self) -> &[f32] {
+        &self.waiting[..usize::from(self.n)]
     }
 
     /// Reads what [`Handful::insert`] will write `depth` references away; the value means nothing.
     #[inline]
     pub fn glance(&self, depth: usize) -> u64 {
-        match &self.0 {
-            Store::Few { n, .. } => u64::from(*n),
-            Store::Many(_) if depth == 0 => 0,
-            Store::Many(pile) => u64::from(pile.n) ^ u64::from(pile.waiting[WAITING - 1].to_bits()),
+        match &self.settled {
+            _ if depth == 0 => u64::from(self.n),
+            Some(settled) if usize::from(self.n) == PLACES => settled.observed.len(),
+            _ => 0,
         }
+    }
+
+    /// How many were observed and how many were cut off.
+    fn lengths(&self) -> (u64, u64) {
+        let cut = self.waiting().iter().filter(|v| v.is_sign_negative()).count() as u64;
+        let settled = self.settled.as_ref().map_or((0, 0), |settled| (settled.observed.len(), settled.censored.len()));
+        (settled.0 + u64::from(self.n) - cut, settled.1 + cut)
     }
 
     /// Whether they are few enough to be kept as they are, by the measure of a [`Digest`].
     pub fn is_exact(&self) -> bool {
-        match &self.0 {
-            Store::Few { .. } => true,
-            Store::Many(pile) => pile.is_exact(),
-        }
+        let (observed, censored) = self.lengths();
+        observed.max(censored) <= Digest::EXACT as u64
     }
 
     /// Calls `see` with every duration and whether it was cut off, if they are [exact](Handful::is_exact).
     #[inline]
     pub fn for_each(&self, mut see: impl FnMut(f32, bool)) {
-        let mut each = |values: &[f32]| values.iter().for_each(|v| see(v.abs(), v.is_sign_negative()));
-        match &self.0 {
-            Store::Few { n, values } => each(&values[..usize::from(*n)]),
-            Store::Many(pile) => {
-                each(pile.waiting());
-                for (digest, censored) in [(&pile.settled.observed, false), (&pile.settled.censored, true)] {
-                    digest.samples().unwrap_or_default().iter().for_each(|v| see(*v, censored));
-                }
+        self.waiting().iter().for_each(|v| see(v.abs(), v.is_sign_negative()));
+        if let Some(settled) = &self.settled {
+            for (digest, censored) in [(&settled.observed, false), (&settled.censored, true)] {
+                digest.samples().unwrap_or_default().iter().for_each(|v| see(*v, censored));
             }
         }
     }
 
     /// Adds all durations to `into`, which keeps up to `exact` as they are if this does.
     pub fn merge_into(&self, into: &mut Durations, exact: usize) {
-        let Store::Many(pile) = &self.0 else {
-            return self.for_each(|v, censored| into.insert_up_to(f64::from(v), censored, exact));
-        };
-        let (observed, censored) = pile.lengths();
+        let (observed, censored) = self.lengths();
         let limit = |len: u64| if len > Digest::EXACT as u64 { 0 } else { exact };
-        into.observed.merge_up_to(&pile.settled.observed, limit(observed));
-        into.censored.merge_up_to(&pile.settled.censored, limit(censored));
-        for value in pile.waiting() {
+        if let Some(settled) = &self.settled {
+            into.observed.merge_up_to(&settled.observed, limit(observed));
+            into.censored.merge_up_to(&settled.censored, limit(censored));
+        }
+        for value in self.waiting() {
             let cut = value.is_sign_negative();
             into.insert_up_to(f64::from(value.abs()), cut, limit(if cut { censored } else { observed }));
         }
@@ -121,44 +107,10 @@ impl Handful {
 
     /// Adds another slice's durations.
     pub fn merge(&mut self, other: &Handful) {
-        match &other.0 {
-            Store::Few { n, values } => values[..usize::from(*n)].iter().for_each(|v| self.push(*v)),
-            Store::Many(theirs) => {
-                let mut pile = theirs.clone();
-                let mut mine = Durations::default();
-                self.merge_into(&mut mine, Digest::EXACT);
-                pile.settled.merge(&mine);
-                self.0 = Store::Many(pile);
-            }
+        other.waiting().iter().for_each(|v| self.push(*v));
+        if let Some(theirs) = &other.settled {
+            self.settled.get_or_insert_default().merge(theirs);
         }
-    }
-}
-
-impl Pile {
-    fn push(&mut self, value: f32) {
-        if usize::from(self.n) == WAITING {
-            for value in self.waiting {
-                self.settled.insert(f64::from(value.abs()), value.is_sign_negative());
-            }
-            self.n = 0;
-        }
-        self.waiting[usize::from(self.n)] = value;
-        self.n += 1;
-    }
-
-    fn waiting(&self) -> &[f32] {
-        &self.waiting[..usize::from(self.n)]
-    }
-
-    /// How many were observed and how many were cut off.
-    fn lengths(&self) -> (u64, u64) {
-        let cut = self.waiting().iter().filter(|v| v.is_sign_negative()).count() as u64;
-        (self.settled.observed.len() + u64::from(self.n) - cut, self.settled.censored.len() + cut)
-    }
-
-    fn is_exact(&self) -> bool {
-        let (observed, censored) = self.lengths();
-        observed.max(censored) <= Digest::EXACT as u64
     }
 }
 
@@ -170,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_handful_is_small() {
-        assert_eq!(size_of::<Handful>(), 24);
+        assert_eq!(size_of::<Handful>(), 64);
     }
 
     proptest! {
