@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Timestamp;
+use crate::model::{Span, Timestamp};
 
 /// Classes of length; the last takes all that is longer than four days.
 const CLASSES: usize = 32;
@@ -28,7 +28,7 @@ pub struct Gaps(Vec<Pauses>);
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 struct Pauses {
-    /// The newest run that was seen; `None` before any.
+    /// Until when time is counted, within a second of the newest run that was seen; `None` before any.
     seen: Option<Timestamp>,
     /// Seconds spent in pauses, all and by class.
     known: u32,
@@ -74,9 +74,14 @@ impl Gaps {
         }
         let own = &mut self.0[series];
         let Some(before) = own.seen.replace(last_seen) else { return };
-        let mut seconds = u32::try_from(last_seen.since(before).0.max(0) / 1_000).unwrap_or(u32::MAX).min(MEMORY);
+        let gone = last_seen.since(before).0.max(0);
+        let mut seconds = u32::try_from(gone / 1_000).unwrap_or(u32::MAX).min(MEMORY);
         if alerted {
             seconds = seconds.min(own.usual(99).saturating_mul(2));
+        }
+        // What is no whole second counts with the next pause: many short ones are time as well.
+        if i64::from(seconds) == gone / 1_000 {
+            own.seen = Some(last_seen - Span(gone % 1_000));
         }
         own.seconds[class(seconds)] += seconds;
         own.known += seconds;
@@ -96,7 +101,6 @@ impl Gaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
 
     /// Pauses in seconds, one after the other.
     fn gaps(pauses: impl IntoIterator<Item = i64>) -> Gaps {
@@ -139,6 +143,22 @@ mod tests {
         assert_eq!(usual(&gaps((0..1_200).map(|_| 60)), 99), day, "20 hours");
         assert_eq!(usual(&gaps((0..1_450).map(|_| 60)), 99), 80.0);
         assert_eq!(Gaps::default().usual(0, 50), None);
+    }
+
+    #[test]
+    fn parts_of_seconds_count() {
+        for pause in [50, 400, 999, 1_070, 16_999] {
+            let mut gaps = Gaps::default();
+            let runs = 100_000_000 / pause;
+            (0..=runs).for_each(|run| gaps.see(0, Timestamp(run * pause), false));
+            assert_eq!(i64::from(gaps.0[0].known), runs * pause / 1_000, "pauses of {pause} ms");
+            assert!(usual(&gaps, 99) <= 20.0, "pauses of {pause} ms");
+        }
+        let mut capped = Gaps::default();
+        capped.see(0, Timestamp(0), false);
+        let later = Timestamp(0) + Span::days(60) + Span(500);
+        capped.see(0, later, true);
+        assert_eq!(capped.0[0].seen, Some(later), "what did not count shall not count later");
     }
 
     #[test]
