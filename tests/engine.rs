@@ -453,6 +453,28 @@ fn a_stale_part_is_an_alert_that_a_snapshot_and_a_reload_keep() {
 }
 
 #[test]
+fn what_a_stale_part_loses_leaves_its_time_alone() {
+    let at = |second: i64| Timestamp(START + second * 1_000);
+    let rules = vec![part_rule("old", Metric::Stale, 60_000.0), part_rule("lost", Metric::Lost, 5.0)];
+    let mut engine = Engine::new(policy(rules), State::default());
+    let befell = |engine: &mut Engine, second, what| {
+        engine.handle(at(second), Event::Command(Command::Befell(Part::Policy, what)));
+        engine.handle(at(second), Event::Deadline);
+    };
+    befell(&mut engine, 0, Befell::Stale);
+    befell(&mut engine, 45, Befell::Lost(1));
+    // The step before that is 70 s after it became stale.
+    engine.handle(at(75), Event::Deadline);
+    let firing =
+        |engine: &Engine| engine.alerts().into_iter().map(|alert| (alert.rule, alert.value)).collect::<Vec<_>>();
+    assert_eq!(firing(&engine), [("old".to_owned(), Some(70_000.0))]);
+    befell(&mut engine, 80, Befell::Fresh);
+    befell(&mut engine, 90, Befell::Lost(1));
+    engine.handle(at(200), Event::Deadline);
+    assert_eq!(firing(&engine), [], "what is lost does not make it stale");
+}
+
+#[test]
 fn a_reload_keeps_unchanged_rules_and_looks_at_new_ones_without_waiting_for_records() {
     let burst = |name, threshold| rule(name, Metric::ErrorRate, Comparison::Greater, threshold, Span::minutes(5));
     let mut engine = Engine::new(policy(vec![burst("old", 0.1), burst("gone", 0.1)]), State::default());

@@ -278,7 +278,10 @@ impl Split {
         let series = &mut self.series[index];
         series.total += 1;
         series.first_seen = series.first_seen.min(sample.at);
-        series.last_seen = series.last_seen.max(sample.at);
+        // What a part loses says nothing of how long it is stale.
+        if self.spec.takes != Takes::Parts {
+            series.last_seen = series.last_seen.max(sample.at);
+        }
         if self.ruled || self.wakes[index] == NEVER {
             series.touched = true;
             self.wakes[index] = Timestamp::MIN;

@@ -333,7 +333,14 @@ impl RuleReader<'_> {
             let Some(dimension) = self.dimension(&key.text, &key.bytes, &[]) else { continue };
             if !takes.has(dimension) {
                 let message = format!("`{}` cannot select what this rule reads", key.text);
-                self.faults.error(key.bytes.clone(), message, takes.labels());
+                let help = match dimension {
+                    // Parts that share a series would share the time since when one is stale.
+                    Dimension::Part if takes == Takes::Executions => {
+                        "add `by: part`, or `by: [part, source]`: a rule looks at each part by itself"
+                    }
+                    _ => takes.labels(),
+                };
+                self.faults.error(key.bytes.clone(), message, help);
             }
             let patterns: Vec<String> = match &node.value {
                 // The empty text selects executions without the label.
