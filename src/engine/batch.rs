@@ -80,8 +80,10 @@ impl Engine {
             if !self.plan.homes.is_empty() {
                 homes.see(own, &labels, record.outcome);
             }
-            let repeats = record.work.filter(|_| self.plan.works).map(|work| works.see(own, work));
             let agent = labels[Dimension::Agent.place()];
+            // Agents beyond the bound are not told apart, so none of them repeats another.
+            let known = splits[Plan::AGENTS].label(own, Dimension::Agent) != Some(Name::OVERFLOW);
+            let repeats = record.work.filter(|_| self.plan.works).map(|work| known && works.see(own, work));
             placed.push(Placed { record, agent, repeats, sample: intake::sample(record, at) });
         }
         placed

@@ -68,9 +68,9 @@ pub struct Homes {
 impl Homes {
     /// Keeps other labels from now on, and learns them anew.
     pub fn keep(&mut self, labels: &[Dimension]) {
-        if self.labels != labels {
-            *self = Homes { labels: labels.to_vec(), names: Vec::new() };
-        }
+        // Equal by names; where a label is found depends on the settings.
+        let names = if self.labels == labels { std::mem::take(&mut self.names) } else { Vec::new() };
+        *self = Homes { labels: labels.to_vec(), names };
     }
 
     /// Takes in where an execution of an agent was.
@@ -124,7 +124,7 @@ impl Engine {
                 continue;
             }
             let mut before = std::mem::take(&mut self.state.rules[rule].covered);
-            let whole = idle || before.counted.is_none_or(|at| now.since(at) >= COUNT);
+            let whole = before.counted.is_none_or(|at| now.since(at) >= COUNT);
             for rule in covered.iter().filter(|_| whole) {
                 let plan = &self.plan.rules[*rule];
                 // Windows in which nothing can turn wait for the next record before they lose what is old.

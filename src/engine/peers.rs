@@ -217,6 +217,11 @@ pub struct Standings {
 }
 
 impl Standings {
+    /// Whether the agent of a series has a standing, or ran since they were made and may get one.
+    pub fn may_be_of(&self, split: &Split, series: usize) -> bool {
+        self.of(split, series).is_some() || self.made.is_none_or(|made| split.series[series].last_seen >= made)
+    }
+
     /// Whether this was at an instant.
     pub fn were_made(&self, now: Timestamp) -> bool {
         self.made == Some(now)

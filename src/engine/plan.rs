@@ -39,7 +39,7 @@ pub struct Asked {
 }
 
 /// The place of an input that is no value of a window.
-pub const APART: u16 = u16::MAX;
+pub const APART: u32 = u32::MAX;
 
 impl SplitPlan {
     /// The first end of a learned window after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
@@ -77,7 +77,7 @@ pub struct RulePlan {
     /// A metric without whose least number of samples the condition has no data, and its slot.
     pub counted: Option<(usize, Metric)>,
     /// By slot: its place among what is asked of the split, or [`APART`].
-    pub places: [u16; INPUT_LIMIT],
+    pub places: [u32; INPUT_LIMIT],
 }
 
 /// A rule that covers others.
@@ -340,15 +340,14 @@ impl Plan {
     }
 
     /// The place of what is read of a split; rules that read the same share it.
-    fn ask(&mut self, split: usize, wanted: Asked) -> u16 {
+    fn ask(&mut self, split: usize, wanted: Asked) -> u32 {
         let asked = &mut self.splits[split].asked;
         let known = asked.iter().position(|own| *own == wanted);
         let place = known.unwrap_or(asked.len());
         if known.is_none() {
             asked.push(wanted);
         }
-        // Beyond the bound everybody reads for himself.
-        u16::try_from(place).unwrap_or(APART)
+        place as u32
     }
 
     /// Finds the rules that others cover, and the labels that tell where their agents are.

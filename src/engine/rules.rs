@@ -24,7 +24,7 @@ use super::plan::{Asked, RulePlan, Time};
 use super::raised::Raised;
 use super::reading::Reading;
 use super::sheet::Sheet;
-use super::split::{NEVER, Split};
+use super::split::{NEVER, Split, SplitSpec};
 use super::window::WindowSet;
 use crate::model::{Span, Timestamp};
 use crate::rule::program::Slots;
@@ -87,7 +87,7 @@ impl RuleState {
     pub fn change(&mut self, before: &Rule, rule: &Rule) {
         self.identity = adopt::identity(rule);
         self.cases.clear();
-        let others = (&before.by, &before.filter) != (&rule.by, &rule.filter);
+        let others = SplitSpec::of(before) != SplitSpec::of(rule);
         let moved = others || before.window != rule.window;
         let reads = |rule: &Rule, of: fn(&Input) -> bool| -> Vec<Input> {
             rule.program.inputs.iter().filter(|input| of(input)).cloned().collect()
@@ -164,7 +164,7 @@ pub(super) struct Glimpse<'a> {
 impl Slots for Glimpse<'_> {
     fn value(&self, slot: usize) -> Option<f64> {
         let Glimpse { evaluation, rule, split, index, state } = self;
-        let place = usize::from(evaluation.plans[*rule].places[slot]);
+        let place = evaluation.plans[*rule].places[slot] as usize;
         match evaluation.asked.get(place) {
             Some(asked) => evaluation.sheet.borrow_mut().value(place, asked, (split, *index), evaluation.now),
             None => evaluation.aside(*rule, slot, (split, *index), *index, state).0,
@@ -316,7 +316,7 @@ impl Evaluation<'_> {
             Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => {
                 Peers::next(self.rules[rule].window, self.step, self.now)
             }
-            Time::Scores if self.standings.0.of(split, index).is_some() => self.standings.1,
+            Time::Scores if self.standings.0.may_be_of(split, index) => self.standings.1,
             Time::Peers | Time::Scores => NEVER,
         })
     }

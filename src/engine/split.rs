@@ -170,22 +170,27 @@ impl Split {
                 self.rings.push(Ring::refit(ring, tier, of));
             }
         }
-        self.refit_columns(&wanted);
+        self.refit_columns(&wanted, &old, &from);
         self.windows = wanted;
     }
 
-    /// Makes the columns of `wanted` of the old ones.
-    fn refit_columns(&mut self, wanted: &[WindowSpec]) {
-        let fields = |windows: &[WindowSpec]| -> Vec<(Shape, String)> {
-            let of = |window: &WindowSpec| window.features.fields.iter().map(|f| (window.shape, f.clone())).collect();
-            windows.iter().flat_map(|window| -> Vec<_> { of(window) }).collect()
+    /// Makes the columns of `wanted` of the old ones; `rings` says which of the old `tiers` each of the new ones goes
+    /// on with. A column goes on with its ring alone: what the ring does not hold would never leave.
+    fn refit_columns(&mut self, wanted: &[WindowSpec], tiers: &[Tier], rings: &[Option<usize>]) {
+        let fields = |windows: &[WindowSpec]| -> Vec<(usize, Shape, String)> {
+            let all = windows.iter().enumerate();
+            all.flat_map(|(at, w)| w.features.fields.iter().map(move |field| (at, w.shape, field.clone()))).collect()
         };
-        let (old, new) = (fields(&self.windows), fields(wanted));
-        let from = |(shape, field): &(Shape, String)| {
-            let fits = |i: &usize| old[*i].1 == *field && shape.pane.0 % old[*i].0.pane.0 == 0;
-            (0..old.len()).filter(fits).max_by_key(|i| old[*i].0.span).map(|i| (i, old[i].0))
+        let (old, new, old_tier_of) = (fields(&self.windows), fields(wanted), Tier::places(tiers));
+        let from = |(window, shape, field): &(usize, Shape, String)| {
+            let ring = rings[self.tier_of[*window]]?;
+            let fits = |i: &usize| {
+                let (window, old_shape, old_field) = &old[*i];
+                old_tier_of[*window] == ring && old_field == field && shape.pane.0 % old_shape.pane.0 == 0
+            };
+            (0..old.len()).filter(fits).max_by_key(|i| old[*i].1.span).map(|i| (i, old[i].1))
         };
-        let from: Vec<_> = new.iter().map(|wanted| (wanted.0, from(wanted))).collect();
+        let from: Vec<_> = new.iter().map(|wanted| (wanted.1, from(wanted))).collect();
         let columns = std::mem::take(&mut self.columns);
         for series in 0..self.series.len() {
             self.columns.extend(from.iter().map(|(shape, from)| match from {
