@@ -34,6 +34,8 @@ struct Plan {
     failing: Vec<String>,
     /// Receivers that say that messages are wrong.
     refusing: Vec<String>,
+    /// Messages, by their place in `got`, of which the receiver says that they are wrong.
+    refused: Vec<usize>,
     /// When they say that they want to be asked again.
     later: Option<Span>,
 }
@@ -63,6 +65,7 @@ impl Plan {
             got: Vec::new(),
             failing: Vec::new(),
             refusing: Vec::new(),
+            refused: Vec::new(),
             later: None,
         }
     }
@@ -120,7 +123,7 @@ impl Plan {
                 Attempt::Retry { reason: "down".into(), after: self.later }
             } else {
                 self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
-                match self.refusing.contains(&delivery.receiver) {
+                match self.refusing.contains(&delivery.receiver) || self.refused.contains(&(self.got.len() - 1)) {
                     true => Attempt::Refuse { reason: "400 Bad Request".into() },
                     false => Attempt::Done,
                 }
@@ -368,6 +371,61 @@ fn an_end_that_waits_behind_a_beginning_is_not_told_when_that_is_refused() {
     plan.failing.clear();
     plan.until(130);
     assert_eq!(plan.told("ops").len(), 4, "what is taken is followed by its end: {:?}", plan.told("ops"));
+}
+
+/// Three messages of one group wait for `ops`: a fires; b fires, too; both ended.
+fn queued() -> Plan {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 30s}\n";
+    let mut plan = Plan::new(route);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.agent("b", "down");
+    plan.until(40);
+    plan.bad.values_mut().for_each(|wrong| *wrong = "ok".to_owned());
+    plan.until(80);
+    assert_eq!(plan.engine.view().receivers[0].queued, 3);
+    plan.failing.clear();
+    plan
+}
+
+#[test]
+fn an_end_is_told_when_any_message_before_it_told_the_beginning() {
+    let (a, b, end) = ("firing a/down", "firing a/down b/down", "ended a/down b/down");
+    let what = |plan: &Plan| -> Vec<String> {
+        plan.told("ops").iter().map(|told| told.split_once(' ').expect("a second").1.to_owned()).collect()
+    };
+    for (refused, expected) in
+        [(vec![], vec![a, b, end]), (vec![0], vec![a, b, end]), (vec![1], vec![a, b, end]), (vec![0, 1], vec![a, b])]
+    {
+        let mut plan = queued();
+        plan.refused = refused.clone();
+        plan.until(100);
+        assert_eq!(what(&plan), expected, "when these are refused: {refused:?}");
+        let ops = &plan.engine.view().receivers[0];
+        let lost = refused.len() + 3 - expected.len();
+        assert_eq!((ops.queued, ops.failed), (0, lost as u64), "when these are refused: {refused:?}");
+    }
+}
+
+#[test]
+fn the_beginning_of_another_alert_is_none_of_what_a_message_ends() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 10s}\n";
+    let mut plan = Plan::new(route);
+    plan.failing.push("ops".to_owned());
+    for (agent, second) in [("a", 40), ("b", 80)] {
+        plan.agent(agent, "down");
+        plan.until(second - 20);
+        plan.agent(agent, "ok");
+        plan.until(second);
+    }
+    assert_eq!(plan.engine.view().receivers[0].queued, 4);
+    plan.failing.clear();
+    plan.refused = vec![2];
+    plan.until(90);
+    let told = plan.told("ops");
+    assert_eq!(told.len(), 3, "no end of b, which was refused: {told:?}");
+    assert!(told[2].ends_with("firing b/down"), "{told:?}");
 }
 
 #[test]

@@ -43,8 +43,25 @@ struct Envelope {
     number: u64,
     queued: Timestamp,
     delivery: Delivery,
-    /// It is of no use when the one before it in its group is refused.
+    /// The receiver has nothing of what it tells of: it is of no use unless a message before it is taken that tells
+    /// the beginning.
     hinges: bool,
+}
+
+impl Envelope {
+    /// Whether who takes this message has the beginning of something that a later one tells of.
+    fn begins(&self, later: &Envelope) -> bool {
+        let (Message::Alerts(said), Message::Alerts(next)) = (&self.delivery.message, &later.delivery.message) else {
+            return false;
+        };
+        let same = |a: &AlertEvent, b: &AlertEvent| (&a.rule, &a.subject) == (&b.rule, &b.subject);
+        let mut begun = said.alerts.iter().filter(|alert| alert.state == AlertState::Firing);
+        let shared = |alert: &AlertEvent| next.alerts.iter().any(|other| same(alert, other));
+        // What a message does not show it may be about all the same.
+        said.group == next.group
+            && said.acknowledged.is_none()
+            && (said.truncated + next.truncated > 0 || begun.any(shared))
+    }
 }
 
 /// What an attempt came to.
@@ -89,8 +106,8 @@ pub struct Outbox {
 
 impl Outbox {
     /// Queues a message; whether its queue took it. `limit` bounds each queue, so that a receiver
-    /// that is down costs nobody else a message. One that `hinges` on the one before it is of no use when that is
-    /// refused.
+    /// that is down costs nobody else a message. One that `hinges` on those before it is of no use when all are
+    /// refused that tell of the beginning.
     pub fn push(
         &mut self,
         receiver: &str,
@@ -153,7 +170,8 @@ impl Outbox {
         let settled = match result {
             Attempt::Done => {
                 queue.delivered += 1;
-                queue.follow(message.delivery.message.group()).for_each(|next| next.hinges = false);
+                let waiting = queue.waiting.iter_mut();
+                waiting.filter(|next| message.begins(next)).for_each(|next| next.hinges = false);
                 queue.recover();
                 effects.push(report(now, &message.delivery, NotificationStatus::Delivered, String::new()));
                 Some(message.delivery.message)
@@ -334,21 +352,20 @@ impl Queue {
         self.free().map_or(NEVER, |at| self.held_until().unwrap_or(self.waiting[at].queued))
     }
 
-    /// The waiting messages of a group.
-    fn follow(&mut self, group: &str) -> impl Iterator<Item = &mut Envelope> {
-        self.waiting.iter_mut().filter(move |m| m.delivery.message.group() == group)
-    }
-
-    /// Takes out what tells the end of something whose beginning was refused.
+    /// Takes out what tells the end of something whose beginning was refused, unless another message that is yet to
+    /// be tried tells of the beginning.
     fn drop_hinging(&mut self, now: Timestamp, group: &str, effects: &mut Vec<Effect>) {
-        let own = |m: &Envelope| m.hinges && m.delivery.message.group() == group;
-        while let Some(at) = self.waiting.iter().position(own) {
-            if let Some(Envelope { delivery, .. }) = self.waiting.remove(at) {
-                self.failed += 1;
-                let reason = "its beginning was refused".to_owned();
-                effects.push(report(now, &delivery, NotificationStatus::Dropped, reason));
-            }
+        let waiting = &self.waiting;
+        let useless = |(at, m): &(usize, &Envelope)| {
+            m.hinges && m.delivery.message.group() == group && !waiting.iter().take(*at).any(|before| before.begins(m))
+        };
+        let useless: BTreeSet<u64> = waiting.iter().enumerate().filter(useless).map(|(_, m)| m.number).collect();
+        for message in waiting.iter().filter(|m| useless.contains(&m.number)) {
+            let reason = "its beginning was refused".to_owned();
+            effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
         }
+        self.waiting.retain(|m| !useless.contains(&m.number));
+        self.failed += useless.len() as u64;
     }
 
     /// Back in line at its old place.

@@ -113,7 +113,7 @@ impl Member {
 pub struct Manner {
     /// Its group found the queue full before.
     pub again: bool,
-    /// It is about what the receiver has not heard of yet and only the message before it tells.
+    /// It is about what the receiver has not heard of yet and only messages before it tell.
     pub hinges: bool,
 }
 
