@@ -26,7 +26,7 @@ alerts:
 struct Plan {
     engine: Engine,
     now: i64,
-    /// Agents and what is wrong with them: `down`, `slow`, `late`, `latest`, or several.
+    /// Agents and what is wrong with them: `down`, `slow`, `late`, `latest`, or several; and at which provider.
     bad: BTreeMap<String, String>,
     /// What each receiver got: second, receiver, and what was said.
     got: Vec<(i64, String, Delivery)>,
@@ -97,6 +97,7 @@ impl Plan {
                     let mut record = Record::new("plan", agent.clone(), Some(at), outcome);
                     let seconds = [("latest", 300.0), ("late", 150.0), ("slow", 60.0)];
                     let found = seconds.iter().find(|(word, _)| wrong.contains(word));
+                    record.provider = wrong.split_once(" at ").map(|(_, provider)| provider.into());
                     record.duration_ms = Some(found.map_or(100.0, |(_, seconds)| seconds * 1_000.0));
                     record
                 })
@@ -661,6 +662,30 @@ fn an_inhibition_ends_when_its_source_becomes_too_mild() {
     plan.until(60);
     let told = plan.told("ops");
     assert!(told.len() == 2 && told[1].ends_with("firing a/slow"), "{told:?}");
+}
+
+#[test]
+fn who_leaves_an_incident_and_goes_on_failing_is_told_of() {
+    let rules = "
+alerts:
+  - {name: down, condition: error_rate > 50%, window: 10s, min_samples: 1}
+  - {name: outage, condition: alerting_agents >= 2, covers: [down], by: provider, min_samples: 1, severity: critical}
+";
+    let route = "routes:\n- {receivers: [ops], group_wait: 5s, group_interval: 10s}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(rules, route), State::default()), ..Plan::new("") };
+    for agent in ["x", "y", "z"] {
+        plan.agent(agent, "down at openai");
+    }
+    plan.until(60);
+    assert_eq!(plan.told("ops"), ["7 firing -/outage"], "their own alerts are held back");
+    plan.agent("x", "down at mistral");
+    plan.until(120);
+    assert_eq!(plan.told("ops"), ["7 firing -/outage", "67 firing x/down"], "there is no incident at the other one");
+    // One for another: as many fail there as before.
+    plan.agent("x", "down at openai");
+    plan.agent("y", "down at mistral");
+    plan.until(180);
+    assert_eq!(plan.told("ops")[2..], ["127 firing y/down"]);
 }
 
 #[test]

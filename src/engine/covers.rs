@@ -29,6 +29,8 @@ pub struct Covered {
     all: Vec<u32>,
     /// When these were counted.
     counted: Option<Timestamp>,
+    /// Agents with an alert: the series that each is counted in.
+    homes: BTreeMap<Name, u32>,
 }
 
 /// How far apart all agents are counted.
@@ -133,16 +135,29 @@ impl Engine {
             let agents = if whole { self.judged(now, &covered) } else { self.alerting(&covered) };
             let index = self.plan.rules[rule].split;
             let limit = self.policy.settings.limits.series;
-            let State { names, splits, homes, rules, .. } = &mut self.state;
+            let State { names, splits, homes, rules, dispatch, .. } = &mut self.state;
             let mut counts: BTreeMap<usize, Count> = BTreeMap::new();
-            for (agent, alerting) in agents {
-                let Some(known) = splits[Plan::AGENTS].find(agent) else { continue };
+            let mut here: BTreeMap<Name, u32> = BTreeMap::new();
+            for (agent, alerting) in &agents {
+                let Some(known) = splits[Plan::AGENTS].find(*agent) else { continue };
                 let split = &mut splits[index];
-                let all = homes.of(known, alerting);
+                let all = homes.of(known, *alerting);
                 let Some(labels) = place(&split.spec.by, &all).filter(|_| split.admits(&all, names)) else { continue };
-                let count = counts.entry(split.series_of(&labels, now, limit)).or_default();
+                let series = split.series_of(&labels, now, limit);
+                let count = counts.entry(series).or_default();
                 count.known += 1;
-                count.alerting += u32::from(alerting);
+                count.alerting += u32::from(*alerting);
+                if *alerting {
+                    here.insert(*agent, series as u32);
+                }
+            }
+            // The alerts of who left an incident are held back no longer.
+            let open = |series: u32| rules[rule].alerts.get(series as usize).is_some_and(|alert| alert.fired.is_some());
+            let left = |(agent, series): (&Name, &u32)| {
+                here.get(agent) != Some(series) && agents.get(agent) == Some(&true) && open(*series)
+            };
+            if before.homes.iter().any(left) {
+                dispatch.look_again(now, &self.policy.settings);
             }
             let split = &mut splits[index];
             let of = |series: usize| counts.get(&series).copied().unwrap_or_default();
@@ -158,7 +173,7 @@ impl Engine {
                 if told { Count { alerting, known: all } } else { Count::default() }
             };
             let counts = (0..split.series.len()).map(count).collect();
-            rules[rule].covered = Covered { counts, all: before.all.clone(), counted: before.counted };
+            rules[rule].covered = Covered { counts, all: before.all.clone(), counted: before.counted, homes: here };
             for series in 0..split.series.len() {
                 if rules[rule].covered.of(series) != before.of(series) {
                     split.run_from(series, now);
