@@ -89,7 +89,8 @@ impl Takes {
             }
             (Takes::Works, Some(Takes::Works)) if input.peers().is_none() => None,
             (Takes::Works, None | Some(Takes::Works)) => {
-                let outcome = matches!(
+                // An agent goes on that no more says what it does: only executions know how long it is silent.
+                let of_all = matches!(
                     metric,
                     Some(
                         Metric::SuccessRate
@@ -97,9 +98,10 @@ impl Takes {
                             | Metric::LimitRate
                             | Metric::OutcomeCoverage
                             | Metric::FailedExecutions
+                            | Metric::Silence
                     )
                 );
-                let apart = outcome || input.is_of_agents() || *input == Input::Budget;
+                let apart = of_all || input.is_of_agents() || *input == Input::Budget;
                 let message = format!("`{input}` cannot stand beside `repeat_ratio`, which only some executions have");
                 apart.then(|| (message, "write a rule of its own".to_owned()))
             }
