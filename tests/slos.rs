@@ -142,6 +142,22 @@ fn counted_things_and_several_subjects() {
 }
 
 #[test]
+fn an_agent_may_repeat_itself_so_often() {
+    let mut engine = engine("objective: 99%, bad: repeat_ratio, period: 7d");
+    let mut records = runs("a", 0..50 * HOUR, |_| false);
+    for (minute, record) in (0u64..).zip(&mut records) {
+        // An hour of the same; half of the runs do not say what they do.
+        let circle = (2_880..2_940).contains(&minute);
+        record.work = (minute % 2 == 0).then_some(if circle { 7 } else { 1_000 + minute });
+    }
+    let said = feed(&mut engine, &records);
+    assert!(said.iter().any(|said| said.1 == AlertState::Firing && said.2 == Severity::Critical), "{said:?}");
+    let slo = one(&engine);
+    assert_eq!((slo.failures, slo.bad.n, slo.indicator.as_str()), (29, 1_500, "bad: repeat_ratio"));
+    near(slo.left, 1.0 - 29.0 / 15.0);
+}
+
+#[test]
 fn the_verb_shows_the_budgets_of_a_recording() {
     let dir = tempfile::tempdir().expect("a folder");
     let line = |minute: i64| {

@@ -49,7 +49,7 @@ impl RuleReader<'_> {
             }
             _ => None,
         };
-        self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter));
+        self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter).reading(&inputs));
         fields.finish();
         let (levels, slo) = written.filter(|_| self.faults.errors() == before)?;
         let (name, slo, first) = (name?, slo?, levels.first()?.clone());
@@ -121,7 +121,7 @@ impl RuleReader<'_> {
         let value = self.part_of_indicator(fields, key, &text, total.is_some());
         let of_all = total.as_ref().map(|total| self.part_of_indicator(fields, "total", total, true));
         let share_of_bad = |text: &str| match Metric::from_word(text)? {
-            Metric::ErrorRate | Metric::TimeoutRate | Metric::LimitRate => Some(true),
+            Metric::ErrorRate | Metric::TimeoutRate | Metric::LimitRate | Metric::RepeatRatio => Some(true),
             metric => (metric.unit() == Unit::Ratio).then_some(false),
         };
         match (share_of_bad(&text.value), is_good) {
