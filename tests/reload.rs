@@ -95,6 +95,18 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     assert!(code == Some(74) && why.contains(&asked), "{why}");
     let found = format!("(process {}) still listens on {}: it takes a changed `listen`", home.pid(), port(&old));
     assert!(why.contains(&found), "{why}");
+
+    // A fault in the configuration keeps nobody from asking, and is said once per verb.
+    std::fs::write(home.path("evenkeel.yaml"), old.replace("evaluation_interval", "evaluation_intervall"))
+        .expect("written");
+    for verb in [&["alerts"][..], &["rules"], &["why", "failing", "a"], &["silence", "list"]] {
+        let (code, shown, said) = live::run(&home, verb);
+        assert!(code.is_some_and(|code| code < 64) && !shown.is_empty(), "{verb:?}: {code:?} {said}");
+        assert_eq!(said, "warning: evenkeel.yaml has 1 fault; `evenkeel check` tells them\n", "{verb:?}");
+    }
+    std::fs::write(home.path("evenkeel.yaml"), old.replace("listen: ", "listen: at ")).expect("written");
+    let (code, _, said) = live::run(&home, &["alerts"]);
+    assert!(code == Some(78) && said.contains("`listen` is `at "), "without an address nobody can be asked: {said}");
     std::fs::write(home.path("evenkeel.yaml"), &old).expect("written");
 
     // A rule that goes takes its alerts along.

@@ -39,11 +39,16 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     home.until("the silenced one is shown", || run(&home, &["alerts"]).1.contains("silenced by ada until "));
     assert!(sink.messages().iter().all(|m| m.agent != "a1"));
     assert!(run(&home, &["silence", "list"]).1.contains("  1 active alert  agent=a*  by ada: planned"));
+    // A fault elsewhere in the configuration keeps nobody from silencing: the token can be read.
+    std::fs::write(home.path("evenkeel.yaml"), home.text("evenkeel.yaml") + "grup_wait: 3s\n").expect("writes");
     let (code, said, warned) = run(&home, &["silence", "add", "agnet=b1", "--for", "1h", "--comment", "typo"]);
     assert!(code == Some(0) && said.contains("; it covers 0 active alerts"), "{said}{warned}");
+    assert!(warned.contains("warning: evenkeel.yaml has 1 fault; `evenkeel check` tells them"), "{warned}");
     assert!(warned.contains("has the label `agnet`: did you mean `agent`?"), "{warned}");
     let typo = said.split(' ').nth(1).expect("an id").to_owned();
     assert_eq!(run(&home, &["silence", "expire", &typo]).0, Some(0));
+    let mended = home.text("evenkeel.yaml").replace("grup_wait: 3s\n", "");
+    std::fs::write(home.path("evenkeel.yaml"), mended).expect("writes");
 
     home.kill();
     home.start();

@@ -1,5 +1,6 @@
 //! Asks the running daemon over its API: where it listens and which token it wants say its settings.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::output::plural;
 use super::{Exit, Failure, Output};
+use crate::diagnostic::Level;
 use crate::settings::Settings;
 use crate::shell::lock;
 use crate::shell::policy_files;
@@ -25,6 +28,9 @@ pub struct DaemonArgs {
     /// The configuration that the daemon runs with.
     #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = CONFIG, global = true)]
     config: PathBuf,
+    /// Whether it was said that the configuration has faults: once is enough for all calls of a verb.
+    #[arg(skip)]
+    warned: Cell<bool>,
 }
 
 /// What is asked for.
@@ -41,7 +47,7 @@ impl DaemonArgs {
     /// The daemon of a configuration; without one that of the environment or of this folder.
     pub fn of(config: Option<&Path>) -> DaemonArgs {
         let known = || std::env::var_os("EVENKEEL_CONFIG").map_or_else(|| CONFIG.into(), PathBuf::from);
-        DaemonArgs { config: config.map_or_else(known, Path::to_owned) }
+        DaemonArgs { config: config.map_or_else(known, Path::to_owned), warned: Cell::default() }
     }
 
     /// Where its configuration is.
@@ -61,7 +67,7 @@ impl DaemonArgs {
 
     /// The answer to a request.
     pub fn call(&self, path: &str, call: Call) -> Result<Value, Failure> {
-        let settings = settings(&self.config)?;
+        let settings = self.settings()?;
         let Some(listen) = settings.listen else {
             return Err(Failure::Usage(format!(
                 "{}: `listen` is off, so the daemon cannot be asked",
@@ -82,6 +88,26 @@ impl DaemonArgs {
             other => other,
         })
     }
+
+    /// What the configuration says of the daemon's API. Faults of the rest keep nobody from asking the daemon, which
+    /// obeys what it loaded before.
+    fn settings(&self) -> Result<Settings, Failure> {
+        let config = &self.config;
+        if !config.exists() {
+            let text = format!("{NO_CONFIG} {}; name the daemon's configuration with --config", config.display());
+            return Err(Failure::Usage(text));
+        }
+        let file = policy_files::read_file(config).map_err(|fault| Failure::Configuration(vec![*fault]))?;
+        let (settings, faults) = Settings::access(&file, config.parent().unwrap_or(Path::new("")));
+        let Some(settings) = settings else { return Err(Failure::Configuration(faults)) };
+        let errors = faults.iter().filter(|fault| fault.level == Level::Error).count();
+        if errors > 0 && !self.warned.replace(true) {
+            let (place, faults) = (config.display(), plural(errors, "fault"));
+            let tells = if config == Path::new(CONFIG) { String::new() } else { format!(" {place}") };
+            writeln!(Output::stderr(false), "warning: {place} has {faults}; `evenkeel check{tells}` tells them")?;
+        }
+        Ok(settings)
+    }
 }
 
 /// Why nobody answered, and where the daemon listens that has the state directory: a changed `listen` takes effect
@@ -101,17 +127,6 @@ fn elsewhere(settings: &Settings, listen: SocketAddr, text: String) -> String {
 
 /// How the message about a missing configuration begins.
 const NO_CONFIG: &str = "there is no";
-
-fn settings(config: &Path) -> Result<Settings, Failure> {
-    if !config.exists() {
-        let text = format!("{NO_CONFIG} {}; name the daemon's configuration with --config", config.display());
-        return Err(Failure::Usage(text));
-    }
-    let file = policy_files::read_file(config).map_err(|fault| Failure::Configuration(vec![*fault]))?;
-    // Faults of rules and profiles keep nobody from asking the daemon, which obeys others.
-    let (settings, faults) = Settings::load(&file, config.parent().unwrap_or(Path::new("")));
-    settings.ok_or(Failure::Configuration(faults))
-}
 
 async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failure> {
     let http = sink::direct_client();

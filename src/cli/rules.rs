@@ -71,8 +71,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         return export(args, out);
     }
     let RuleArgs { paths, config } = &args.rules;
+    let daemon = DaemonArgs::of(config.as_deref());
     let listed = if paths.is_empty() {
-        let answer = DaemonArgs::of(config.as_deref()).call("/api/v1/rules", Call::Get);
+        let answer = daemon.call("/api/v1/rules", Call::Get);
         remote::read(answer.map_err(|failure| remote::or(failure, "name PATHs of rule files"))?)?
     } else {
         let policy = recording::policy(config.as_deref(), paths)?;
@@ -83,7 +84,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     } else {
         text(out, &listed)?;
         if paths.is_empty() {
-            DaemonArgs::of(config.as_deref()).notes(out)?;
+            daemon.notes(out)?;
         }
     }
     Ok(Exit::Ok)

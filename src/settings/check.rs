@@ -31,6 +31,20 @@ impl Settings {
         let settings = check(reader.section("config", &root));
         (settings, reader.into_diagnostics())
     }
+
+    /// Where the API of a daemon is and which token it wants, for those who ask it: a fault elsewhere in the file
+    /// keeps nobody from asking. The faults are all there are; `None` when `listen` or `api_token` is among them.
+    pub fn access(file: &SourceFile, base: &Path) -> (Option<Settings>, Vec<Diagnostic>) {
+        let (settings, diagnostics) = Settings::salvage(file, base);
+        let readable = yaml::parse(file).is_ok_and(|root| {
+            let reader = Reader::new(file, base);
+            let config = reader.section("config", &root);
+            config.secret("api_token");
+            listen(&config, config.node("api_token").is_some(), None);
+            !has_errors(&reader.into_diagnostics())
+        });
+        (readable.then_some(settings), diagnostics)
+    }
 }
 
 impl Settings {
@@ -550,6 +564,23 @@ limits: {series: 1}
             "20:18 `series` is `1` (write a whole number from 100 to 10000000)",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn faults_elsewhere_leave_the_way_to_the_daemon() {
+        let access = |text: &str| Settings::access(&SourceFile::new("evenkeel.yaml", text), Path::new(""));
+        let (settings, faults) =
+            access("listen: 127.0.0.1:1234\napi_token: {env: T}\ngrup_wait: 3s\nclock: sundial\nscores: {windw: 1d}\n");
+        let settings = settings.expect("both can be read");
+        assert_eq!(settings.listen, Some("127.0.0.1:1234".parse().expect("an address")));
+        assert_eq!(settings.api_token, Some(Secret::Env("T".to_owned())));
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        for text in
+            ["listen: here", "api_token: hunter2", "api_token: {file: a, env: B}", "listen: 0.0.0.0:1", "a: [", "- 1"]
+        {
+            let (settings, faults) = access(text);
+            assert!(settings.is_none() && has_errors(&faults), "{text}");
+        }
     }
 
     #[test]
