@@ -71,10 +71,18 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let health: serde_json::Value = serde_json::from_str(body).expect("JSON");
     let warning = health["warnings"][0].as_str().expect("a warning");
     assert!(warning.starts_with("the files of the policy have faults") && health["status"] == "ok", "{health}");
-    for verb in ["alerts", "rules"] {
-        let output = home.command(&[verb]).stdout(std::process::Stdio::piped()).output().expect("runs");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(&format!("the daemon warns: {warning}")), "{verb}: {text}");
+    let verbs: [&[&str]; 7] = [
+        &["alerts"],
+        &["alerts", "--margin"],
+        &["rules"],
+        &["why", "failing", "a"],
+        &["slos"],
+        &["budgets"],
+        &["silence", "list"],
+    ];
+    for verb in verbs {
+        let text = live::run(&home, verb).1;
+        assert!(text.ends_with(&format!("the daemon warns: {warning}\n")), "{verb:?}: {text}");
     }
     let b = |ago, ok| execution(now_ms() - ago, "b", ok);
     home.append("fleet.jsonl", b(3, false) + &b(2, false) + &b(1, true));

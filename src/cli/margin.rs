@@ -21,11 +21,12 @@ pub fn run(
     limit: usize,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let margins = if args.files.is_empty() && rules.is_empty() {
+    let live = args.files.is_empty() && rules.is_empty();
+    let daemon = live.then(|| DaemonArgs::of(args.config.as_deref()));
+    let margins = if let Some(daemon) = &daemon {
         let limit = limit.to_string();
         let mut pairs = vec![("limit", limit.as_str())];
         pairs.extend(rule.map(|rule| ("rule", rule)));
-        let daemon = DaemonArgs::of(args.config.as_deref());
         let answer = daemon.call(&remote::query("/api/v1/margins", &pairs), Call::Get);
         remote::read(answer.map_err(remote::or_files)?)?
     } else {
@@ -39,6 +40,7 @@ pub fn run(
         out.json(&margins)?;
     } else {
         text(out, &margins)?;
+        daemon.map_or(Ok(()), |daemon| daemon.notes(out))?;
     }
     let fires = margins.margins.iter().any(|margin| margin.state == AlertState::Firing);
     Ok(match fires {

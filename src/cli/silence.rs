@@ -117,6 +117,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
                 let (author, comment, covers) = (text("author"), text("comment"), covers(&silence));
                 writeln!(out, "{id}  {state}  until {ends}  {covers}  {matchers}  by {author}: {comment}")?;
             }
+            args.daemon.notes(out)?;
         }
         Verb::Expire { id } => {
             let answer = args.daemon.call(&format!("/api/v1/silences/{id}"), Call::Delete)?;

@@ -45,8 +45,10 @@ struct Listed {
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let config = args.recording.config.as_deref();
-    let listed: Listed = if args.recording.files.is_empty() && args.rules.is_empty() {
-        let answer = DaemonArgs::of(config).call("/api/v1/slos", Call::Get);
+    let live = args.recording.files.is_empty() && args.rules.is_empty();
+    let daemon = live.then(|| DaemonArgs::of(config));
+    let listed: Listed = if let Some(daemon) = &daemon {
+        let answer = daemon.call("/api/v1/slos", Call::Get);
         remote::read(answer.map_err(remote::or_files)?)?
     } else {
         let policy = recording::policy(config, &args.rules)?;
@@ -57,10 +59,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     };
     if out.json {
         out.json(&listed)?;
-    } else if listed.slos.is_empty() {
-        writeln!(out, "no SLO has runs in its period; `slos:` in a rule file says what is to be reached")?;
     } else {
-        table(out, &listed.slos)?;
+        if listed.slos.is_empty() {
+            writeln!(out, "no SLO has runs in its period; `slos:` in a rule file says what is to be reached")?;
+        } else {
+            table(out, &listed.slos)?;
+        }
+        daemon.map_or(Ok(()), |daemon| daemon.notes(out))?;
     }
     let spent = listed.slos.iter().any(|slo| slo.left.is_some_and(|left| left < 0.0));
     Ok(match listed.slos.iter().any(|slo| slo.left.is_some()) {

@@ -55,11 +55,16 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let live = args.recording.files.is_empty() && args.at.is_none() && args.rules.is_empty();
-    let inspection = if live { of_daemon(&args)? } else { of_recording(&args)? };
+    let daemon = live.then(|| DaemonArgs::of(args.recording.config.as_deref()));
+    let inspection = match &daemon {
+        Some(daemon) => of_daemon(daemon, &args)?,
+        None => of_recording(&args)?,
+    };
     if out.json {
         out.json(&inspection)?;
     } else {
         show::text(out, &inspection)?;
+        daemon.map_or(Ok(()), |daemon| daemon.notes(out))?;
     }
     Ok(match inspection.holds {
         Some(true) => Exit::Finding,
@@ -68,8 +73,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     })
 }
 
-fn of_daemon(args: &Args) -> Result<Inspection, Failure> {
-    let daemon = DaemonArgs::of(args.recording.config.as_deref());
+fn of_daemon(daemon: &DaemonArgs, args: &Args) -> Result<Inspection, Failure> {
     let path = remote::query("/api/v1/why", &[("rule", &args.rule), ("subject", &args.subject)]);
     remote::read(daemon.call(&path, Call::Get).map_err(remote::or_files)?)
 }
