@@ -121,7 +121,8 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
         state => out.yellow(state),
     };
     let head = out.bold(format!("{} on {subject}", text("rule")));
-    writeln!(out, "{head}  {state}  {}  since {}", text("severity"), text("active_since"))?;
+    let since = if alert["fired_at"].is_string() { text("fired_at") } else { text("active_since") };
+    writeln!(out, "{head}  {state}  {}  since {since}", text("severity"))?;
     let detail = format!(
         "  {} against {} in {} (n = {})  id {}",
         number("value"),

@@ -73,7 +73,7 @@ pub struct Inspection {
     /// When time alone moves the alert on: a pending one fires, one that is kept firing ends.
     pub due: Option<Timestamp>,
     /// The subject's newest record.
-    pub last_seen: Timestamp,
+    pub last_seen: Option<Timestamp>,
     /// Who is told, when, and what holds messages back.
     pub telling: Telling,
     /// The value before, oldest first: in a recording what the rule saw at each time, in the daemon
@@ -145,9 +145,11 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Fewest samples behind the value of the comparison that decides.
+    /// Fewest samples behind the comparison that the margin is of.
     pub fn samples(&self, rule: &Rule) -> u64 {
-        evaluate::behind(rule, Some(self.root), &self.values).0
+        let slots = self.root.measured(&self.values.0).map(Node::slots).unwrap_or_default();
+        let fewest = slots.iter().filter_map(|slot| self.values.1[*slot]).min();
+        fewest.unwrap_or_else(|| evaluate::behind(rule, Some(self.root), &self.values).0)
     }
 }
 
@@ -347,7 +349,7 @@ impl Engine {
             recover,
             due: gaze.alert(series).and_then(|alert| alert::due(alert, rule, sight.levels)),
             alert,
-            last_seen: gaze.split.series[series].last_seen,
+            last_seen: gaze.split.series[series].newest(),
             telling,
             history: history.collect(),
             history_note,

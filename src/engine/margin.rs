@@ -55,7 +55,7 @@ pub struct MarginView {
     /// Why there is no data; empty when there is.
     pub lacking: String,
     /// The subject's newest record.
-    pub last_seen: Timestamp,
+    pub last_seen: Option<Timestamp>,
 }
 
 /// A rule as it is loaded, and its subjects by state.
@@ -208,7 +208,7 @@ fn margin(gaze: &Gaze<'_>, series: usize) -> MarginView {
         n: sight.samples(rule),
         min_samples: rule.min_samples,
         lacking: gaze.lacking(&sight),
-        last_seen: gaze.split.series[series].last_seen,
+        last_seen: gaze.split.series[series].newest(),
     }
 }
 

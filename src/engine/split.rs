@@ -68,6 +68,13 @@ pub struct Series {
     pub touched: bool,
 }
 
+impl Series {
+    /// When its newest record was; `None` of what has none, such as a part of evenkeel whose time does not run.
+    pub fn newest(&self) -> Option<Timestamp> {
+        Some(self.last_seen).filter(|at| *at != NEVER)
+    }
+}
+
 /// A record field that a window keeps.
 #[derive(Debug, Clone, Copy)]
 struct Kept {

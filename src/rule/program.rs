@@ -105,6 +105,25 @@ impl Node {
         truth(self, inputs)
     }
 
+    /// The comparison that [`Node::margin`] is of.
+    pub fn measured(&self, inputs: &[Option<f64>]) -> Option<&Node> {
+        match self {
+            Node::And(left, right) | Node::Or(left, right) => {
+                self.margin(inputs)?;
+                let share = |side: &Node| side.margin(inputs).map(|margin| margin.share);
+                let is_right = match (share(left), share(right)) {
+                    (Some(left), Some(right)) if matches!(self, Node::And(..)) => right > left,
+                    (Some(left), Some(right)) => right < left,
+                    (left, _) => left.is_none(),
+                };
+                (if is_right { right } else { left }).measured(inputs)
+            }
+            Node::Not(inner) => inner.measured(inputs),
+            Node::Compare { .. } => Some(self),
+            _ => None,
+        }
+    }
+
     /// The comparison that decided, as [`Program::eval`] has it; `None` without a verdict.
     pub fn deciding(&self, inputs: &[Option<f64>]) -> Option<&Node> {
         match self {
@@ -385,7 +404,10 @@ mod tests {
             (&not, Some(10.0), None, Some((0.0, 10.0))),
             (&not, None, None, None),
         ] {
-            let margin = root.margin(&[first, second]).map(|m| ((m.share * 1e9).round() / 1e9, m.threshold));
+            let found = root.margin(&[first, second]);
+            let of = root.measured(&[first, second]).and_then(|node| node.margin(&[first, second]));
+            assert_eq!(of.map(|m| (m.value, m.threshold)), found.map(|m| (m.value, m.threshold)), "{root:?}");
+            let margin = found.map(|m| ((m.share * 1e9).round() / 1e9, m.threshold));
             assert_eq!(margin, expected, "{root:?} {first:?} {second:?}");
         }
     }

@@ -88,6 +88,10 @@ pub fn run(
         );
         return Err(Failure::Usage(format!("there is no rule `{name}`: {near}")));
     };
+    if rule.terms.slo.is_some() {
+        let why = "its thresholds follow from the objective and the burn rates, which have no one factor";
+        return Err(Failure::Usage(format!("`{name}` is an SLO: {why}")));
+    }
     if thresholds(&rule) == 0 {
         return Err(Failure::Usage(format!("the rule `{name}` has no threshold that a factor moves")));
     }
@@ -134,7 +138,7 @@ pub fn run(
         })
         .collect();
     let up = upward(&rule.program.root);
-    let suggestion = suggest(&points, up, wanted, span).map(|point| {
+    let suggestion = suggest(&points, up, wanted, span).map(|point| kept(&points, point)).map(|point| {
         let healthy = values.healthy(&format!("{name} x{}", point.factor), up);
         let healthy_shown = healthy.map(|value| rule.program.root.unit().show(value));
         let too_short = is_too_short(span, point.fired);
@@ -152,6 +156,12 @@ pub fn run(
         text(out, &curve, wanted, reading.records)?;
     }
     Ok(if curve.suggestion.is_some() { Exit::Ok } else { Exit::Finding })
+}
+
+/// The threshold as it is, when it does as well as the one that would be suggested.
+fn kept(points: &[Point], suggestion: Point) -> Point {
+    let now = points.iter().find(|point| point.factor == 1.0 && point.fired == suggestion.fired);
+    now.cloned().unwrap_or(suggestion)
 }
 
 /// The least strict threshold with at most the wanted firings a week, which lies just beyond the healthy values. One at
@@ -278,6 +288,23 @@ mod tests {
         };
         let points: Vec<Point> = fired.iter().enumerate().map(point).collect();
         suggest(&points, up, WANTED, span).map(|point| point.factor as usize)
+    }
+
+    #[test]
+    fn what_changes_nothing_is_not_suggested() {
+        let point = |factor: f64, fired: u64| Point {
+            factor,
+            threshold: None,
+            shown: String::new(),
+            fired,
+            per_week: fired as f64,
+            subjects: 1,
+            longest: Span::ZERO,
+        };
+        let points = [point(0.5, 9), point(0.7, 1), point(1.0, 1), point(1.4, 1)];
+        assert_eq!(kept(&points, points[1].clone()).factor, 1.0);
+        let points = [point(0.5, 1), point(1.0, 0)];
+        assert_eq!(kept(&points, points[0].clone()).factor, 0.5);
     }
 
     #[test]

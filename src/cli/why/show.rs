@@ -36,7 +36,9 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         let few = if few { ", too few" } else { "" };
         writeln!(out, "    {:<34}  {} ({n}{few})", input.name, input.shown)?;
     }
-    writeln!(out, "  last record {} ago, at {}", found.at.since(found.last_seen).shown(), found.last_seen)?;
+    if let Some(last) = found.last_seen {
+        writeln!(out, "  last record {} ago, at {last}", found.at.since(last).shown())?;
+    }
     if let Some(margin) = found.margin {
         let side = if margin < 0.0 { "beyond" } else { "away from" };
         writeln!(out, "  the value is {} of the threshold {side} it", share(margin.abs()))?;
