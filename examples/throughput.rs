@@ -29,6 +29,9 @@ struct Arguments {
     /// Rules; by default the shipped ones.
     #[arg(long, default_value = "rules/default.yaml")]
     rules: PathBuf,
+    /// Names of the rules that are evaluated, with commas between them; by default all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Read only, decide nothing.
     #[arg(long)]
     read_only: bool,
@@ -39,7 +42,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rules = (arguments.rules.display().to_string(), fs::read_to_string(&arguments.rules)?);
     let policy = PolicySource { rules: vec![rules], ..PolicySource::default() };
     let (policy, diagnostics) = Policy::load(&policy, Path::new(""));
-    let policy = Arc::new(policy.ok_or_else(|| format!("the rules do not load: {diagnostics:?}"))?);
+    let mut policy = policy.ok_or_else(|| format!("the rules do not load: {diagnostics:?}"))?;
+    policy.rules.retain(|rule| arguments.only.is_empty() || arguments.only.contains(&rule.name));
+    let (rules, policy) = (policy.rules.len(), Arc::new(policy));
     let mut engine = Engine::new(policy.clone(), State::default());
     let source = Source { name: "file".into(), path: arguments.file.clone(), mapping: Mapping::default() };
     let reader = Reader::new(&source, &policy.prices, engine.fields())?;
@@ -57,7 +62,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     let (wall, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds()?);
     let evaluations = engine.view().counters.evaluations;
-    println!("{records} records, {rejected} lines rejected, {evaluations} evaluations of rules, {effects} effects");
+    println!(
+        "{records} records, {rejected} lines rejected, {evaluations} evaluations of {rules} rules, {effects} effects"
+    );
     println!("{wall:.2} s, {cpu:.2} s of CPU time: {:.0} records per second of CPU time", records as f64 / cpu);
     println!("{:.1} MiB of memory at most", peak_kib()? / 1024.0);
     Ok(())
