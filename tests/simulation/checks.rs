@@ -62,7 +62,16 @@ fn in_flight(effects: &[Vec<Effect>], entries: &[(Timestamp, Entry)]) -> BTreeSe
         if let Entry::Receipt(Receipt::Delivery { id, .. }) = entry {
             open.remove(id);
         }
-        open.extend(effects.iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d.id.clone()) } else { None }));
+        for effect in effects {
+            match effect {
+                Effect::Deliver(d) => drop(open.insert(d.id.clone())),
+                // A change of the policy may take the receiver away.
+                Effect::Report(Report::Notification(report)) if report.status == NotificationStatus::Dropped => {
+                    open.remove(&report.id);
+                }
+                _ => {}
+            }
+        }
     }
     open
 }
