@@ -196,6 +196,9 @@ mod tests {
                    - {name: each, condition: cost / executions > $0.03, window: 30m}\n\
                    - {name: levels, levels: {warning: error_rate > 20%, critical: error_rate > 50%}, window: 1h}\n\
                    - {name: lost, condition: error_rate > 90%, no_data: alert, window: 15m}\n\
+                   - {name: fails, condition: failed_executions >= 3 and executions < 9, window: 20m}\n\
+                   - {name: both, condition: \"error_rate[5m] > 40% and error_rate[30m] > 20%\", min_samples: 3}\n\
+                   - {name: bare, condition: token_coverage < 50% or duration_coverage < 99%, window: 20m}\n\
                    slos:\n\
                    - {name: budget, objective: 80%, good: success_rate, period: 3h, alerts: [\
                    {burn: 3, long: 1h, short: 5m, severity: critical}, {burn: 1.5, long: 2h, short: 30m}]}\n";
