@@ -143,3 +143,41 @@ fn rules_are_held_against_a_recording() {
     let both = check(dir.path(), &["evenkeel.yaml", ".", "--against", "none.jsonl"]);
     assert_eq!(both.status.code(), Some(64), "{both:?}");
 }
+
+/// What is said of each fault, without its place.
+fn messages(folder: &Path, arguments: &[&str]) -> Vec<String> {
+    let text = |fault: &Value| format!("{}: {}", fault["level"], fault["message"]).replace('"', "");
+    faults(folder, arguments).iter().map(text).collect()
+}
+
+#[test]
+fn what_has_faults_may_still_be_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = "rules: [r.yaml]
+sources: [{name: runs, labels: {squad: squad_name}}]
+budgets:
+- {name: daily, amount: 50, period: day}
+- {name: weekly, amount: $50, period: fortnight, by: squad}
+receivers:
+- {name: ops, webhook: {url: nowhere}}
+- {name: mail, email: {from: a@b.c, to: [d@e.f, g@h.i]}}
+routes: [{receivers: [ops, mail]}]
+digests: [{name: day, receivers: [ops]}]
+";
+    let rules = "alerts:
+- {name: a, budget: daily, condition: budget > 80%}
+- {name: b, budget: weekly, condition: budget > 80%, annotations: {summary: \"{{ squad }}\"}}
+- {name: c, condition: error_rate > 10%, by: squad}
+";
+    for (name, text) in [("evenkeel.yaml", config), ("r.yaml", rules)] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let expected = [
+        "error: a source has no `path`",
+        "error: `amount` is `50`, which is no amount",
+        "error: `period` is `fortnight`, which is no period",
+        "error: `url` begins with neither http:// nor https://",
+        "error: email has no `smtp`",
+    ];
+    assert_eq!(messages(dir.path(), &["evenkeel.yaml"]), expected);
+}

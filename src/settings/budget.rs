@@ -53,7 +53,7 @@ pub enum Resource {
     Executions,
 }
 
-/// The budgets without faults; the faults of the others are said.
+/// The budgets that have a name; those with faults are said, and stand there so that rules may name them.
 pub(super) fn check(sections: Vec<Section<'_>>, own: &[Label]) -> Vec<Budget> {
     let mut names = BTreeMap::new();
     sections.into_iter().filter_map(|section| budget(section, own, &mut names)).collect()
@@ -115,8 +115,9 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
     });
     let overrides = overrides.collect();
     section.finish();
-    let (resource, amount) = amount?;
-    Some(Budget { name: name?, resource, amount, period: period?, zone: zone?, by, filter, overrides })
+    let (resource, amount) = amount.unwrap_or((Resource::Money, 1));
+    let (period, zone) = (period.unwrap_or(Period::Day), zone.unwrap_or(TimeZone::UTC));
+    Some(Budget { name: name?, resource, amount, period, zone, by, filter, overrides })
 }
 
 /// The patterns under `where`; `dimension` finds the label of a word, or says that there is none.

@@ -7,9 +7,10 @@ use super::Receiver;
 use super::channel::Channel;
 use super::check::unique_name;
 use super::raw::Section;
+use super::receiver;
 use crate::model::hours;
 use crate::model::schedule::Schedule;
-use crate::wire::fields::{Spanned, one_of};
+use crate::wire::fields::Spanned;
 
 /// What happened since the last time, at times that come back.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,18 +45,9 @@ fn digest(section: Section<'_>, known: &[Receiver], names: &mut BTreeMap<String,
     let zone = section.zone();
     let wanted = section.require("receivers", section.texts("receivers")).unwrap_or_default();
     let mut receivers = Vec::new();
-    for Spanned { value, bytes } in wanted {
-        // A receiver of several addresses is one receiver per address, see `Channel::Email`.
-        let own =
-            |r: &&Receiver| r.name == value || r.name.strip_prefix(&value).is_some_and(|rest| rest.starts_with('/'));
-        let found: Vec<&Receiver> = known.iter().filter(own).collect();
-        if found.is_empty() {
-            let help = match known.len() {
-                0 => "add it under `receivers`".to_owned(),
-                _ => one_of(&value, known.iter().map(|r| r.name.as_str())),
-            };
-            section.reader.error(bytes.clone(), format!("there is no receiver `{value}`"), help);
-        }
+    for name in wanted {
+        let found = receiver::named(&section, known, &name);
+        let Spanned { value, bytes } = name;
         for receiver in found {
             if matches!(receiver.channel, Channel::Alertmanager { .. } | Channel::PagerDuty { .. }) {
                 let message = format!("`{value}` is {}, which takes alerts and no digests", receiver.channel.kind());

@@ -8,11 +8,11 @@ use super::check::unique_name;
 use super::raw::Section;
 use super::{Channel, Heartbeat, Receiver, Resend, SmtpTls};
 use crate::model::{Severity, Span};
-use crate::wire::fields::Spanned;
+use crate::wire::fields::{Spanned, one_of};
 use crate::wire::template;
 
-/// The receivers without faults; the faults of the others are said.
-/// `interval` is the one of evaluation: what an Alertmanager is told holds for some of them.
+/// The receivers that have a name; the faults among them are said, and those with faults stand there so that
+/// routes and digests may name them. `interval` is the one of evaluation: what an Alertmanager is told holds for some of them.
 pub(super) fn check(sections: Vec<Section<'_>>, interval: Span) -> Vec<Receiver> {
     let mut names = BTreeMap::new();
     sections.into_iter().flat_map(|section| receivers(section, &mut names, interval)).collect()
@@ -44,6 +44,7 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, i
     drop(given);
     section.finish();
     let Some(name) = name else { return Vec::new() };
+    let channels = if channels.is_empty() { vec![(String::new(), stand_in())] } else { channels };
     let receiver = |(suffix, channel)| Receiver {
         name: format!("{name}{suffix}"),
         min_severity: severity.unwrap_or(Severity::Info),
@@ -51,6 +52,26 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, i
         channel,
     };
     channels.into_iter().map(receiver).collect()
+}
+
+/// What stands for a channel with faults: nothing that only some receivers can is asked of it.
+fn stand_in() -> Channel {
+    Channel::Webhook { url: String::new(), secret: None, token: None, timeout: Span::seconds(10) }
+}
+
+/// The receivers that are meant by a name: one, or all addresses of one, see [`Channel::Email`]; says when there is none.
+pub(super) fn named<'r>(section: &Section<'_>, known: &'r [Receiver], name: &Spanned<String>) -> Vec<&'r Receiver> {
+    let Spanned { value, bytes } = name;
+    let own = |r: &&Receiver| r.name == *value || r.name.strip_prefix(value).is_some_and(|rest| rest.starts_with('/'));
+    let found: Vec<&Receiver> = known.iter().filter(own).collect();
+    if found.is_empty() {
+        let help = match known.len() {
+            0 => "add it under `receivers`".to_owned(),
+            _ => one_of(value, known.iter().map(|r| r.name.as_str())),
+        };
+        section.reader.error(bytes.clone(), format!("there is no receiver `{value}`"), help);
+    }
+    found
 }
 
 /// The channels of one way, with what each adds to the receiver's name.

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use super::Receiver;
 use super::check::unique_name;
 use super::raw::Section;
+use super::receiver;
 use crate::model::hours::Hours;
 use crate::model::{Severity, Span};
-use crate::wire::fields::{Spanned, one_of};
+use crate::wire::fields::Spanned;
 use crate::wire::matcher::LabelMatcher;
 
 /// Everything that decides who is told of what, and when.
@@ -178,19 +179,10 @@ fn route(section: Section<'_>, known: &[Receiver]) -> Option<Route> {
     let wanted = section.require("receivers", section.texts("receivers"));
     let mut receivers = Vec::new();
     let mut faulty = wanted.is_none();
-    for Spanned { value, bytes } in wanted.into_iter().flatten() {
-        // A receiver of several addresses is one receiver per address, see `Channel::Email`.
-        let own =
-            |r: &&Receiver| r.name == value || r.name.strip_prefix(&value).is_some_and(|rest| rest.starts_with('/'));
-        let found: Vec<&Receiver> = known.iter().filter(own).collect();
-        if found.is_empty() {
-            faulty = true;
-            let help = match known.len() {
-                0 => "add it under `receivers`".to_owned(),
-                _ => one_of(&value, known.iter().map(|r| r.name.as_str())),
-            };
-            section.reader.error(bytes.clone(), format!("there is no receiver `{value}`"), help);
-        }
+    for name in wanted.into_iter().flatten() {
+        let found = receiver::named(&section, known, &name);
+        faulty |= found.is_empty();
+        let Spanned { value, bytes } = name;
         for receiver in found {
             if receiver.resend().is_some() {
                 let message = format!("`{value}` is an Alertmanager, which gets every alert whatever the routes say");

@@ -13,7 +13,7 @@ use crate::model::{Dimension, Label};
 use crate::wire::fields::{Spanned, scalar};
 use crate::wire::yaml::Value;
 
-/// The sources without faults; the faults of the others are said.
+/// The sources; the faults among them are said, and what is right of those is kept: rules may name its labels.
 pub(super) fn check(sections: Vec<Section<'_>>) -> Vec<Source> {
     let mut names = BTreeMap::new();
     let mut labels = BTreeSet::new();
@@ -22,12 +22,12 @@ pub(super) fn check(sections: Vec<Section<'_>>) -> Vec<Source> {
         let (reader, place) = (section.reader, section.fields.place("labels"));
         let before = labels.len();
         let found = source(section, &mut names);
-        labels.extend(found.iter().flat_map(|source| &source.mapping.labels).map(|(label, _)| *label));
+        labels.extend(found.mapping.labels.iter().map(|(label, _)| *label));
         if before <= LABELS && labels.len() > LABELS {
             let message = format!("the sources have {} labels, the limit is {LABELS}", labels.len());
             reader.error(place, message, "keep those that rules name");
         }
-        sources.extend(found);
+        sources.push(found);
     }
     sources
 }
@@ -77,7 +77,7 @@ fn labels(section: &Section<'_>) -> Vec<(Label, String)> {
     labels
 }
 
-fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Source> {
+fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Source {
     let name = unique_name(&section, names);
     let path = section.require("path", section.path_at("path"));
     if let Some(path) = path.as_ref().filter(|path| glob_in_folder(&path.value)) {
@@ -101,7 +101,7 @@ fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usi
         _ => CostTrust::Auto,
     };
     section.finish();
-    Some(Source { name: name?, path: path?.value, mapping })
+    Source { name: name.unwrap_or_default(), path: path.map(|path| path.value).unwrap_or_default(), mapping }
 }
 
 /// Whether a part of the path but the last holds a `*`.
