@@ -78,8 +78,7 @@ impl Policy {
             None => (Settings::default(), Vec::new()),
         };
         let rule_files = files(&source.rules);
-        let (rules, of_rules) =
-            rule::load::load_with(&rule_files, settings.evaluation_interval, &settings.labels(), &settings.budgets);
+        let (rules, of_rules) = rule::load::load_with(&rule_files, &settings);
         let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));

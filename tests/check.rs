@@ -181,3 +181,67 @@ digests: [{name: day, receivers: [ops]}]
     ];
     assert_eq!(messages(dir.path(), &["evenkeel.yaml"]), expected);
 }
+
+#[test]
+fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(dir.path().join("etc")).expect("a folder");
+    let rules = "alerts:
+- name: spent
+  budget: daily
+  levels: {warning: budget > 80%, critical: budget > 100%}
+  annotations: {summary: \"{{ agent }} used {{ value }}\"}
+- {name: squads, condition: error_rate > 10%, by: squad, annotations: {summary: \"{{ squad }}\"}}
+";
+    let config = "sources: [{name: runs, path: day.jsonl, labels: {squad: team}}]\nbudgets: [{name: weekly, amount: $5, period: week}]\n";
+    let typo = "alerts: [{name: a, condition: error_rate > 10%, by: agnet}]\n";
+    for (name, text) in [("r.yaml", rules), ("typo.yaml", typo), ("etc/evenkeel.yaml", config), ("day.jsonl", &day())] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let alone = [
+        "warning: whether there is a budget `daily` says a configuration, and none was read",
+        "warning: whether executions have a label `squad` says a configuration, and none was read",
+    ];
+    assert_eq!(messages(dir.path(), &["r.yaml"]), alone);
+    assert_eq!(check(dir.path(), &["r.yaml"]).status.code(), Some(0));
+    assert_eq!(messages(dir.path(), &["typo.yaml"]), ["error: `agnet` is not a label of executions"]);
+    let known = ["error: there is no budget `daily`"];
+    assert_eq!(messages(dir.path(), &["r.yaml", "--config", "etc/evenkeel.yaml"]), known);
+    fs::write(dir.path().join("evenkeel.yaml"), config.replace("weekly", "daily").replace("week}", "week, by: agent}"))
+        .expect("written");
+    assert_eq!(messages(dir.path(), &["r.yaml"]), [""; 0], "that of this folder holds");
+    assert_eq!(messages(dir.path(), &["r.yaml", "--config", "etc/evenkeel.yaml"]), known);
+}
+
+#[test]
+fn the_shipped_packs_are_right_by_themselves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = check(root, &["rules"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_configuration_is_named_as_other_verbs_have_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(dir.path().join("etc")).expect("a folder");
+    for (name, text) in [("etc/my.yaml", CONFIG), ("etc/r.yaml", RULES), ("day.jsonl", &day())] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let shown = |arguments: &[&str]| {
+        let output = check(dir.path(), arguments);
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let (exit, text) = shown(&["--config", "etc/my.yaml", "--against", "day.jsonl"]);
+    assert_eq!(exit, Some(0), "{text}");
+    for line in ["ok: 1 configuration, 1 rule file\n", "held against 360 records\n", "matches `reviwer`"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let (exit, text) = shown(&["--against", "day.jsonl", "etc/my.yaml"]);
+    assert_eq!(exit, Some(64), "{text}");
+    let expected = "--against takes recordings of executions, and etc/my.yaml is YAML: name a configuration with `--config etc/my.yaml`";
+    assert!(text.contains(expected), "{text}");
+    let (exit, text) = shown(&["--config", "none.yaml"]);
+    assert_eq!(exit, Some(78), "{text}");
+    assert!(text.contains("cannot read none.yaml"), "{text}");
+}

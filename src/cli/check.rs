@@ -15,7 +15,9 @@ use crate::policy::{Kind, Policy, PolicySource};
 use crate::rehearsal::against::Sight;
 use crate::replay;
 use crate::rule;
+use crate::settings::Settings;
 use crate::shell::policy_files;
+use crate::wire::yaml;
 
 /// Check configuration, rules, profiles and prices: every fault in one run, with its place and
 /// remedy.
@@ -24,7 +26,10 @@ use crate::shell::policy_files;
 Examples:
   evenkeel check                   everything below this folder
   evenkeel check evenkeel.yaml     a configuration and all files that it names
-  evenkeel check rules/mine.yaml   one file of rules
+  evenkeel check rules/mine.yaml   one file of rules; what it may name says the configuration
+                                   of EVENKEEL_CONFIG, else evenkeel.yaml of this folder
+  evenkeel check rules/mine.yaml --config etc/evenkeel.yaml
+                                   under another one, which is checked too
   evenkeel check . --json          an array of faults with byte ranges
   evenkeel check . --against day.jsonl
                                    also what this recording has nothing for: labels, fields,
@@ -33,11 +38,17 @@ Examples:
 What a file is, its keys tell. Files of a folder that are none of evenkeel's are passed over.
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
 pub struct Args {
-    /// Files and folders.
-    #[arg(value_name = "PATH", default_value = ".")]
+    /// Files and folders; by default the configuration that is named, else this folder.
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Recordings of executions: tells of rules and routes for which they have nothing.
+    /// The configuration whose budgets and labels the rules may name; it is checked too. By default
+    /// EVENKEEL_CONFIG, else evenkeel.yaml of this folder: that is checked only if it is among PATH.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Recordings of executions: tells of rules and routes for which they have nothing. Files to check
+    /// stand before it.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     against: Vec<PathBuf>,
 }
@@ -52,13 +63,23 @@ struct Findings {
     configs: Vec<PathBuf>,
     /// Rule files that no configuration names.
     rules: Vec<PathBuf>,
+    /// The settings that hold for those, if there are any.
+    settings: Option<Settings>,
 }
 
 /// Checks and reports.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    let mut findings = examine(&args.paths);
+    if let Some(text) = args.against.iter().find(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml")) {
+        let text = text.display();
+        return Err(Failure::Usage(format!(
+            "--against takes recordings of executions, and {text} is YAML: name a configuration with \
+             `--config {text}`, and other files to check before --against"
+        )));
+    }
+    let config = args.config.clone().or_else(recording::at_hand);
+    let mut findings = examine(&args, config.as_deref());
     let read = match (args.against.is_empty(), has_errors(&findings.diagnostics)) {
-        (false, false) => Some(findings.hold_against(args.against)?),
+        (false, false) => Some(findings.hold_against(&args, config)?),
         _ => None,
     };
     let exit = if has_errors(&findings.diagnostics) { Exit::Configuration } else { Exit::Ok };
@@ -98,17 +119,21 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn examine(paths: &[PathBuf]) -> Findings {
-    let mut findings = Findings::default();
+fn examine(args: &Args, config: Option<&Path>) -> Findings {
+    // One with faults of shape says nothing of what it has.
+    let readable = config.and_then(|path| policy_files::read_file(path).ok()).filter(|file| yaml::parse(file).is_ok());
+    let settings = readable.map(|file| Settings::salvage(&file, Path::new("")).0);
+    let mut findings = Findings { settings, ..Findings::default() };
     let mut files: Vec<(SourceFile, Kind)> = Vec::new();
-    for path in paths {
+    let folder = (args.paths.is_empty() && args.config.is_none()).then(|| PathBuf::from("."));
+    for path in args.config.iter().chain(&args.paths).chain(&folder) {
         let folder = path.is_dir();
         let (found, faults) = policy_files::files_of(path);
         findings.diagnostics.extend(faults);
         let tests = if folder { policy_files::tests_of(path, &mut findings.diagnostics) } else { Vec::new() };
         for path in found.into_iter().chain(tests) {
             match policy_files::read_file(&path) {
-                Ok(file) => match Kind::of(&file) {
+                Ok(file) => match Kind::of(&file).or((args.config.as_ref() == Some(&path)).then_some(Kind::Config)) {
                     Some(kind) => files.push((file, kind)),
                     None if folder => {}
                     None => findings.diagnostics.push(unknown(&file)),
@@ -176,26 +201,36 @@ impl Findings {
             self.add(unreadable.chain(rule::story::load::load(&file, &rules).1));
             return;
         }
+        if kind == Kind::Rules {
+            let faults = match &self.settings {
+                Some(settings) => rule::load::load_with(&[file], settings).1,
+                None => rule::load::faults_alone(&[file]),
+            };
+            return self.add(faults);
+        }
         let text = vec![(file.path, file.text.to_string())];
         let mut source = PolicySource::default();
         match kind {
             Kind::Config => source.config = text.into_iter().next(),
-            Kind::Rules => source.rules = text,
             Kind::Profile => source.profiles = text,
             Kind::Prices => source.prices = text,
-            Kind::Tests => {}
+            Kind::Rules | Kind::Tests => {}
         }
         self.add(Policy::load(&source, Path::new("")).1);
     }
 
-    /// Lets the engine play recordings under the one configuration, or the rules alone.
-    fn hold_against(&mut self, recordings: Vec<PathBuf>) -> Result<Reading, Failure> {
-        let (config, rules) = match &self.configs[..] {
-            [config] => (Some(config.clone()), Vec::new()),
-            [] => (None, self.rules.clone()),
-            [first, second, ..] => {
+    /// Lets the engine play recordings under the one configuration, or the rules alone; `at_hand` is the
+    /// configuration that holds where none is among what was checked.
+    fn hold_against(&mut self, args: &Args, at_hand: Option<PathBuf>) -> Result<Reading, Failure> {
+        let (config, rules) = match (&args.config, &self.configs[..]) {
+            (Some(config), _) => (Some(config.clone()), self.rules.clone()),
+            (None, [config]) => (Some(config.clone()), Vec::new()),
+            (None, []) => (at_hand, self.rules.clone()),
+            (None, [first, second, ..]) => {
                 let (first, second) = (first.display(), second.display());
-                let why = format!("--against needs one configuration, and there are {first} and {second}: name one");
+                let why = format!(
+                    "--against needs one configuration, and there are {first} and {second}: name one with --config"
+                );
                 return Err(Failure::Usage(why));
             }
         };
@@ -205,7 +240,7 @@ impl Findings {
         let (source, _) = policy_files::read(config.as_deref(), &rules);
         let policy = recording::policy(config.as_deref(), &rules)?;
         let sight = RefCell::new(Sight::new(&policy));
-        let args = RecordingArgs { files: recordings, config, source: None };
+        let args = RecordingArgs { files: args.against.clone(), config, source: None };
         let see = |record: &Record<'_>| sight.borrow_mut().record(record);
         let (_, reading) = recording::read_seeing(policy.clone(), &args, None, see, |engine, now, effects| {
             replay::perfect_world(engine, now, effects, &mut |_, effect| {

@@ -11,9 +11,10 @@ use super::lex::Fault;
 use super::takes::Takes;
 use super::terms::Level;
 use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
-use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::diagnostic::{Diagnostic, SourceFile, did_you_mean};
 use crate::model::agent::{NAME_LIMIT, is_name};
 use crate::model::{Dimension, Label, Metric, Span, Unit};
+use crate::settings::Settings;
 use crate::settings::budget::Budget;
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
 use crate::wire::yaml::{self, Node, Value};
@@ -30,20 +31,27 @@ const FEW: u32 = 3;
 pub const RATIO_MIN_SAMPLES: u32 = 5;
 /// The longest label value or annotation, in bytes.
 pub const TEXT_LIMIT: usize = 4_096;
+/// What to do about something that only a configuration can say.
+const BESIDE: &str = "check the file with its configuration: `evenkeel check --config evenkeel.yaml`";
 
 /// Loads rule files in their order. `evaluation_interval` is how often rules are evaluated: a
 /// window must not be shorter.
 pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<Diagnostic>) {
-    load_with(files, evaluation_interval, &[], &[])
+    load_with(files, &Settings { evaluation_interval, ..Settings::default() })
 }
 
-/// [`load`], under settings that define `own` labels and `budgets`.
-pub fn load_with(
-    files: &[SourceFile],
-    evaluation_interval: Span,
-    own: &[Label],
-    budgets: &[Budget],
-) -> (Vec<Rule>, Vec<Diagnostic>) {
+/// [`load`], under settings: rules may name their budgets and labels.
+pub fn load_with(files: &[SourceFile], settings: &Settings) -> (Vec<Rule>, Vec<Diagnostic>) {
+    read(files, settings, false)
+}
+
+/// What is wrong in rule files whose configuration is not known: that it lacks what they name is only likely.
+pub fn faults_alone(files: &[SourceFile]) -> Vec<Diagnostic> {
+    read(files, &Settings::default(), true).1
+}
+
+fn read(files: &[SourceFile], settings: &Settings, alone: bool) -> (Vec<Rule>, Vec<Diagnostic>) {
+    let own = settings.labels();
     let mut rules: Vec<Rule> = Vec::new();
     let mut diagnostics = Vec::new();
     // Every name that was given, by faulty rules too, with its place.
@@ -58,16 +66,22 @@ pub fn load_with(
             }
         };
         let faults = Faults::new(file);
+        let reader = RuleReader {
+            faults: &faults,
+            evaluation_interval: settings.evaluation_interval,
+            own: &own,
+            budgets: &settings.budgets,
+            alone,
+        };
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
         for node in alerts.iter().chain(also) {
-            let reader = RuleReader { faults: &faults, evaluation_interval, own, budgets };
             let mut covers = Vec::new();
             rules.extend(reader.read(node, &mut names, &mut covers));
             covering.extend((!covers.is_empty()).then_some((file, covers)));
         }
         for node in top.list("slos") {
-            rules.extend(RuleReader { faults: &faults, evaluation_interval, own, budgets }.slo(node, &mut names));
+            rules.extend(reader.slo(node, &mut names));
         }
         let empty = ["alerts", "rules", "slos"].into_iter().all(|key| top.node(key).is_none());
         top.finish();
@@ -87,6 +101,8 @@ pub(super) struct RuleReader<'a> {
     own: &'a [Label],
     /// Budgets of the settings.
     budgets: &'a [Budget],
+    /// Whether no configuration is known, so that it may have budgets and labels beside these.
+    alone: bool,
 }
 
 impl RuleReader<'_> {
@@ -106,6 +122,10 @@ impl RuleReader<'_> {
         covers.extend(self.covers(&fields));
         let (by, filter) = match budget {
             Some(budget) => (budget.by.clone(), budget.filter.clone()),
+            // Who is looked at is not known either: any label may be.
+            None if self.alone && fields.node("budget").is_some() => {
+                (Dimension::ALL.into_iter().filter(|label| Takes::Executions.has(*label)).collect(), Vec::new())
+            }
             None => {
                 let by = self.by(&fields);
                 let takes = if covers.is_empty() { Takes::of(&by, &[]) } else { Takes::Alerts };
@@ -221,7 +241,10 @@ impl RuleReader<'_> {
             }
         }
         let found = self.budgets.iter().find(|budget| budget.name == name.value);
-        if found.is_none() {
+        if found.is_none() && self.alone {
+            let message = format!("whether there is a budget `{}` says a configuration, and none was read", name.value);
+            self.faults.warning(name.bytes, message, BESIDE);
+        } else if found.is_none() {
             let help = match self.budgets.is_empty() {
                 true => "evenkeel.yaml has no `budgets:`".to_owned(),
                 false => one_of(&name.value, self.budgets.iter().map(|budget| budget.name.as_str())),
@@ -320,7 +343,15 @@ impl RuleReader<'_> {
         let dimension = Dimension::from_word(word).or_else(own);
         if dimension.is_none() {
             let words = Dimension::ALL.iter().map(Dimension::as_str).chain(self.own.iter().map(Label::as_str));
-            let help = one_of(word, words.chain(also.iter().copied()));
+            let words = words.chain(also.iter().copied());
+            let label = Label::new(word, 0).filter(|_| self.alone && did_you_mean(word, words.clone()).is_none());
+            if label.is_some() {
+                let message =
+                    format!("whether executions have a label `{word}` says a configuration, and none was read");
+                self.faults.warning(bytes.clone(), message, BESIDE);
+                return label.map(Dimension::Custom);
+            }
+            let help = one_of(word, words);
             self.faults.error(bytes.clone(), format!("`{word}` is not a label of executions"), help);
         }
         dimension

@@ -88,7 +88,7 @@ mod tests {
         let text = format!("budgets:\n{}", list.concat());
         let settings = crate::settings::Settings::salvage(&SourceFile::new("e.yaml", text), std::path::Path::new("")).0;
         let pack = budget_pack(settings.budgets.iter().map(|b| b.name.as_str())).expect("three budgets");
-        let (rules, faults) = crate::rule::load::load_with(&[pack], Span::seconds(15), &[], &settings.budgets);
+        let (rules, faults) = crate::rule::load::load_with(&[pack], &settings);
         assert_eq!(faults, []);
         let found: Vec<_> = rules.iter().map(|rule| (rule.name.as_str(), rule.budget.as_deref())).collect();
         let second = format!("budget_{}", names[1]);

@@ -136,8 +136,7 @@ pub fn rules_of_test(file: &SourceFile) -> ((Vec<PathBuf>, Vec<Rule>), Vec<Diagn
     let mut faults = Vec::new();
     let files = texts(&named, &mut faults);
     let settings = rule::story::load::settings_of(file);
-    let (rules, also) =
-        rule::load::load_with(&files, settings.evaluation_interval, &settings.labels(), &settings.budgets);
+    let (rules, also) = rule::load::load_with(&files, &settings);
     faults.extend(also);
     ((named, rules), faults)
 }
