@@ -85,15 +85,15 @@ pub struct Finding<'a> {
 }
 
 impl Finding<'_> {
-    /// The verdict of a level as the alert keeps it.
-    fn evidence(&self, rule: &Rule, shown: Option<(usize, Verdict)>) -> Evidence {
-        let verdict = shown.map(|(_, verdict)| verdict);
-        let root = shown.map(|(level, _)| self.levels.get(level).map_or(&rule.program.root, |level| &level.root));
+    /// What decides a level, as the alert keeps it.
+    fn evidence(&self, rule: &Rule, shown: Option<usize>) -> Evidence {
+        let root = shown.map(|level| self.levels.get(level).map_or(&rule.program.root, |level| &level.root));
         let (n, window) = evaluate::behind(rule, root, self.inputs);
+        let decides = root.and_then(|root| root.margin(&self.inputs.0));
         Evidence {
-            value: verdict.map(|v| v.value),
-            threshold: verdict.map(|v| v.threshold),
-            unit: verdict.map_or(Unit::Any, |v| v.unit),
+            value: decides.map(|margin| margin.value),
+            threshold: decides.map(|margin| margin.threshold),
+            unit: decides.map_or(Unit::Any, |margin| margin.unit),
             n,
             window,
             context: self.context,
@@ -113,14 +113,12 @@ impl Finding<'_> {
         self.levels.get(level).map_or(rule.hold, |level| level.hold)
     }
 
-    /// The verdict to be shown of an alert at `level`: its own while it holds, else the gravest that
-    /// does, else its own.
-    fn shown(&self, level: usize) -> Option<(usize, Verdict)> {
-        let verdict = |level: usize| Some((level, self.verdicts.get(level).copied().flatten()?));
-        let holds = |(_, verdict): &(usize, Verdict)| verdict.holds;
-        let gravest = || (0..self.verdicts.len()).rev().filter_map(verdict).find(holds);
-        let own = verdict(level);
-        own.filter(holds).or_else(gravest).or(own)
+    /// The level that is shown of an alert at `level`: its own while it holds, else the gravest that
+    /// does, else its own; `None` without data.
+    fn shown(&self, level: usize) -> Option<usize> {
+        let holds = |level: &usize| self.verdicts.get(*level).copied().flatten().is_some_and(|verdict| verdict.holds);
+        let own = self.verdicts.get(level).copied().flatten().map(|_| level);
+        own.filter(holds).or_else(|| (0..self.verdicts.len()).rev().find(holds)).or(own)
     }
 }
 
@@ -194,7 +192,7 @@ pub fn step(
         return changed.then(|| (AlertState::Firing, alert.clone()));
     }
     alert.holding.fill(None);
-    alert.trend.push(now, found.shown(alert.level as usize).map(|(_, shown)| shown.value));
+    alert.trend.push(now, found.evidence(rule, found.shown(alert.level as usize)).value);
     if alert.fired.is_some() {
         if !lost && !found.recovers {
             alert.cleared = None;
@@ -210,7 +208,7 @@ impl Alert {
     /// The alert that would begin to fire at `now`, at a level: what routes and silences would make of it.
     pub fn imagined(now: Timestamp, rule: &Rule, levels: &[Level], level: usize, inputs: &Inputs) -> Alert {
         let root = levels.get(level).map_or(&rule.program.root, |level| &level.root);
-        let shown = root.eval(&inputs.0).map(|verdict| (level, verdict));
+        let shown = root.eval(&inputs.0).map(|_| level);
         let found = Finding { verdicts: &[], levels, recovers: false, inputs, context: Context::default() };
         Alert {
             id: String::new(),
@@ -316,7 +314,7 @@ impl Alert {
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
         let level = usize::from(self.level);
-        let shown = found.verdicts.get(level).copied().flatten().map(|verdict| (level, verdict));
+        let shown = found.verdicts.get(level).copied().flatten().map(|_| level);
         let before = std::mem::replace(&mut self.evidence, found.evidence(rule, shown));
         if lost {
             // Without data there is no value, but the threshold is still what it was.

@@ -20,8 +20,8 @@ pub const CONTEXT: [(&str, &str); 4] = [
 
 /// The fields of every template, with their meaning.
 pub const FIELDS: [(&str, &str); 12] = [
-    ("value", "the left side of the deciding comparison, in its unit"),
-    ("threshold", "the right side of the deciding comparison, in its unit"),
+    ("value", "the left side of the comparison that decides, in its unit"),
+    ("threshold", "the right side of it, in its unit"),
     ("n", "samples in the window"),
     ("window", "the rule's window; `n/a` where the condition reads none"),
     ("severity", "the rule's severity, of a rule with levels that of the level it is at"),
@@ -30,8 +30,11 @@ pub const FIELDS: [(&str, &str); 12] = [
     ("condition", "the condition as written"),
     ("state", "`firing` or `resolved`"),
     ("subject", "whom it is about, such as `agent=reviewer`"),
-    ("since", "since when the condition has held, RFC 3339"),
-    ("duration", "how long the condition has held, or held until it was resolved"),
+    (
+        "since",
+        "since when the condition has held, RFC 3339; it has fired since `startsAt` of the message, later by `for`",
+    ),
+    ("duration", "how long the condition has held, or held until it was resolved, from `{{ since }}` on"),
 ];
 
 /// The prefix of a label: one of `by`, or one of the rule's own.

@@ -19,8 +19,7 @@ impl Program {
     /// The verdict over the values of [`Program::inputs`], in their order; `None` is no data, and
     /// so is a division by zero or any other result that is no finite number.
     ///
-    /// The comparison that decided is, of `and`, the first that fails, else the last; of `or`, the
-    /// first that holds, else the first with data.
+    /// Its value is of the first comparison that settles the matter; people are shown that of [`Node::deciding`].
     ///
     /// # Panics
     /// When `inputs` is shorter than [`Program::inputs`].
@@ -105,39 +104,47 @@ impl Node {
         truth(self, inputs)
     }
 
-    /// The comparison that [`Node::margin`] is of.
-    pub fn measured(&self, inputs: &[Option<f64>]) -> Option<&Node> {
-        match self {
-            Node::And(left, right) | Node::Or(left, right) => {
-                self.margin(inputs)?;
-                let share = |side: &Node| side.margin(inputs).map(|margin| margin.share);
-                let is_right = match (share(left), share(right)) {
-                    (Some(left), Some(right)) if matches!(self, Node::And(..)) => right > left,
-                    (Some(left), Some(right)) => right < left,
-                    (left, _) => left.is_none(),
-                };
-                (if is_right { right } else { left }).measured(inputs)
-            }
-            Node::Not(inner) => inner.measured(inputs),
-            Node::Compare { .. } => Some(self),
-            _ => None,
-        }
+    /// The comparison that decides, which every message and list shows the value, threshold and samples of: of `and`
+    /// that holds the last, of `or` that holds the first that does; of `and` that does not, of the sides that fail the
+    /// one that is furthest from holding, of `or` the nearest. `None` where [`Node::eval`] has no data.
+    pub fn deciding(&self, inputs: &[Option<f64>]) -> Option<&Node> {
+        self.decided(inputs).map(|(node, _)| node)
     }
 
-    /// The comparison that decided, as [`Program::eval`] has it; `None` without a verdict.
-    pub fn deciding(&self, inputs: &[Option<f64>]) -> Option<&Node> {
-        match self {
-            Node::And(left, right) | Node::Or(left, right) => {
-                let verdict = truth(self, inputs)?;
-                let of_or = matches!(self, Node::Or(..));
-                let ends = |side: &Node| truth(side, inputs).is_some_and(|side| side.holds == of_or);
-                let left_decides = ends(left) || (of_or && !verdict.holds);
-                (if left_decides { left } else { right }).deciding(inputs)
+    /// How far the comparison that decides is from the other answer.
+    pub fn margin(&self, inputs: &[Option<f64>]) -> Option<Margin> {
+        self.decided(inputs).map(|(_, margin)| margin)
+    }
+
+    fn decided(&self, inputs: &[Option<f64>]) -> Option<(&Node, Margin)> {
+        let (left, right) = match self {
+            Node::Compare { op, left, right, unit } => {
+                let (value, threshold) = (number(left, inputs)?, number(right, inputs)?);
+                let holds = op.holds(value, threshold);
+                let apart = (value - threshold).abs();
+                let share = if apart == 0.0 { 0.0 } else { apart / threshold.abs() };
+                let share = if holds { -share } else { share };
+                return Some((self, Margin { holds, share, value, threshold, unit: *unit }));
             }
-            Node::Not(inner) => inner.deciding(inputs),
-            Node::Compare { .. } => truth(self, inputs).map(|_| self),
-            _ => None,
-        }
+            Node::Not(inner) => {
+                let (node, margin) = inner.decided(inputs)?;
+                return Some((node, Margin { holds: !margin.holds, share: -margin.share, ..margin }));
+            }
+            Node::And(left, right) | Node::Or(left, right) => (left, right),
+            _ => return None,
+        };
+        let (is_and, holds) = (matches!(self, Node::And(..)), truth(self, inputs)?.holds);
+        let (Some(left), Some(right)) = (left.decided(inputs), right.decided(inputs)) else {
+            // The other side has no data and makes no difference.
+            return left.decided(inputs).or_else(|| right.decided(inputs));
+        };
+        let takes_right = match (left.1.holds == holds, right.1.holds == holds) {
+            (true, true) if holds => is_and,
+            (true, true) if is_and => right.1.share > left.1.share,
+            (true, true) => right.1.share < left.1.share,
+            (left_alone, _) => !left_alone,
+        };
+        Some(if takes_right { right } else { left })
     }
 
     /// What it comes to, if it is a number.
@@ -204,6 +211,8 @@ impl Node {
 /// How far a condition is from the other answer, and the comparison that says so.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Margin {
+    /// Whether the condition holds.
+    pub holds: bool,
     /// How far the value may still move before the condition holds, as a share of the threshold; negative
     /// beyond it. Infinite when the threshold is zero and the value is not.
     pub share: f64,
@@ -213,31 +222,6 @@ pub struct Margin {
     pub threshold: f64,
     /// The unit of both.
     pub unit: Unit,
-}
-
-impl Node {
-    /// The margin of a condition: of `and` that of the side which is furthest from holding, of `or` that
-    /// of the nearest. `None` where [`Node::eval`] has no data either.
-    pub fn margin(&self, inputs: &[Option<f64>]) -> Option<Margin> {
-        // Also holds a side without data to what `eval` makes of it.
-        self.eval(inputs)?;
-        let further = |left: Margin, right: Margin| if right.share > left.share { right } else { left };
-        let nearer = |left: Margin, right: Margin| if right.share < left.share { right } else { left };
-        let of = |side: &Node| side.margin(inputs);
-        match self {
-            Node::Compare { op, left, right, unit } => {
-                let (value, threshold) = (number(left, inputs)?, number(right, inputs)?);
-                let apart = (value - threshold).abs();
-                let share = if apart == 0.0 { 0.0 } else { apart / threshold.abs() };
-                let share = if op.holds(value, threshold) { -share } else { share };
-                Some(Margin { share, value, threshold, unit: *unit })
-            }
-            Node::And(left, right) => of(left).into_iter().chain(of(right)).reduce(further),
-            Node::Or(left, right) => of(left).into_iter().chain(of(right)).reduce(nearer),
-            Node::Not(inner) => of(inner).map(|margin| Margin { share: -margin.share, ..margin }),
-            _ => None,
-        }
-    }
 }
 
 fn truth<S: Slots + ?Sized>(node: &Node, inputs: &S) -> Option<Verdict> {
@@ -362,8 +346,8 @@ mod tests {
             let program = Program { inputs: vec![], root: root.clone() };
             let verdict = program.eval(&[first, second]).map(|v| (v.holds, v.threshold));
             assert_eq!(verdict, expected, "{root:?} {first:?} {second:?}");
-            let deciding = root.deciding(&[first, second]).and_then(|node| node.eval(&[first, second]));
-            assert_eq!(deciding.map(|v| v.threshold), expected.map(|(_, threshold)| threshold), "{root:?}");
+            let shown = root.margin(&[first, second]).map(|margin| (margin.holds, margin.threshold));
+            assert_eq!(shown, expected, "{root:?} {first:?} {second:?}");
         }
     }
 
@@ -396,16 +380,20 @@ mod tests {
             (&and, Some(9.0), Some(6.0), Some((0.5, 4.0))),
             (&and, Some(5.0), Some(4.4), Some((0.5, 10.0))),
             (&and, Some(15.0), Some(3.0), Some((-0.25, 4.0))),
+            (&and, Some(11.0), Some(1.0), Some((-0.75, 4.0))),
+            (&and, Some(10.0), Some(9.0), Some((1.25, 4.0))),
+            (&and, Some(1.0), Some(1.0), Some((0.9, 10.0))),
             (&and, Some(5.0), None, Some((0.5, 10.0))),
             (&and, Some(15.0), None, None),
             (&or, Some(9.0), Some(6.0), Some((0.1, 10.0))),
             (&or, Some(15.0), Some(6.0), Some((-0.5, 10.0))),
+            (&or, Some(11.0), Some(1.0), Some((-0.1, 10.0))),
             (&not, Some(9.0), None, Some((-0.1, 10.0))),
             (&not, Some(10.0), None, Some((0.0, 10.0))),
             (&not, None, None, None),
         ] {
             let found = root.margin(&[first, second]);
-            let of = root.measured(&[first, second]).and_then(|node| node.margin(&[first, second]));
+            let of = root.deciding(&[first, second]).and_then(|node| node.margin(&[first, second]));
             assert_eq!(of.map(|m| (m.value, m.threshold)), found.map(|m| (m.value, m.threshold)), "{root:?}");
             let margin = found.map(|m| ((m.share * 1e9).round() / 1e9, m.threshold));
             assert_eq!(margin, expected, "{root:?} {first:?} {second:?}");

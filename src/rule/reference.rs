@@ -231,7 +231,9 @@ pub fn rules() -> String {
     }
     let _ = writeln!(page, "| `{{{{ agent }}}}` | a label of `by`, by its name |");
     let _ = writeln!(page, "| `{{{{ {}team }}}}` | a label of `by` or of the rule |", annotation::LABEL_PREFIX);
-    page += "\nA field that does not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";
+    page += "\nOf a condition that holds, the comparison that decides is the last of `and` and the first of `or` that holds; of one that does not \
+         hold, such as when an alert has ended, of `and` the one that is furthest from holding and of `or` the nearest. A field that does \
+         not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";
     for (what, limit) in limits() {
         let _ = writeln!(page, "| {what} | {limit} |");
     }
