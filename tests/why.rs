@@ -10,7 +10,7 @@ use evenkeel::engine::event::{Acknowledgement, AlertState, Command, Event, Silen
 use evenkeel::engine::inspect::Inspection;
 use evenkeel::engine::view::MuteKind;
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Span, Timestamp};
+use evenkeel::model::{Befell, Outcome, Part, Record, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::replay;
 use evenkeel::wire::matcher::LabelMatcher;
@@ -152,7 +152,7 @@ fn hold_progress_routes_and_times_are_those_of_the_dispatcher() {
     let found = day.why("slow");
     let alert = found.alert.expect("pending");
     assert_eq!((alert.state, found.due), (AlertState::Pending, Some(alert.active_since + Span::seconds(5))));
-    assert_eq!(found.margin.map(|share| (share * 100.0).round()), Some(-233.0), "100 % against 30 %");
+    assert_eq!(found.margin.map(|share| (share * 100.0).round()), Some(-300.0), "4 runs against 1");
     let found = day.why("down");
     let ways: Vec<(&str, Option<u32>, bool)> =
         found.telling.ways.iter().map(|way| (way.receiver.as_str(), way.route, way.last.is_some())).collect();
@@ -328,4 +328,56 @@ fn the_running_daemon_answers_as_a_recording_does() {
     let (code, _, fault) = run(&home, &["why", "error", "quiet"]);
     assert!(code == Some(64) && fault.contains("did you mean `errors`?"), "{fault}");
     assert_eq!(run(&home, &["why", "errors", "quiet"]).0, Some(2), "one sample is no data");
+}
+
+#[test]
+fn every_list_shows_the_comparison_that_decides() {
+    let rule = "{name: both, condition: error_rate > 30% and executions > 1, window: 10s, min_samples: 2, keep_firing_for: 1h}";
+    let mut day = Day::under("", &format!("alerts:\n- {rule}\n"));
+    let shown = |day: &Day| {
+        let alert = day.engine.view_at(day.at()).alerts.pop().expect("it is active");
+        let margins = day.engine.margins(day.at(), Some("both"), 1).expect("the rule is there").margins;
+        let why = day.why("both");
+        assert_eq!((alert.value, alert.threshold, alert.n), (margins[0].value, margins[0].threshold, margins[0].n));
+        assert_eq!((alert.value, alert.threshold), (why.value, why.threshold));
+        (alert.value, alert.threshold)
+    };
+    day.runs(10, "a1", Outcome::Error);
+    assert_eq!(shown(&day), (Some(10.0), Some(1.0)), "the last, though it is far beyond");
+    day.runs(30, "a1", Outcome::Ok);
+    assert_eq!(shown(&day), (Some(0.0), Some(0.3)), "the one that fails, while the alert is kept");
+}
+
+#[test]
+fn what_evenkeel_and_the_settings_name_is_known_before_anything_is_seen() {
+    let rules = "
+alerts:
+- {name: stale, condition: stale > 5m, by: part, where: {part: policy}}
+- {name: lost, condition: lost >= 10, by: [part, source], where: {part: lines}}
+- {name: failing, condition: error_rate > 50%, by: receiver, window: 10s}
+- {name: silent, condition: silence > 1h, by: source}
+- {name: spend, condition: hourly_cost > $1, by: fleet}
+";
+    let mut day = Day::under(&format!("sources: [{{name: runs, path: r.jsonl}}]\n{RECEIVERS}"), rules);
+    day.idle(1);
+    let why = |day: &Day, rule: &str, subject: &str| {
+        let found = day.engine.why(day.at(), rule, subject).unwrap_or_else(|text| panic!("{text}"));
+        assert!(found.alert.is_none() && !found.telling.ways.is_empty(), "{found:?}");
+        (found.subject.to_string(), found.holds, found.lacking)
+    };
+    let well = |subject: &str, text: &str| (subject.to_owned(), Some(false), text.to_owned());
+    let unseen = |subject: &str| (subject.to_owned(), None, format!("nothing was seen of {subject} yet"));
+    assert_eq!(why(&day, "stale", "policy"), well("part=policy", "it is not stale"));
+    assert_eq!(why(&day, "lost", "runs"), well("part=lines source=runs", "nothing was lost"));
+    assert_eq!(why(&day, "failing", "chat"), unseen("receiver=chat"));
+    assert_eq!(why(&day, "silent", "source=runs"), unseen("source=runs"));
+    assert_eq!(why(&day, "spend", "fleet"), unseen("fleet"));
+    for (rule, subject) in [("stale", "lines"), ("failing", "nobody"), ("silent", "agent=runs")] {
+        assert!(day.engine.why(day.at(), rule, subject).is_err(), "{rule} {subject}");
+    }
+    // What was stale and is no more is as well as what never was.
+    for what in [Befell::Stale, Befell::Fresh] {
+        day.command(Command::Befell(Part::Policy, what));
+    }
+    assert_eq!(why(&day, "stale", "policy").1, Some(false));
 }

@@ -11,14 +11,14 @@ use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
 use super::plan::RulePlan;
 use super::reading::Reading;
-use super::rules::{Evaluation, Inputs, RuleState};
+use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
 use super::{Engine, evaluate};
-use crate::model::{Severity, Span, Subject, Timestamp, Unit};
+use crate::model::{Dimension, Metric, Part, Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
-use crate::rule::{Input, Level, Node, Recover, Rule};
+use crate::rule::{Input, Level, NoData, Node, Override, Recover, Rule, Takes};
 use crate::wire::fields::one_of;
 
 /// Subjects that a message names.
@@ -56,7 +56,7 @@ pub struct Inspection {
     pub nodes: Vec<Traced>,
     /// Whether it holds; null without data.
     pub holds: Option<bool>,
-    /// Why there is no data; empty when there is.
+    /// Why there is no data, or what is well with a part of evenkeel; empty when there is data.
     pub lacking: String,
     /// Left side of the comparison that decides.
     pub value: Option<f64>,
@@ -120,6 +120,14 @@ pub struct RecoverView {
     pub holds: Option<bool>,
 }
 
+/// Whom an inspection is of.
+enum Whom {
+    /// A series of the rule's split.
+    Seen(usize),
+    /// A subject that evenkeel or the settings name, of which nothing was seen.
+    Foreseen(Subject),
+}
+
 /// A rule and all that an evaluation of it reads.
 pub(super) struct Gaze<'a> {
     pub rule: &'a Rule,
@@ -147,7 +155,7 @@ pub(super) struct Sight<'a> {
 impl Sight<'_> {
     /// Fewest samples behind the comparison that the margin is of.
     pub fn samples(&self, rule: &Rule) -> u64 {
-        let slots = self.root.measured(&self.values.0).map(Node::slots).unwrap_or_default();
+        let slots = self.root.deciding(&self.values.0).map(Node::slots).unwrap_or_default();
         let fewest = slots.iter().filter_map(|slot| self.values.1[*slot]).min();
         fewest.unwrap_or_else(|| evaluate::behind(rule, Some(self.root), &self.values).0)
     }
@@ -167,13 +175,27 @@ impl<'a> Gaze<'a> {
         let (split, own) = aged.as_ref().map_or((self.split, series), |alone| (alone, 0));
         let reading = Reading::of((split, own), self.plan.window, self.evaluation.now);
         let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
-        let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
+        self.sight(evaluate::case(self.rule, self.split, series, self.evaluation.names), values)
+    }
+
+    /// What it finds on a subject of which nothing was seen yet.
+    fn at_unseen(&self, subject: &Subject) -> Sight<'a> {
+        let mut values = ([None; INPUTS], [None; INPUTS]);
+        for (input, n) in self.rule.program.inputs.iter().zip(&mut values.1) {
+            *n = (matches!(input, Input::Metric(..) | Input::Field { .. }) && !input.runs()).then_some(0);
+        }
+        let value = |dimension: Dimension| subject.get(dimension.as_str()).unwrap_or_default();
+        let own = |o: &Override| o.filter.iter().all(|matcher| matcher.matches(value(matcher.dimension)));
+        self.sight(self.rule.terms.overrides.iter().position(own).map_or(0, |at| at + 1), values)
+    }
+
+    fn sight(&self, case: usize, values: Inputs) -> Sight<'a> {
         let (levels, recover) = self.rule.terms.case(case);
         let holds = |level: &Level| level.root.eval(&values.0).is_some_and(|v| v.holds);
         let level = levels.iter().rposition(holds).unwrap_or(0);
         let root = levels.get(level).map_or(&self.rule.program.root, |level| &level.root);
-        let holds = root.eval(&values.0).map(|verdict| verdict.holds);
-        Sight { holds, margin: root.margin(&values.0), values, levels, recover, level, root }
+        let margin = root.margin(&values.0);
+        Sight { holds: margin.map(|margin| margin.holds), margin, values, levels, recover, level, root }
     }
 
     pub fn subject(&self, series: usize) -> Subject {
@@ -205,6 +227,14 @@ impl<'a> Gaze<'a> {
         };
         let seen = alert.seen(&judged.finding(&sight.values, context), rule);
         Some(alert::event(self.alert_state(series), &seen, rule, sight.levels, &self.subject(series), now))
+    }
+
+    /// What is well with a part of evenkeel of which there is no data: it says something only when it is not.
+    fn is_well(&self, sight: &Sight<'_>) -> Option<&'static str> {
+        let parts = self.split.spec.takes == Takes::Parts && self.rule.terms.no_data == NoData::Ok;
+        let stale = self.rule.program.inputs.iter().any(|input| input.metric() == Some(Metric::Stale));
+        let text = if stale { "it is not stale" } else { "nothing was lost" };
+        (parts && sight.holds.is_none()).then_some(text)
     }
 
     /// Why a sight has no verdict; empty when it has one.
@@ -245,10 +275,49 @@ impl Engine {
     /// What a rule says of a subject at `now`, or at the engine's clock if that is later; otherwise why
     /// there is nothing to say. `wanted` is read as [`Subject::is_meant_by`] does.
     pub fn why(&self, now: Timestamp, name: &str, wanted: &str) -> Result<Inspection, String> {
-        let (index, series) = self.find(name, wanted)?;
+        let (index, whom) = match self.find(name, wanted) {
+            Ok((index, series)) => (index, Whom::Seen(series)),
+            Err(text) => {
+                self.foreseen(name, wanted).map(|(index, subject)| (index, Whom::Foreseen(subject))).ok_or(text)?
+            }
+        };
         let now = self.state.clock.map_or(now, |clock| clock.max(now));
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-        Ok(self.inspection(now, &Gaze::new(self, index, now, &budgets), series))
+        Ok(self.inspection(now, &Gaze::new(self, index, now, &budgets), whom))
+    }
+
+    /// The rule, and the one subject that is meant of those that evenkeel and the settings name: it is looked at before
+    /// anything was seen of it.
+    fn foreseen(&self, name: &str, wanted: &str) -> Option<(usize, Subject)> {
+        let index = self.policy.rules.iter().position(|rule| rule.name == name)?;
+        let (rule, settings) = (&self.policy.rules[index], &self.policy.settings);
+        let mut subjects = vec![Subject::default()];
+        for dimension in &rule.by {
+            let known: Vec<&str> = match dimension {
+                Dimension::Part => Part::ALL.iter().map(|part| part.as_str()).collect(),
+                Dimension::Receiver => settings.receivers.iter().map(|receiver| receiver.name.as_str()).collect(),
+                Dimension::Source => settings.sources.iter().map(|source| source.name.as_str()).collect(),
+                _ => return None,
+            };
+            let looked_at = |value: &&&str| {
+                rule.filter
+                    .iter()
+                    .filter(|matcher| matcher.dimension == *dimension)
+                    .all(|matcher| matcher.matches(value))
+            };
+            let known: Vec<&&str> = known.iter().filter(looked_at).collect();
+            let with = |subject: &Subject, value: &str| {
+                let mut subject = subject.clone();
+                subject.0.insert(dimension.as_str().to_owned(), value.to_owned());
+                subject
+            };
+            subjects = subjects.iter().flat_map(|one| known.iter().map(move |value| with(one, value))).collect();
+        }
+        let mut meant = subjects.into_iter().filter(|subject| subject.is_meant_by(wanted));
+        match (meant.next(), meant.next()) {
+            (Some(subject), None) => Some((index, subject)),
+            _ => None,
+        }
     }
 
     /// Where the rule and its subject are; otherwise what there is instead.
@@ -286,11 +355,13 @@ impl Engine {
         (Point { at: now, value, threshold, holds }, margin.map_or(Unit::Any, |margin| margin.unit))
     }
 
-    fn inspection(&self, now: Timestamp, gaze: &Gaze<'_>, series: usize) -> Inspection {
+    fn inspection(&self, now: Timestamp, gaze: &Gaze<'_>, whom: Whom) -> Inspection {
         let rule = gaze.rule;
-        let sight = gaze.at(series);
+        let (series, subject, sight) = match whom {
+            Whom::Seen(series) => (Some(series), gaze.subject(series), gaze.at(series)),
+            Whom::Foreseen(subject) => (None, subject.clone(), gaze.at_unseen(&subject)),
+        };
         let (values, counts) = &sight.values;
-        let subject = gaze.subject(series);
         let read = rule.program.inputs.iter().zip(values).zip(counts);
         let inputs = read.map(|((input, value), n)| InputView {
             name: input.to_string(),
@@ -304,7 +375,7 @@ impl Engine {
             nodes: rule.program.trace(&recover.root, values),
             holds: recover.root.eval(values).map(|verdict| verdict.holds),
         });
-        let alert = gaze.event(series);
+        let alert = series.and_then(|series| gaze.event(series));
         let telling = match &alert {
             Some(event) => self.telling(now, event),
             None => {
@@ -314,19 +385,26 @@ impl Engine {
             }
         };
         let threshold = sight.margin.map(|margin| margin.threshold);
-        let trend = self.slices(now, gaze.index, series);
+        let trend = series.and_then(|series| self.slices(now, gaze.index, series));
         let history_note = match &trend {
             Some(trend) if trend.adds_up => "the window as it filled up".to_owned(),
             Some(trend) => format!("each {} of the window for itself", trend.slice),
             None => String::new(),
         };
-        let began = gaze.alert(series).map(|alert| alert.since);
+        let active = series.and_then(|series| gaze.alert(series));
+        let began = active.map(|alert| alert.since);
         let slices = trend.iter().flat_map(|trend| &trend.slices);
         let before = slices.filter(|(at, _)| began.is_none_or(|began| *at <= began));
-        let since = gaze.alert(series).into_iter().flat_map(|alert| &alert.trend.values);
+        let since = active.into_iter().flat_map(|alert| &alert.trend.values);
         let history =
             before.chain(since).map(|(at, value)| Point { at: *at, value: Some(*value), threshold, holds: None });
         let condition = level.map_or(&rule.condition, |level| &level.condition).clone();
+        let well = gaze.is_well(&sight);
+        let lacking = match series {
+            _ if well.is_some() => well.unwrap_or_default().to_owned(),
+            None => format!("nothing was seen of {subject} yet"),
+            Some(_) => gaze.lacking(&sight),
+        };
         Inspection {
             at: now,
             rule: rule.name.clone(),
@@ -340,16 +418,16 @@ impl Engine {
             no_data: rule.terms.no_data.as_str().to_owned(),
             inputs: inputs.collect(),
             nodes: rule.program.trace(sight.root, values),
-            holds: sight.holds,
-            lacking: gaze.lacking(&sight),
+            holds: sight.holds.or(well.map(|_| false)),
+            lacking,
             value: sight.margin.map(|margin| margin.value),
             threshold,
             unit: sight.margin.map_or(Unit::Any, |margin| margin.unit),
             margin: sight.margin.map(|margin| margin.share).filter(|share| share.is_finite()),
             recover,
-            due: gaze.alert(series).and_then(|alert| alert::due(alert, rule, sight.levels)),
+            due: active.and_then(|alert| alert::due(alert, rule, sight.levels)),
             alert,
-            last_seen: gaze.split.series[series].newest(),
+            last_seen: series.and_then(|series| gaze.split.series[series].newest()),
             telling,
             history: history.collect(),
             history_note,

@@ -75,6 +75,7 @@ fn state(out: &Output, found: &Inspection) -> String {
             (None, "keep") => format!("inactive: there is no data, and all stays as it was ({})", found.lacking),
             (None, _) => format!("inactive: no data fires at the next evaluation ({})", found.lacking),
             (Some(true), _) => "inactive: it holds, and the next evaluation sees it".to_owned(),
+            _ if !found.lacking.is_empty() => format!("inactive: all is well, {}", found.lacking),
             _ => "inactive: the condition does not hold".to_owned(),
         };
     };
