@@ -237,3 +237,22 @@ tests:
         assert!(checked.contains(fault), "check: {fault}\n{checked}");
     }
 }
+
+#[test]
+fn who_names_a_file_of_rules_hears_where_its_tests_are() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("r.yaml"), RULES).expect("written");
+    let said = |name: &str| {
+        let output = evenkeel(dir.path(), &["test", name]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        text(&output.stderr)
+    };
+    let found = said("r.yaml");
+    assert!(found.starts_with("error: the file holds alert rules and no `tests:`\n --> r.yaml"), "{found}");
+    assert!(found.contains("help: write its tests to r.test.yaml, as docs/testing.md shows"), "{found}");
+    assert!(found.contains("1 error,"), "{found}");
+    fs::write(dir.path().join("r.test.yaml"), "tests: []\n").expect("written");
+    assert!(said("r.yaml").contains("help: its tests are run by `evenkeel test r.test.yaml`"));
+    fs::write(dir.path().join("evenkeel.yaml"), "clock: wall\n").expect("written");
+    assert!(said("evenkeel.yaml").contains("help: name a file of tests, *.test.yaml, or a folder with such files"));
+}

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::output::plural;
 use super::{Exit, Failure, Output, junit};
-use crate::diagnostic::{Diagnostic, Level, has_errors};
+use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
+use crate::policy::Kind;
 use crate::rehearsal::{self, coverage};
 use crate::rule::story::StoryFile;
 use crate::rule::{self, Rule};
@@ -138,6 +139,11 @@ fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
                 continue;
             }
         };
+        let named = path.to_string_lossy().contains(".test.");
+        if let Some(kind) = Kind::of(&file).filter(|kind| !named && *kind != Kind::Tests) {
+            diagnostics.push(no_tests(&file, kind));
+            continue;
+        }
         let (rules, faults) = policy_files::rules_of_test(&file);
         let (story, also) = rule::story::load::load(&file, &rules.1);
         // The rules have their own check; here only what stops the tests counts.
@@ -149,6 +155,27 @@ fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
         suite.files.extend(story);
     }
     (suites.into_values().collect(), diagnostics)
+}
+
+/// That a file holds something else than tests, and where those of it are or belong.
+fn no_tests(file: &SourceFile, kind: Kind) -> Diagnostic {
+    let path = Path::new(&file.path);
+    let what = match kind {
+        Kind::Rules => "alert rules",
+        Kind::Config => "a configuration",
+        Kind::Profile => "a model profile",
+        Kind::Prices | Kind::Tests => "prices",
+    };
+    let own = path.with_extension("test.yaml");
+    let help = match kind {
+        Kind::Rules if own.exists() => format!("its tests are run by `evenkeel test {}`", own.display()),
+        Kind::Rules => format!(
+            "write its tests to {}, as docs/testing.md shows; `evenkeel replay --fixture` makes one of an alert",
+            own.display()
+        ),
+        _ => "name a file of tests, *.test.yaml, or a folder with such files".to_owned(),
+    };
+    Diagnostic::of_file(Level::Error, &file.path, format!("the file holds {what} and no `tests:`"), help)
 }
 
 fn play(suite: &Suite, args: &Args, summary: &mut Summary) {
