@@ -164,3 +164,20 @@ fn scrape(port: u16) -> String {
     stream.read_to_string(&mut text).expect("answers");
     text
 }
+
+#[test]
+fn built_in_rules_say_that_they_are_and_can_be_read() {
+    let home = Home::new("budgets: [{name: \"team \\\"a\\\"\", amount: $5, period: day}]\n", "");
+    let (code, printed, fault) = run(&home, &["rules", "print"]);
+    assert_eq!((code, printed.as_str()), (Some(0), evenkeel::rule::shipped::DEFAULT), "{fault}");
+    let (_, of_budgets, _) = run(&home, &["rules", "print", "budgets.yaml"]);
+    assert!(of_budgets.contains("  - name: \"budget_team \\\"a\\\"\"\n"), "those of the configuration: {of_budgets}");
+    let (code, _, fault) = run(&home, &["rules", "print", "none.yaml"]);
+    assert!(code == Some(64) && fault.contains("possible values: default.yaml, claude-force.yaml"), "{fault}");
+    home.append("runs.jsonl", execution(now_ms(), "a1", false));
+    let (_, why, fault) = run(&home, &["why", "error_burst", "a1", "runs.jsonl", "--json"]);
+    let why: Value = serde_json::from_str(&why).unwrap_or_else(|error| panic!("{error}: {fault}"));
+    let place = why["place"].as_str().and_then(|place| place.strip_prefix("built-in: default.yaml:")).expect("a place");
+    let line = printed.lines().nth(place.parse::<usize>().expect("a line") - 1).expect("is there");
+    assert_eq!(line, "  - name: error_burst");
+}

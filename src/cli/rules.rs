@@ -12,7 +12,8 @@ use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::margin::{RuleView, States};
 use crate::model::Timestamp;
-use crate::rule::export;
+use crate::rule::{export, shipped};
+use crate::shell::policy_files;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +22,7 @@ Examples:
   evenkeel rules --json | jq '.rules[] | select(.subjects.no_data > 0)'
   evenkeel rules export > evenkeel.rules.yaml
                                          alerting rules for a Prometheus that scrapes evenkeel
+  evenkeel rules print > rules.yaml      the built-in rules, to start from
 
 States are of subjects: inactive, pending (the condition holds, `for` has not passed), firing, and
 no data (fewer samples than min_samples). Exit codes: 0 listed, 64 wrong usage, 74 no daemon
@@ -42,6 +44,15 @@ enum Verb {
     /// Write alerting rules for Prometheus over evenkeel's own /metrics; what does not map is said
     /// rule by rule, in the file and on standard error.
     Export(RuleArgs),
+    /// Write a file of built-in rules as it is, to read or to start from.
+    Print {
+        /// The file; `budgets.yaml` has the rules of the configuration's budgets.
+        #[arg(value_name = "FILE", default_value = "default.yaml", value_parser = shipped::PACKS.map(|(name, _)| name))]
+        file: String,
+        /// The configuration whose budgets are meant, evenkeel.yaml by default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,8 +78,10 @@ struct Listed {
 
 /// Runs the verb.
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
-    if let Some(Verb::Export(args)) = &args.verb {
-        return export(args, out);
+    match &args.verb {
+        Some(Verb::Export(args)) => return export(args, out),
+        Some(Verb::Print { file, config }) => return print(file, config.clone(), out),
+        None => {}
     }
     let RuleArgs { paths, config } = &args.rules;
     let daemon = DaemonArgs::of(config.as_deref());
@@ -135,6 +148,10 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
     })?;
     let at = listed.at.map_or_else(String::new, |at| format!(" at {at}"));
     writeln!(out, "\n{}{at}", plural(listed.rules.len(), "rule"))?;
+    if let Some(file) = listed.rules.iter().find_map(|rule| rule.place.strip_prefix(shipped::BUILT_IN)) {
+        let file = file.split(':').next().unwrap_or_default();
+        writeln!(out, "built-in rules are shown by `evenkeel rules print {file}`")?;
+    }
     Ok(())
 }
 
@@ -152,6 +169,19 @@ fn terms(rule: &RuleView) -> Vec<String> {
     }
     terms.extend(rule.active_hours.iter().map(|hours| format!("told {hours}")));
     terms
+}
+
+fn print(file: &str, config: Option<PathBuf>, out: &mut Output) -> Result<Exit, Failure> {
+    let config = config.or_else(recording::at_hand);
+    let named = format!("{}{file}", shipped::BUILT_IN);
+    let used = policy_files::read(config.as_deref(), &[]).0.rules.into_iter().find(|(path, _)| *path == named);
+    let shipped = || shipped::PACKS.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned());
+    let text = used.map(|(_, text)| text).or_else(shipped).unwrap_or_default();
+    match out.json {
+        true => out.json(&serde_json::json!({"file": file, "text": text}))?,
+        false => write!(out, "{text}")?,
+    }
+    Ok(Exit::Ok)
 }
 
 fn export(args: &RuleArgs, out: &mut Output) -> Result<Exit, Failure> {

@@ -16,12 +16,11 @@ pub const BUDGETS: &str = include_str!("../../rules/budgets.yaml");
 pub const SLOS: &str = include_str!("../../rules/slos.yaml");
 
 /// Every shipped pack under the name it has in `rules/`.
-pub const PACKS: [(&str, &str); 4] = [
-    ("rules/default.yaml", DEFAULT),
-    ("rules/claude-force.yaml", CLAUDE_FORCE),
-    ("rules/budgets.yaml", BUDGETS),
-    ("rules/slos.yaml", SLOS),
-];
+pub const PACKS: [(&str, &str); 4] =
+    [("default.yaml", DEFAULT), ("claude-force.yaml", CLAUDE_FORCE), ("budgets.yaml", BUDGETS), ("slos.yaml", SLOS)];
+
+/// What stands before the name of a pack where messages and lists say where a rule is: no such file need be there.
+pub const BUILT_IN: &str = "built-in: ";
 
 /// The rule of [`BUDGETS`] for each of these budgets; `None` when there are none.
 pub fn budget_pack<'a>(names: impl Iterator<Item = &'a str>) -> Option<SourceFile> {
@@ -37,12 +36,13 @@ pub fn budget_pack<'a>(names: impl Iterator<Item = &'a str>) -> Option<SourceFil
         )
     };
     let rules: Vec<String> = names.enumerate().map(of).collect();
-    (!rules.is_empty()).then(|| SourceFile::new("rules/budgets.yaml", format!("{head}{}", rules.join("\n"))))
+    (!rules.is_empty())
+        .then(|| SourceFile::new(format!("{BUILT_IN}budgets.yaml"), format!("{head}{}", rules.join("\n"))))
 }
 
 /// The default pack as a file.
 pub fn default_pack() -> SourceFile {
-    SourceFile::new("rules/default.yaml", DEFAULT)
+    SourceFile::new(format!("{BUILT_IN}default.yaml"), DEFAULT)
 }
 
 #[cfg(test)]
