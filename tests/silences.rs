@@ -30,6 +30,8 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     assert_eq!(code, Some(0), "{fault}");
     let added: Value = serde_json::from_str(&added).expect("JSON");
     let id = added["id"].as_str().expect("an id").to_owned();
+    let listed = run(&home, &["silence", "list"]).1;
+    assert!(listed.starts_with(&format!("{id}  active")), "what was added is there at once: {listed}");
     assert_eq!((&added["alerts"], &added["warnings"]), (&0.into(), &Value::Array(Vec::new())));
     for agent in ["a1", "b1"] {
         let lines: String = (0..5).map(|n| execution(now_ms() + n, agent, false)).collect();
@@ -61,13 +63,21 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     let (code, _, fault) =
         run(&home, &["alerts", "--ack", &alert["id"].as_str().expect("an id")[..10], "--note", "on it"]);
     assert_eq!(code, Some(0), "{fault}");
-    home.until("it is acknowledged", || run(&home, &["alerts"]).1.contains("acknowledged by ada at "));
+    let shown = run(&home, &["alerts"]).1;
+    assert!(shown.contains("acknowledged by ada at "), "at once: {shown}");
+    let (code, _, fault) = run(&home, &["alerts", "--ack", "zzzz"]);
+    let expected = "no firing alert has an id that begins with `zzzz`; these fire:\n";
+    assert!(code == Some(64) && fault.contains(expected), "{fault}");
+    let own = format!("  {}  errors on agent=b1\n", &alert["id"].as_str().expect("an id")[..12]);
+    assert!(fault.contains(&own), "{own}: {fault}");
+    let (code, _, fault) = run(&home, &["alerts", "--ack", ""]);
+    assert!(code == Some(64) && fault.contains("several alerts have an id that begins with ``, write more"), "{fault}");
 
     assert_eq!(run(&home, &["silence", "expire", &id]).0, Some(0));
     home.until("what was silenced is told", || sink.messages().iter().any(|m| m.agent == "a1"));
-    home.until("it is shown as ended", || {
-        run(&home, &["silence", "list"]).1.lines().any(|line| line.starts_with(&id) && line.contains("  expired  "))
-    });
+    let listed = run(&home, &["silence", "list"]).1;
+    let line = listed.lines().find(|line| line.starts_with(&id)).unwrap_or_default();
+    assert!(line.contains("  expired  ") && !line.contains("active alert"), "{listed}");
     let (code, _, fault) = run(&home, &["silence", "expire", &id]);
     assert!(code == Some(64) && fault.contains("ended at"), "{fault}");
 }
@@ -81,4 +91,52 @@ fn without_a_token_nothing_can_be_changed() {
     home.until("the API answers", || run(&home, &["alerts"]).0 == Some(0));
     let (code, _, fault) = run(&home, &["silence", "add", "agent=a", "--comment", "c"]);
     assert!(code == Some(64) && fault.contains("changes need `api_token`"), "{fault}");
+}
+
+/// The blocks of commands on a page after a heading.
+fn commands<'a>(page: &'a str, heading: &str) -> Vec<&'a str> {
+    let after = page.split_once(heading).unwrap_or_else(|| panic!("no {heading}")).1;
+    after.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn what_the_quickstart_says_of_silences_works_word_for_word() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart");
+    let mut home = Home::new("", "");
+    std::fs::create_dir_all(home.path("examples/quickstart")).expect("a folder");
+    for name in ["evenkeel.yaml", "rules.yaml", "agents.yaml", "executions.jsonl"] {
+        std::fs::copy(root.join(name), home.path(&format!("examples/quickstart/{name}"))).expect(name);
+    }
+    let config = home.text("examples/quickstart/evenkeel.yaml");
+    let config = config.replace("127.0.0.1:9464", &format!("127.0.0.1:{}", free_port()));
+    std::fs::write(home.path("examples/quickstart/evenkeel.yaml"), config).expect("writes");
+    let page = std::fs::read_to_string(root.join("README.md")).expect("it ships");
+    let [set_up, act] = commands(&page, "## To silence an alert")[..] else { panic!("two blocks of commands") };
+    let shell = |home: &Home, text: &str| {
+        let mut command =
+            home.command_after(&format!("set -e; evenkeel() {{ \"$0\" \"$@\"; }}\n{text}\ntrue"), &["--version"]);
+        let output =
+            command.env_remove("USER").stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let output = output.output().expect("runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    assert_eq!(shell(&home, set_up).0, Some(0));
+    home.start_as(|command| command.args(["--config", "examples/quickstart/evenkeel.yaml"]));
+    let config = ["--config", "examples/quickstart/evenkeel.yaml"];
+    home.until("the history is read", || run(&home, &[&["alerts"], &config[..]].concat()).1.contains("cut_off"));
+    let shown = run(&home, &[&["alerts", "--json"], &config[..]].concat()).1;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let alerts = shown["alerts"].as_array().expect("a list");
+    let id =
+        alerts.iter().find(|alert| alert["rule"] == "cut_off").and_then(|alert| alert["id"].as_str()).expect("fires");
+    let (code, said) = shell(&home, &act.replace("ID", id));
+    assert_eq!(code, Some(0), "{said}");
+    let user = std::process::Command::new("id").arg("-un").output().expect("id is there").stdout;
+    let user = String::from_utf8_lossy(&user).trim().to_owned();
+    for line in
+        ["it covers 1 active alert\n", &format!("agent=planner  by {user}: new prices"), &format!("acknowledged {id}")]
+    {
+        assert!(said.contains(line), "{line}: {said}");
+    }
 }

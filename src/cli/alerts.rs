@@ -22,9 +22,10 @@ Examples:
 Below each alert stands a line per receiver: the next message and why then, or why not now
 (silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
 receiver failing). The distance of --margin is how much the value may still move, as a share of the
-threshold; of `and` the part that is furthest counts, of `or` the nearest. Exit codes: 0 nothing
-fires, 1 something fires, 2 no subject has enough data (--margin), 64 the daemon refuses,
-74 no daemon answers.";
+threshold, of the comparison that decides: of `and` the furthest of those that fail, when all hold the
+last; of `or` the nearest, when some hold the first of these. Exit codes: 0 nothing fires,
+1 something fires, 2 no subject has enough data (--margin), 64 the daemon refuses, 74 no daemon
+answers.";
 
 /// Show active alerts and when their next message goes, or why it does not.
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,7 @@ pub struct Args {
     /// What to say with --ack.
     #[arg(long, value_name = "TEXT", default_value = "", requires = "ack")]
     note: String,
-    /// Who takes it on; $USER by default.
+    /// Who takes it on; by default $USER, else the user that runs this.
     #[arg(long, value_name = "NAME", requires = "ack")]
     author: Option<String>,
 }
@@ -67,14 +68,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let mut answer = daemon.call("/api/v1/alerts", Call::Get)?;
     if let Some(start) = args.ack {
         let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
-        let ids: Vec<&str> =
-            alerts.iter().filter_map(|a| a["id"].as_str()).filter(|id| id.starts_with(&start)).collect();
-        let [id] = ids[..] else {
-            return Err(Failure::Usage(format!(
-                "{} active alerts have an id that begins with `{start}`; write more of it",
-                ids.len()
-            )));
-        };
+        let id = meant(&alerts, &start)?;
         let body = json!({"author": author(args.author)?, "note": args.note});
         answer = daemon.call(&format!("/api/v1/alerts/{id}/ack"), Call::Post(body))?;
         if out.json {
@@ -105,17 +99,55 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     Ok(if fires { Exit::Finding } else { Exit::Ok })
 }
 
-fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
-    let text = |name: &str| alert[name].as_str().unwrap_or_default();
-    let unit: Unit = serde_json::from_value(alert["unit"].clone()).unwrap_or(Unit::Any);
-    let number = |name: &str| alert[name].as_f64().map_or_else(|| "no data".to_owned(), |value| unit.show(value));
-    let subject = match alert["subject"].as_object().filter(|labels| !labels.is_empty()) {
+/// Alerts that a message names.
+const NAMED: usize = 10;
+
+/// The id of the one firing alert that is meant by the beginning of it.
+fn meant<'a>(alerts: &'a [Value], start: &str) -> Result<&'a str, Failure> {
+    let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
+    let known = firing.filter_map(|alert| Some((alert["id"].as_str()?, alert)));
+    let (meant, others): (Vec<_>, Vec<_>) = known.partition(|(id, _)| id.starts_with(start));
+    if let [(id, _)] = meant[..] {
+        return Ok(id);
+    }
+    let listed = |alerts: &[(&str, &Value)]| {
+        let one = |(id, alert): &(&str, &Value)| {
+            format!(
+                "\n  {}  {} on {}",
+                &id[..id.len().min(12)],
+                alert["rule"].as_str().unwrap_or_default(),
+                subject(alert)
+            )
+        };
+        let mut list: Vec<String> = alerts.iter().take(NAMED).map(one).collect();
+        list.extend((alerts.len() > NAMED).then(|| format!("\n  and {} more", alerts.len() - NAMED)));
+        list.concat()
+    };
+    Err(Failure::Usage(match (meant.is_empty(), others.is_empty()) {
+        (true, true) => format!("no alert has an id that begins with `{start}`: none fires"),
+        (true, false) => {
+            format!("no firing alert has an id that begins with `{start}`; these fire:{}", listed(&others))
+        }
+        _ => format!("several alerts have an id that begins with `{start}`, write more of it:{}", listed(&meant)),
+    }))
+}
+
+/// Whom an alert is about.
+fn subject(alert: &Value) -> String {
+    match alert["subject"].as_object().filter(|labels| !labels.is_empty()) {
         Some(labels) => {
             let pairs = labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
             pairs.collect::<Vec<_>>().join(" ")
         }
         None => "fleet".to_owned(),
-    };
+    }
+}
+
+fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
+    let text = |name: &str| alert[name].as_str().unwrap_or_default();
+    let unit: Unit = serde_json::from_value(alert["unit"].clone()).unwrap_or(Unit::Any);
+    let number = |name: &str| alert[name].as_f64().map_or_else(|| "no data".to_owned(), |value| unit.show(value));
+    let subject = subject(alert);
     let state = match text("state") {
         "firing" => out.red("firing"),
         state => out.yellow(state),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -184,10 +185,24 @@ pub fn or(failure: Failure, instead: &str) -> Failure {
     }
 }
 
-/// The person at the keyboard, as far as the environment tells.
+/// The person at the keyboard: who they say they are, else the user that this process is of. A container often has
+/// no USER in its environment.
 pub fn author(given: Option<String>) -> Result<String, Failure> {
-    let known = given.or_else(|| std::env::var("USER").ok()).filter(|name| !name.trim().is_empty());
+    let named = |name: &String| !name.trim().is_empty();
+    let known = given.or_else(|| std::env::var("USER").ok().filter(named)).or_else(user).filter(named);
     known.ok_or_else(|| Failure::Usage("say who you are with --author NAME".to_owned()))
+}
+
+/// The name of the user of this process.
+fn user() -> Option<String> {
+    let own = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id == own).then(|| name.to_owned())
+    };
+    users.lines().find_map(name).or_else(|| Some(format!("uid {own}")))
 }
 
 /// Shows the answer to programs as it is.

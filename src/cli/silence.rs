@@ -18,7 +18,8 @@ Examples:
   evenkeel silence expire 3d0c1f2a9b8e7d6c
 
 All matchers of a silence must hold: label=value, label!=value, severity>=high; `*` stands for
-any characters, `|` parts alternatives. Changes need `api_token` in the configuration.";
+any characters, `|` parts alternatives. Changes need `api_token` in the configuration: docs/alerts.md
+has the two lines that set it up.";
 
 const MATCHERS: &str = "\
 A MATCHER is label=value, label!=value or severity>=high. The labels are `alertname` (or `rule`), `severity`,
@@ -54,7 +55,7 @@ enum Verb {
         /// Why.
         #[arg(long, value_name = "TEXT")]
         comment: String,
-        /// Who wants it; $USER by default.
+        /// Who wants it; by default $USER, else the user that runs this.
         #[arg(long, value_name = "NAME")]
         author: Option<String>,
     },
@@ -108,14 +109,15 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
                 let matchers = silence["matchers"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
                 let matchers = matchers.collect::<Vec<_>>().join(" ");
                 // RFC 3339 in UTC with the same number of digits sorts as time does.
-                let state = match (text("starts").as_str() > now, text("ends").as_str() <= now) {
-                    (_, true) => out.dim("expired"),
-                    (true, _) => out.yellow("pending"),
-                    _ => out.green("active"),
+                let covers = format!("  {}", covers(&silence));
+                let (state, covers) = match (text("starts").as_str() > now, text("ends").as_str() <= now) {
+                    (_, true) => (out.dim("expired"), String::new()),
+                    (true, _) => (out.yellow("pending"), covers),
+                    _ => (out.green("active"), covers),
                 };
                 let (id, ends) = (text("id"), text("ends"));
-                let (author, comment, covers) = (text("author"), text("comment"), covers(&silence));
-                writeln!(out, "{id}  {state}  until {ends}  {covers}  {matchers}  by {author}: {comment}")?;
+                let (author, comment) = (text("author"), text("comment"));
+                writeln!(out, "{id}  {state}  until {ends}{covers}  {matchers}  by {author}: {comment}")?;
             }
             args.daemon.notes(out)?;
         }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::api::{Asked, Change, Ends, LONGEST, Refused, Wish};
+use super::api::{Change, Ends, LONGEST, Refused, Wish};
 use super::journal::Logged;
 use super::machine::Machine;
 use crate::engine::Engine;
@@ -19,35 +19,30 @@ use crate::rule::Rule;
 use crate::wire::fields::one_of;
 use crate::wire::matcher::LabelMatcher;
 
-/// Does what is asked, and answers when it is written down.
-pub fn answer(machine: &mut Machine, asked: Asked) -> Vec<Effect> {
+/// What was answered, and what follows from a change that was made; `None` when none was.
+pub type Answered = (Result<Value, Refused>, Option<Vec<Effect>>);
+
+/// Does what is wished for and writes it down.
+pub fn answer(machine: &mut Machine, wish: Wish) -> Answered {
     if machine.is_without_time() {
         let reason = "there is no time yet: the clock is that of the records, and none has come".to_owned();
-        let _ = asked.answer.send(Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason)));
-        return Vec::new();
+        return (Err(Refused(StatusCode::SERVICE_UNAVAILABLE, reason)), None);
     }
     let now = machine.now();
-    let change = match asked.wish {
-        Wish::Know(question) => {
-            let _ = asked.answer.send(question.answer(&machine.fold.engine, now));
-            return Vec::new();
-        }
+    let change = match wish {
+        Wish::Know(question) => return (question.answer(&machine.fold.engine, now), None),
         Wish::Change(change) => change,
     };
     let (command, body) = match command(&machine.fold.engine, now, change) {
         Ok(decided) => decided,
-        Err(refused) => {
-            let _ = asked.answer.send(Err(refused));
-            return Vec::new();
-        }
+        Err(refused) => return (Err(refused), None),
     };
     let effects = machine.event(Logged::Command(command));
     let result = match machine.journal_fault() {
         None => Ok(body),
         Some(fault) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, format!("it is not written down yet: {fault}"))),
     };
-    let _ = asked.answer.send(result);
-    effects
+    (result, Some(effects))
 }
 
 fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, Value), Refused> {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::api::{DaemonStatus, Picture};
+use super::api::{Asked, DaemonStatus, Picture};
 use super::boot::SetAside;
 use super::clock::wall;
 use super::heartbeat::Heartbeat;
@@ -105,7 +105,7 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
             // Above what may always be ready: reading must not look like being stuck.
             _ = alive.tick() => systemd::alive(),
             Some(receipt) = daemon.attempts.join_next() => daemon.receipt(receipt.ok()),
-            wish = Serving::asked(&mut daemon.api) => { let effects = asked::answer(&mut daemon.machine, wish); daemon.hand_out(effects); daemon.changed = true; }
+            wish = Serving::asked(&mut daemon.api) => daemon.asked(wish),
             Some(event) = daemon.targets.next(), if settled => daemon.event(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
             () = lookout.due() => {
@@ -336,6 +336,16 @@ impl Daemon {
         if let Some(receipt) = receipt {
             self.event(Logged::Receipt(receipt));
         }
+    }
+
+    /// Does what people ask for. A change is answered when the picture shows it: who asks next sees what they did.
+    fn asked(&mut self, Asked { wish, answer }: Asked) {
+        let (result, effects) = asked::answer(&mut self.machine, wish);
+        if let Some(effects) = effects {
+            self.hand_out(effects);
+            self.publish();
+        }
+        let _ = answer.send(result);
     }
 
     fn hand_out(&mut self, effects: Vec<Effect>) {

@@ -42,7 +42,10 @@ pub enum Refusal {
     #[error("a bearer token is needed: `Authorization: Bearer <token>`")]
     NoToken,
     /// Changes need a token.
-    #[error("this API is read-only: changes need `api_token` in the configuration, and show that token")]
+    #[error(
+        "this API is read-only: changes need `api_token` in the configuration, such as `api_token: {{file: token}}`, \
+         and a restart of the daemon"
+    )]
     ReadOnly,
     /// A web page of another place asks.
     #[error("a page of `{0}` may not change anything here")]

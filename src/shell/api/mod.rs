@@ -268,12 +268,14 @@ struct ToldAlert<'a> {
 
 async fn silences(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    let counted = |silence| CountedSilence { silence, alerts: silence.count(&view.alerts) };
+    let ended = |silence: &Silence| view.now.is_some_and(|now| silence.ends <= now);
+    let alerts = |silence: &Silence| if ended(silence) { 0 } else { silence.count(&view.alerts) };
+    let counted = |silence| CountedSilence { silence, alerts: alerts(silence) };
     let items: Vec<CountedSilence<'_>> = view.silences.iter().map(counted).collect();
     Json(List { at: view.now, name: "silences", items: &items }).into_response()
 }
 
-/// A silence, and how many active alerts its matchers fit.
+/// A silence, and how many active alerts its matchers fit; none when it ended.
 #[derive(Serialize)]
 struct CountedSilence<'a> {
     #[serde(flatten)]
