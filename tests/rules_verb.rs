@@ -181,3 +181,50 @@ fn built_in_rules_say_that_they_are_and_can_be_read() {
     let line = printed.lines().nth(place.parse::<usize>().expect("a line") - 1).expect("is there");
     assert_eq!(line, "  - name: error_burst");
 }
+
+const SLOS: &str = "slos:
+- {name: succeed, objective: 95%, good: success_rate, by: [agent, task_type]}
+- name: in_time
+  objective: 99%
+  bad: timeout_rate
+  by: fleet
+  alerts: [{burn: 10, long: 1h, short: 5m, severity: high}]
+  annotations: {summary: \"{{ value }} over {{ window }}, not {{ threshold }}\"}
+";
+
+#[test]
+fn an_exported_objective_says_what_burns_how_fast() {
+    let home = Home::new("", SLOS);
+    let (code, exported, notes) = run(&home, &["rules", "export", "rules.yaml"]);
+    assert!(code == Some(0) && !notes.contains("annotation"), "{notes}");
+    for line in [
+        "expr: \"max without (rule, state) (evenkeel_alert_value{rule=\\\"succeed\\\", state=\\\"firing\\\", severity=\\\"critical\\\"})\"\n        labels:\n          severity: \"critical\"\n          slo: \"succeed\"",
+        "description: \"Objective: 95% over 30d, good: success_rate. Told at a burn rate above 14.4 (72% bad) over 1h and over 5m, with 3 failures at least: the budget lasts 2d2h.\"",
+        "above 3 (15% bad) over 1d and over 2h, with 3 failures at least: the budget lasts 10d; or above 1 (5% bad) over 3d and over 6h, with 10 failures at least: the budget lasts 30d.\"",
+        "\"summary\": \"{{ $value | humanizePercentage }} over 1h, not 10%\"",
+    ] {
+        assert!(exported.contains(line), "{line}\n{exported}");
+    }
+    assert_eq!(exported.matches("- alert: \"succeed\"").count(), 3, "one for each severity: {exported}");
+
+    let Some(promtool) = promtool() else {
+        println!("left out: what promtool says of the rules: no promtool; see `make tools`");
+        return;
+    };
+    std::fs::write(home.path("exported.yaml"), &exported).expect("written");
+    let labels = "agent=\"a \\\"b\\\"\",task_type=\"review\"";
+    let series = |name: &str, more: &str, value: &str| {
+        format!("  - {{series: '{name}{{{labels},{more}}}', values: '{value}x10'}}\n")
+    };
+    let test = format!(
+        "rule_files: [exported.yaml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n{}{}  - {{series: evenkeel_healthy, values: '1x10'}}\n  alert_rule_test:\n  - eval_time: 5m\n    alertname: succeed\n    exp_alerts:\n    - exp_labels: {{agent: 'a \"b\"', task_type: review, severity: high, slo: succeed}}\n      exp_annotations:\n        summary: 'agent=a \"b\" task_type=review: the error budget of succeed burns 11.4 times too fast over 6h'\n        description: 'Objective: 95% over 30d, good: success_rate. Told at a burn rate above 6 (30% bad) over 6h and over 30m, with 3 failures at least: the budget lasts 5d.'\n",
+        series("evenkeel_alert_value", "rule=\"succeed\",severity=\"high\",state=\"firing\"", "0.43"),
+        series("evenkeel_slo_burn_rate", "slo=\"succeed\",range=\"6h\"", "11.4"),
+    );
+    std::fs::write(home.path("test.yaml"), &test).expect("written");
+    for arguments in [["check", "rules", "exported.yaml"], ["test", "rules", "test.yaml"]] {
+        let output = Command::new(&promtool).args(arguments).current_dir(home.path(".")).output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}\n{exported}", String::from_utf8_lossy(&text));
+    }
+}

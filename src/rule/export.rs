@@ -8,9 +8,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::slo::{SUMMARY, Slo};
 use super::threshold::{constant, thresholds};
-use super::{Rule, annotation};
-use crate::model::Unit;
+use super::{Node, Rule, annotation};
+use crate::model::{Severity, Unit};
 
 /// The series of active alerts.
 pub const ALERT_VALUE: &str = "evenkeel_alert_value";
@@ -38,11 +39,15 @@ pub fn prometheus(rules: &[Rule]) -> Exported {
     let mut unmapped = Vec::new();
     let mut body = String::new();
     for rule in rules {
-        let own: Vec<String> = if rule.terms.shadow {
-            vec!["a shadow rule tells nobody; it is left out".to_owned()]
-        } else {
-            write_rule(&mut body, rule)
+        let mut own: Vec<String> = match &rule.terms.slo {
+            _ if rule.terms.shadow => vec!["a shadow rule tells nobody; it is left out".to_owned()],
+            // What burns how fast hangs on the severity: each has a rule.
+            Some(slo) => {
+                slo.severities().flat_map(|severity| write_rule(&mut body, rule, Some((slo, severity)))).collect()
+            }
+            None => write_rule(&mut body, rule, None),
         };
+        own.dedup();
         unmapped.extend(own.into_iter().map(|what| Unmapped { rule: rule.name.clone(), what }));
     }
     let mut text = "# Written by `evenkeel rules export`: Prometheus repeats what evenkeel decided.\n".to_owned();
@@ -63,15 +68,20 @@ pub fn prometheus(rules: &[Rule]) -> Exported {
     Exported { text, unmapped }
 }
 
+/// An objective, and one of the severities at which its alerts are told.
+type Tier<'a> = (&'a Slo, Severity);
+
 /// Writes one rule; what of it does not map.
-fn write_rule(text: &mut String, rule: &Rule) -> Vec<String> {
+fn write_rule(text: &mut String, rule: &Rule, tier: Option<Tier<'_>>) -> Vec<String> {
     let mut unmapped = Vec::new();
     let name = quoted(&rule.name);
     let _ = writeln!(text, "      - alert: {name}");
     // The rule's name in PromQL is a string within a string of YAML.
-    let expr = format!("max without (rule, state) ({ALERT_VALUE}{{rule={name}, state=\"firing\"}})");
+    let of_tier = tier.map_or_else(String::new, |(_, severity)| format!(", severity=\"{}\"", severity.as_str()));
+    let expr = format!("max without (rule, state) ({ALERT_VALUE}{{rule={name}, state=\"firing\"{of_tier}}})");
     let _ = writeln!(text, "        expr: {}", quoted(&expr));
-    let mut labels = BTreeMap::new();
+    let mut labels: BTreeMap<&str, String> =
+        tier.iter().map(|(_, severity)| ("severity", quoted(severity.as_str()))).collect();
     for (label, value) in &rule.labels {
         let plain = label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -84,13 +94,27 @@ fn write_rule(text: &mut String, rule: &Rule) -> Vec<String> {
         text.push_str("        labels:\n");
         labels.iter().for_each(|(label, value)| *text += &format!("          {label}: {value}\n"));
     }
-    if !rule.annotations.is_empty() {
+    let mut annotations = rule.annotations.clone();
+    let mut own = BTreeMap::new();
+    if let Some((slo, severity)) = tier {
+        own.insert("description", slo.description(severity));
+        if annotations.get("summary").is_some_and(|text| text == SUMMARY) {
+            let subject = template_field(rule, tier, "subject").unwrap_or_default();
+            own.insert("summary", slo.summary(rule, &subject, severity));
+            annotations.remove("summary");
+        }
+        own.retain(|name, _| !annotations.contains_key(*name));
+    }
+    if !annotations.is_empty() || !own.is_empty() {
         text.push_str("        annotations:\n");
     }
-    for (annotation, template) in &rule.annotations {
+    for (annotation, filled) in own {
+        let _ = writeln!(text, "          {annotation}: {}", quoted(&filled));
+    }
+    for (annotation, template) in &annotations {
         let lost = RefCell::new(Vec::new());
         let filled = annotation::fill(template, |field| {
-            let found = template_field(rule, field);
+            let found = template_field(rule, tier, field);
             if found.is_none() {
                 lost.borrow_mut().push(format!("`{{{{ {field} }}}}`"));
             }
@@ -107,11 +131,17 @@ fn write_rule(text: &mut String, rule: &Rule) -> Vec<String> {
 }
 
 /// A field of an annotation in Prometheus' templates.
-fn template_field(rule: &Rule, field: &str) -> Option<String> {
+fn template_field(rule: &Rule, tier: Option<Tier<'_>>, field: &str) -> Option<String> {
     let of_subject =
         |label: &str| rule.by.iter().any(|d| d.as_str() == label).then(|| format!("{{{{ $labels.{label} }}}}"));
     let plain = rule.terms.levels.is_empty() && rule.terms.overrides.is_empty();
-    let unit = rule.program.root.unit();
+    let mut units = rule.roots().map(deciding_unit);
+    let unit = units.next().filter(|first| units.all(|unit| unit == *first)).unwrap_or(Unit::Any);
+    // Of several burn rates of one severity nobody knows which it is.
+    let burn = tier.map(|(slo, severity)| {
+        let mut burns = slo.told_at(severity);
+        (slo, burns.next().filter(|_| burns.next().is_none()))
+    });
     match field {
         "value" => Some(match unit {
             Unit::Ratio => "{{ $value | humanizePercentage }}".to_owned(),
@@ -119,6 +149,8 @@ fn template_field(rule: &Rule, field: &str) -> Option<String> {
             Unit::Money => "${{ printf \"%.2f\" $value }}".to_owned(),
             _ => "{{ printf \"%.4g\" $value }}".to_owned(),
         }),
+        "threshold" if burn.is_some() => burn.and_then(|(slo, burn)| Some(Unit::Ratio.show(slo.threshold(burn?.rate)))),
+        "window" if burn.is_some() => burn.and_then(|(_, burn)| Some(burn?.long.to_string())),
         "threshold" => constant(rule, 0).filter(|_| plain && thresholds(rule) == 1).map(|value| unit.show(value)),
         "severity" | "level" => Some("{{ $labels.severity }}".to_owned()),
         "window" => Some(rule.window.to_string()),
@@ -134,6 +166,18 @@ fn template_field(rule: &Rule, field: &str) -> Option<String> {
             let label = field.strip_prefix(annotation::LABEL_PREFIX).unwrap_or(field);
             rule.labels.get(label).cloned().or_else(|| of_subject(label))
         }
+    }
+}
+
+/// The unit of the comparison that decides when a condition holds; of `or` it may be either side.
+fn deciding_unit(root: &Node) -> Unit {
+    match root {
+        Node::And(_, right) => deciding_unit(right),
+        Node::Or(left, right) => {
+            let unit = deciding_unit(left);
+            if unit == deciding_unit(right) { unit } else { Unit::Any }
+        }
+        other => other.unit(),
     }
 }
 
@@ -153,9 +197,10 @@ mod tests {
         let text = "alerts:\n\
             - {name: errors, condition: error_rate > 10%, window: 5m, labels: {team: core},\n   \
             annotations: {summary: \"{{ agent }} fails {{ value }} of {{ n }} against {{ threshold }}\"}}\n\
+            - {name: both, condition: executions > 5 and error_rate > 10%, annotations: {summary: \"{{ value }}\"}}\n\
             - {name: trial, condition: error_rate > 20%, window: 5m, shadow: true}\n";
         let (rules, faults) = crate::rule::load::load(&[SourceFile::new("r.yaml", text)], Span::seconds(15));
-        assert_eq!(rules.len(), 2, "{faults:?}");
+        assert_eq!(rules.len(), 3, "{faults:?}");
         let exported = prometheus(&rules);
         let said: Vec<(&str, &str)> = exported.unmapped.iter().map(|u| (u.rule.as_str(), u.what.as_str())).collect();
         let lost =
@@ -163,6 +208,8 @@ mod tests {
         assert_eq!(said, [("errors", lost), ("trial", "a shadow rule tells nobody; it is left out")]);
         let expected = "      - alert: \"errors\"\n        expr: \"max without (rule, state) (evenkeel_alert_value{rule=\\\"errors\\\", state=\\\"firing\\\"})\"\n        labels:\n          team: \"core\"\n        annotations:\n          \"summary\": \"{{ $labels.agent }} fails {{ $value | humanizePercentage }} of (see evenkeel) against 10%\"\n";
         assert!(exported.text.contains(expected), "{}", exported.text);
+        let of_last = "\"summary\": \"{{ $value | humanizePercentage }}\"";
+        assert!(exported.text.contains(of_last), "the last of `and` decides: {}", exported.text);
         assert!(!exported.text.contains("alert: \"trial\"") && exported.text.contains("# trial: a shadow rule"));
     }
 }

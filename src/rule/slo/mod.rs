@@ -5,6 +5,7 @@
 //! a short one, which says that it goes on (Google, The Site Reliability Workbook, chapter 5). All of it is one rule of the ordinary
 //! language, written here as text: what `check`, `test`, `replay` and `why` do with rules they do with it.
 
+pub mod export;
 mod read;
 pub mod reference;
 
@@ -36,6 +37,10 @@ pub const ALERTS: [(f64, Span, Span, Severity); 4] = [
     (1.0, Span::days(3), Span::hours(6), Severity::Warning),
 ];
 
+/// What an alert says when the objective has no annotations.
+pub const SUMMARY: &str =
+    "{{ subject }}: {{ value }} over {{ window }} against {{ threshold }} uses up the error budget of {{ rule }}";
+
 /// What a rule knows of the objective that it is of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slo {
@@ -45,12 +50,16 @@ pub struct Slo {
     pub period: Span,
     /// What is measured, as written: `good: success_rate`.
     pub indicator: String,
+    /// Whether that is good, or bad.
+    pub good: bool,
     /// The share of bad runs in the period, on the slots of the rule's program.
     pub bad: Node,
     /// How many runs that share is of.
     pub total: Node,
     /// By long range of its alerts, the shortest first: the share of bad runs in it.
     pub burns: Vec<(Span, Node)>,
+    /// Its alerts, those with the highest burn rate first.
+    pub alerts: Vec<Burn>,
     /// So many failures say something, however few the runs.
     pub min_failures: u64,
 }
@@ -65,12 +74,18 @@ struct Indicator {
 }
 
 /// One alert.
-struct Burn {
-    rate: f64,
-    long: Span,
-    short: Span,
-    severity: Severity,
-    min_failures: u64,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burn {
+    /// It is told when the budget burns faster than this,
+    pub rate: f64,
+    /// over this time, which says that it matters,
+    pub long: Span,
+    /// and over this, which says that it goes on.
+    pub short: Span,
+    /// How bad it is.
+    pub severity: Severity,
+    /// With fewer failures in the long range it says nothing.
+    pub min_failures: u64,
 }
 
 impl Burn {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{ALERTS, Burn, Indicator, KEEP_FIRING_FOR, MIN_FAILURES, OBJECTIVES, PERIOD, Slo};
+use super::{ALERTS, Burn, Indicator, KEEP_FIRING_FOR, MIN_FAILURES, OBJECTIVES, PERIOD, SUMMARY, Slo};
 use crate::diagnostic;
 use crate::model::{Metric, Severity, Span, Unit};
 use crate::rule::load::{RuleReader, WINDOW_LIMIT};
@@ -11,10 +11,6 @@ use crate::rule::takes::Takes;
 use crate::rule::{INPUT_LIMIT, Input, Level, Program, Rule, Terms, condition};
 use crate::wire::fields::{Fields, Spanned};
 use crate::wire::yaml;
-
-/// What an alert says when the objective has no annotations.
-const SUMMARY: &str =
-    "{{ subject }}: {{ value }} over {{ window }} against {{ threshold }} uses up the error budget of {{ rule }}";
 
 impl RuleReader<'_> {
     /// The rule of an objective.
@@ -92,15 +88,17 @@ impl RuleReader<'_> {
         let mut ranges: Vec<Span> = burns.iter().map(|burn| burn.long).collect();
         ranges.sort();
         ranges.dedup();
-        let burns: Option<Vec<_>> =
+        let rates: Option<Vec<_>> =
             ranges.into_iter().map(|range| Some((range, number(indicator.bad(range))?))).collect();
         let (bad, total) = (number(indicator.bad(period)), number(indicator.runs(period)));
-        let (Some(burns), Some(bad), Some(total)) = (burns, bad, total) else {
+        let (Some(rates), Some(bad), Some(total)) = (rates, bad, total) else {
             let message = format!("its rule cannot be written: it reads more than {INPUT_LIMIT} different values");
             self.faults.error(fields.place("name"), message, "list fewer `alerts`, or choose a simpler indicator");
             return None;
         };
-        Some(Slo { objective, period, indicator: indicator.written.clone(), bad, total, burns, min_failures })
+        let (burns, alerts) = (rates, burns.to_vec());
+        let (indicator, good) = (indicator.written.clone(), indicator.good);
+        Some(Slo { objective, period, indicator, good, bad, total, burns, alerts, min_failures })
     }
 
     /// What is measured.
