@@ -4,7 +4,7 @@
 //! second opinion here. What is read is what an evaluation at the given instant would read: windows
 //! that nobody ages between the steps are aged in a copy.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::alert::{self, Alert, Context};
 use super::budget::{self, Read};
@@ -69,6 +69,7 @@ pub struct Inspection {
     /// What must hold before a firing alert ends, if the rule says so.
     pub recover: Option<RecoverView>,
     /// The pending or firing alert.
+    #[serde(serialize_with = "shown")]
     pub alert: Option<AlertEvent>,
     /// When time alone moves the alert on: a pending one fires, one that is kept firing ends.
     pub due: Option<Timestamp>,
@@ -81,6 +82,10 @@ pub struct Inspection {
     pub history: Vec<Point>,
     /// What its first points are, in words; empty when all are what the rule saw.
     pub history_note: String,
+}
+
+fn shown<S: Serializer>(alert: &Option<AlertEvent>, serializer: S) -> Result<S::Ok, S::Error> {
+    alert.as_ref().map(AlertEvent::shown).serialize(serializer)
 }
 
 /// What a rule saw of a subject at an instant.

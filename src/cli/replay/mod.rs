@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::ranking::Table;
 use super::recording::{self, Reading, RecordingArgs};
@@ -71,7 +72,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {
-    Alert(&'a AlertEvent),
+    Alert(Value),
     Notification(&'a NotificationReport),
     Recommendation {
         at: Timestamp,
@@ -148,7 +149,7 @@ fn show(out: &mut Output, now: Timestamp, effect: &Effect, account: &mut Account
         Effect::Report(Report::Alert(event)) => {
             account.alert(event);
             if out.json {
-                out.json_line(&Line::Alert(event))?;
+                out.json_line(&Line::Alert(event.shown()))?;
             } else if matches!(event.state, AlertState::Firing | AlertState::Resolved) {
                 let line = line(out, event);
                 writeln!(out, "{line}")?;

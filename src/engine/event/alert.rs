@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::ser::SerializeStruct as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use crate::rule::names::reads_window;
@@ -35,7 +35,7 @@ impl AlertState {
 }
 
 /// A change of state of one alert, with its evidence.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlertEvent {
     /// When, by the engine's clock.
     pub at: Timestamp,
@@ -91,40 +91,16 @@ pub enum Muted {
     },
 }
 
-impl Serialize for AlertEvent {
-    /// By hand, because JSON leaves out what says nothing and snapshots may leave out nothing.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let whole = !serializer.is_human_readable();
-        let AlertEvent { at, id, rule, subject, state, severity, condition, value, threshold, unit, n, .. } = self;
-        let AlertEvent { window, active_since, fired_at, labels, annotations, muted, trend, .. } = self;
-        let mut out = serializer.serialize_struct("AlertEvent", 18)?;
-        out.serialize_field("at", at)?;
-        out.serialize_field("id", id)?;
-        out.serialize_field("rule", rule)?;
-        out.serialize_field("subject", subject)?;
-        out.serialize_field("state", state)?;
-        out.serialize_field("severity", severity)?;
-        out.serialize_field("condition", condition)?;
-        out.serialize_field("value", value)?;
-        out.serialize_field("threshold", threshold)?;
-        out.serialize_field("unit", unit)?;
-        out.serialize_field("n", n)?;
-        if whole || reads_window(condition) {
-            out.serialize_field("window", window)?;
-        }
-        out.serialize_field("active_since", active_since)?;
-        out.serialize_field("fired_at", fired_at)?;
-        out.serialize_field("labels", labels)?;
-        out.serialize_field("annotations", annotations)?;
-        out.serialize_field("muted", muted)?;
-        if whole || trend.is_some() {
-            out.serialize_field("trend", trend)?;
-        }
-        out.end()
-    }
-}
-
 impl AlertEvent {
+    /// As people and programs read it in JSON, which leaves out what says nothing; a snapshot leaves out nothing.
+    pub fn shown(&self) -> Value {
+        let mut json = serde_json::to_value(self).expect("its maps have texts for keys");
+        let unread = (!reads_window(&self.condition)).then_some("window");
+        let fields = unread.into_iter().chain(self.trend.is_none().then_some("trend"));
+        fields.for_each(|field| drop(json.as_object_mut().and_then(|all| all.remove(field))));
+        json
+    }
+
     /// The labels that identify the alert to receivers. The name, the severity and the subject win
     /// over equal labels of the rule, so that no rule file can disguise them.
     pub fn identity(&self) -> BTreeMap<String, String> {
@@ -169,7 +145,7 @@ mod tests {
             ("silence > 1h", None, 16),
         ] {
             let event = event(condition, trend);
-            let json = serde_json::to_value(&event).expect("serialises");
+            let json = event.shown();
             assert_eq!(json.as_object().map(|fields| fields.len()), Some(fields), "{json}");
             assert!(json["value"].is_null() && json.get("value").is_some(), "what is not known is null: {json}");
             let again: AlertEvent = serde_json::from_value(json).expect("reads");

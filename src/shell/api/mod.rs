@@ -253,7 +253,7 @@ async fn agents(State(pictures): State<Pictures>) -> Response {
 
 async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    let told = |(n, alert)| ToldAlert { alert, messages: view.messages.get(n) };
+    let told = |(n, alert): (usize, &AlertEvent)| ToldAlert { alert: alert.shown(), messages: view.messages.get(n) };
     let items: Vec<ToldAlert<'_>> = view.alerts.iter().enumerate().map(told).collect();
     Json(json!({"at": view.now, "alerts": items, "digests": view.digests})).into_response()
 }
@@ -262,7 +262,7 @@ async fn alerts(State(pictures): State<Pictures>) -> Response {
 #[derive(Serialize)]
 struct ToldAlert<'a> {
     #[serde(flatten)]
-    alert: &'a AlertEvent,
+    alert: serde_json::Value,
     messages: Option<&'a AlertMessages>,
 }
 
