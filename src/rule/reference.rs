@@ -15,13 +15,34 @@ use crate::wire::yaml;
 pub(super) const GENERATED: &str =
     "<!-- Generated from the source by `UPDATE_GENERATED=1 cargo test --test generated`; do not edit. -->\n";
 
-/// A field of a rule: name, default, meaning, example.
-pub const FIELDS: [(&str, &str, &str, &str); 19] = [
+/// A field: name, default, meaning, example.
+pub type Row = (&'static str, &'static str, &'static str, &'static str);
+
+/// Rows that rules and objectives share; links are within this page.
+pub(super) const WHERE: Row =
+    ("where", "everything", "which executions count, see [Selection](#selection)", "{model: \"claude-*\"}");
+pub(super) const SHADOW: Row = ("shadow", "false", "evaluate and record, tell nobody", "true");
+pub(super) const ACTIVE_HOURS: Row = (
+    "active_hours",
+    "always",
+    "when the alert is told, see [Active hours](#active-hours)",
+    "{zone: Europe/Berlin, days: mon-fri, times: \"08:00-18:00\"}",
+);
+pub(super) const LABELS: Row = ("labels", "none", "labels added to the alert", "{team: core}");
+pub(super) const ANNOTATIONS: Row = (
+    "annotations",
+    "none",
+    "texts for people, see [Annotations](#annotations)",
+    "{summary: \"{{ agent }} fails {{ value }}\"}",
+);
+
+/// The fields of a rule.
+pub const FIELDS: [Row; 19] = [
     ("name", "required", "unique over all loaded files", "high_error_rate"),
     ("condition", "required", "what must hold, see [Conditions](#conditions)", "error_rate > 10%"),
     ("window", "5m", "how far back the metrics look, at least two evaluation intervals", "5 minutes"),
     ("by", "agent", "one alert per value of these labels; `fleet` is one alert over everything", "[agent, task_type]"),
-    ("where", "everything", "which executions count, see [Selection](#selection)", "{model: \"claude-*\"}"),
+    WHERE,
     (
         "budget",
         "none",
@@ -57,20 +78,10 @@ pub const FIELDS: [(&str, &str, &str, &str); 19] = [
         "rules whose alerts this one counts, and holds back while it fires, see [Incidents](#incidents)",
         "[error_burst, success_drop]",
     ),
-    ("shadow", "false", "evaluate and record, tell nobody", "true"),
-    (
-        "active_hours",
-        "always",
-        "when the alert is told, see [Active hours](#active-hours)",
-        "{zone: Europe/Berlin, days: mon-fri, times: \"08:00-18:00\"}",
-    ),
-    ("labels", "none", "labels added to the alert", "{team: core}"),
-    (
-        "annotations",
-        "none",
-        "texts for people, see [Annotations](#annotations)",
-        "{summary: \"{{ agent }} fails {{ value }}\"}",
-    ),
+    SHADOW,
+    ACTIVE_HOURS,
+    LABELS,
+    ANNOTATIONS,
 ];
 
 /// Conditions with their meaning.
@@ -210,8 +221,9 @@ pub fn rules() -> String {
          a name close to a metric is an error. `{}name` says that a field is meant and silences both. The unit of \
          a field is what its name ends in: `_ms`, `_s`, `_seconds`, `_usd`, `_tokens`. Any other field is held against any \
          literal; against a duration it is milliseconds.\n\n\
-         **Value and threshold** in messages are the two sides of the comparison that decided: of `and` the last (or the \
-         first that fails), of `or` the first that holds. Put the comparison that people should read last in an `and`. \
+         **Value and threshold** in messages and lists are the two sides of the comparison that decides: of `and` the last, of \
+         `or` the first that holds. Put the comparison that people should read last in an `and`. Of a condition that does \
+         not hold, as when an alert has ended, it is of `and` the one that is furthest from holding, of `or` the nearest. \
          Measured values count as the value and literals and baselines as the threshold, whichever side they stand on.\n\n\
          {RANGES}\n\n{YARDSTICKS}\n\n\
          **Nonsense is refused**: a comparison that no value of the metric can satisfy is an error, one that every value \
@@ -231,9 +243,7 @@ pub fn rules() -> String {
     }
     let _ = writeln!(page, "| `{{{{ agent }}}}` | a label of `by`, by its name |");
     let _ = writeln!(page, "| `{{{{ {}team }}}}` | a label of `by` or of the rule |", annotation::LABEL_PREFIX);
-    page += "\nOf a condition that holds, the comparison that decides is the last of `and` and the first of `or` that holds; of one that does not \
-         hold, such as when an alert has ended, of `and` the one that is furthest from holding and of `or` the nearest. A field that does \
-         not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";
+    page += "\nA field that does not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";
     for (what, limit) in limits() {
         let _ = writeln!(page, "| {what} | {limit} |");
     }

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::{ALERTS, KEEP_FIRING_FOR, MIN_FAILURES, MIN_FAILURES_SLOW, PERIOD};
 use crate::diagnostic::SourceFile;
 use crate::model::{Span, Unit};
-use crate::rule::reference::GENERATED;
+use crate::rule::reference::{ACTIVE_HOURS, ANNOTATIONS, GENERATED, LABELS, Row, SHADOW, WHERE};
 use crate::rule::{Rule, load};
 
-/// A field of an objective: name, default, meaning, example.
-pub const FIELDS: [(&str, &str, &str, &str); 16] = [
+/// The fields of an objective.
+pub const FIELDS: [Row; 16] = [
     ("name", "required", "that of its alerts, too: unique over all rules", "agents_succeed"),
     ("objective", "required", "the share that must be good, 50% to 99.999%", "99%"),
     ("good", "this or `bad`", "the share of good runs: a metric or an expression of record fields", "success_rate"),
@@ -29,18 +29,13 @@ pub const FIELDS: [(&str, &str, &str, &str); 16] = [
         "20",
     ),
     ("by", "agent", "one budget per value of these labels, as in a [rule](rules.md)", "[agent, task_type]"),
-    ("where", "everything", "which runs count", "{model: \"claude-*\"}"),
+    WHERE,
     ("for", "0s", "how long an alert must hold; the long range is a delay already", "2m"),
     ("keep_firing_for", "1h", "how long an alert goes on after it stopped holding", "30m"),
-    ("labels", "`slo`, the name", "labels added to the alert", "{team: core}"),
-    (
-        "annotations",
-        "a summary",
-        "texts for people",
-        "{summary: \"{{ subject }} is at {{ value }} over {{ window }}\"}",
-    ),
-    ("shadow", "false", "evaluate and record, tell nobody", "true"),
-    ("active_hours", "always", "when alerts are told", "{days: mon-fri, times: \"08:00-18:00\"}"),
+    (LABELS.0, "`slo`, the name", LABELS.2, LABELS.3),
+    (ANNOTATIONS.0, "a summary", ANNOTATIONS.2, ANNOTATIONS.3),
+    SHADOW,
+    ACTIVE_HOURS,
 ];
 
 /// The example at the top of the page.
@@ -75,6 +70,8 @@ pub fn page() -> String {
          from these lines.\n\n## Fields\n\n| field | default | meaning | example |\n| --- | --- | --- | --- |\n"
     );
     for (name, default, meaning, example) in FIELDS {
+        // What is shared with rules is explained there.
+        let meaning = meaning.replace("](#", "](rules.md#");
         let _ = writeln!(page, "| `{name}` | {default} | {meaning} | `{example}` |");
     }
     let _ = write!(
