@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release --example many_rules
 //! cargo run --release --example many_rules -- --print > rules.yaml
+//! cargo run --release --example many_rules -- --write history.jsonl
 //! ```
 //!
 //! Ten shapes of rules are taken in turn, each with thresholds of its own: ratios of sums, means over up to
@@ -12,8 +13,9 @@
 //! seconds, with what it did since the line before: ten series per agent.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -50,6 +52,9 @@ struct Arguments {
     /// Print the rules and measure nothing.
     #[arg(long)]
     print: bool,
+    /// Write the history to a file, for `evenkeel replay`, and measure nothing.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
 }
 
 /// `rules` rules in ten shapes, their thresholds scaled by a factor that differs from rule to rule.
@@ -111,6 +116,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         print!("{text}");
         return Ok(());
     }
+    let start = Timestamp(1_772_550_000_000);
+    let ticks = 0..arguments.minutes * 60_000 / TICK.0;
+    if let Some(file) = arguments.write {
+        let (mut file, mut buffer) = (File::create(file)?, String::new());
+        for tick in ticks {
+            lines(arguments.agents, Timestamp(start.0 + tick * TICK.0), tick as u64, &mut buffer);
+            file.write_all(buffer.as_bytes())?;
+        }
+        return Ok(());
+    }
     let config = ("many_rules".to_owned(), format!("evaluation_interval: {}s\n", STEP.0 / 1_000));
     let source = PolicySource { config: Some(config), rules: vec![("rules".to_owned(), text)], ..Default::default() };
     let (policy, diagnostics) = Policy::load(&source, Path::new(""));
@@ -119,11 +134,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let source = Source { name: "fleet".into(), path: "fleet.jsonl".into(), mapping: Mapping::default() };
     let reader = Reader::new(&source, &policy.prices, engine.fields())?;
 
-    let start = Timestamp(1_772_550_000_000);
     let before = resident_kib()?;
     let (mut reading, mut taking, mut evaluations) = (0.0, 0.0, Vec::new());
     let (mut lines_read, mut firing, mut buffer) = (0, 0, String::new());
-    for tick in 0..arguments.minutes * 60_000 / TICK.0 {
+    for tick in ticks {
         let at = Timestamp(start.0 + tick * TICK.0);
         lines(arguments.agents, at, tick as u64, &mut buffer);
         let begun = cpu_seconds()?;

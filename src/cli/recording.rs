@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read, Write as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -17,7 +19,7 @@ use crate::replay;
 use crate::settings::{Mapping, Source};
 use crate::shell::policy_files;
 use crate::shell::source::pattern;
-use crate::wire::document;
+use crate::wire::document::{Batch, Document, DocumentError};
 use crate::wire::execution::Reader;
 
 /// Which recording a verb looks at, and under which policy.
@@ -143,7 +145,7 @@ fn each(
             .with_line_limit(policy.settings.limits.line_bytes);
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let input = open(file)?;
-        let result = document::read_all(&reader, input, &stem, |mut batch| {
+        let mut take = |mut batch: Batch<'_>| {
             bar.inc(batch.bytes.len() as u64);
             reading.bytes += batch.bytes.len() as u64;
             reading.records += batch.chunk.records.len() as u64;
@@ -155,11 +157,39 @@ fn each(
                 }
             }
             see(&mut batch.chunk.records);
-        });
-        result.map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
+        };
+        ahead(&reader, input, &stem, &mut take)
+            .map_err(|e| Failure::Machine(format!("cannot read {}: {e}", file.display())))?;
     }
     bar.finish_and_clear();
     Ok(reading)
+}
+
+/// Shows every batch of a document to `take`, in its order, while another thread reads the one after it. A batch
+/// borrows from the text that it was read from, so there are two buffers, and each is taken before it is read into again.
+fn ahead(
+    reader: &Reader,
+    input: impl Read + Send,
+    stem: &str,
+    take: &mut impl FnMut(Batch<'_>),
+) -> Result<(), DocumentError> {
+    let (mut one, mut other) = (Vec::new(), Vec::new());
+    let mut document = Document::open(input)?;
+    let mut batch = document.next(reader, stem, &mut one)?;
+    while let Some(first) = batch {
+        let Some(second) = beside(|| document.next(reader, stem, &mut other), || take(first))? else { break };
+        batch = beside(|| document.next(reader, stem, &mut one), || take(second))?;
+    }
+    Ok(())
+}
+
+/// Does two things at the same time, `here` in this thread; what `there` gives.
+fn beside<T: Send>(there: impl FnOnce() -> T + Send, here: impl FnOnce()) -> T {
+    thread::scope(|scope| {
+        let there = scope.spawn(there);
+        here();
+        there.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// The files that are named, or those of the configuration's sources that are there.
@@ -187,7 +217,7 @@ fn files(policy: &Policy, args: &RecordingArgs) -> Result<Vec<PathBuf>, Failure>
     Ok(files)
 }
 
-fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+fn open(file: &Path) -> Result<Box<dyn Read + Send>, Failure> {
     if file.as_os_str() == "-" {
         return Ok(Box::new(std::io::stdin()));
     }

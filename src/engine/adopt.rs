@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::alert::Alert;
 use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
+use super::field::Keep;
 use super::names::{Name, Names};
 use super::plan::Plan;
 use super::rules::RuleState;
@@ -45,7 +46,9 @@ impl Engine {
             state.names.intern(name, u32::MAX);
         }
         state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
-        state.splits.iter_mut().for_each(|split| split.find_fields(&self.plan.fields));
+        for (split, plan) in state.splits.iter_mut().zip(&self.plan.splits) {
+            split.find_fields(&self.plan.fields, |window, field| Keep::asked(&plan.asked, window, field));
+        }
         for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
             let split = &mut state.splits[plan.split];
             let same = known.remove(&rule.name);

@@ -13,6 +13,7 @@ use super::intake;
 use super::names::Name;
 use super::pane::{Counts, Sample};
 use super::plan::Plan;
+use super::split::Labels;
 use super::{Engine, State};
 use crate::model::{Dimension, Outcome, Record, Timestamp};
 use crate::rule::Takes;
@@ -23,13 +24,15 @@ const BATCH: usize = 64;
 pub(super) const DEPTH: usize = 3;
 /// The place of a record in a split that does not take it.
 const NOWHERE: u32 = u32::MAX;
+/// The place of a record whose series is still to be made.
+const NEW: u32 = u32::MAX - 1;
 /// Verdicts kept per agent for show.
 const VERDICTS: usize = 20;
 
 /// A record on its way into the windows.
 struct Placed<'r> {
     record: &'r Record<'r>,
-    agent: Name,
+    labels: Labels,
     sample: Sample,
     /// Whether it repeats what its agent did, if a rule asks and the record says.
     repeats: Option<bool>,
@@ -39,12 +42,14 @@ impl Engine {
     /// Takes records in, in their order.
     pub(super) fn records(&mut self, now: Timestamp, records: &[Record<'_>]) {
         let width = self.state.splits.len();
-        let mut places = Vec::with_capacity(BATCH * width);
+        let mut places = Vec::with_capacity(BATCH.min(records.len()) * width);
+        let mut fields = Vec::new();
         for batch in records.chunks(BATCH) {
             places.clear();
             let placed = self.place(now, batch, &mut places);
             self.glance(&places);
             for (placed, places) in placed.iter().zip(places.chunks_exact(width)) {
+                self.find_fields(placed.record, &mut fields);
                 self.insert(now, placed, places);
             }
         }
@@ -54,9 +59,13 @@ impl Engine {
     fn place<'r>(&mut self, now: Timestamp, records: &'r [Record<'r>], places: &mut Vec<u32>) -> Vec<Placed<'r>> {
         let limits = &self.policy.settings.limits;
         let State { names, seen, splits, counters, newest, homes, works, .. } = &mut self.state;
-        black_box(records.iter().filter_map(|r| r.id).fold(0, |sum, id| sum ^ seen.glance(id.0)));
+        let ids = records.iter().filter_map(|r| r.id).fold(0, |sum, id| sum ^ seen.glance(id.0));
+        black_box(ids ^ seen.glance_leaving(records.len(), limits.seen_ids));
+        // One after another and nothing between them, so that no look waits for the memory of the one before.
+        let mut agents = [None; BATCH];
+        agents.iter_mut().zip(records).for_each(|(agent, record)| *agent = names.find(&record.agent));
         let mut placed = Vec::with_capacity(records.len());
-        for record in records {
+        for (record, agent) in records.iter().zip(agents) {
             if record.id.is_some_and(|id| !seen.insert(id.0, limits.seen_ids)) {
                 counters.duplicates += 1;
                 continue;
@@ -65,28 +74,61 @@ impl Engine {
             counters.outcomes[record.outcome as usize] += 1;
             counters.unpriced += u64::from(record.cost.is_none());
             let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
-            let labels =
-                intake::labels(record, &self.plan.dimensions, &self.plan.labels, names, limits.names, counters);
-            for split in splits.iter_mut() {
+            let Plan { dimensions, labels, .. } = &self.plan;
+            let labels = intake::labels(record, agent, dimensions, labels, names, limits.names, counters);
+            placed.push(Placed { record, labels, repeats: None, sample: intake::sample(record, at) });
+        }
+        let width = splits.len();
+        places.resize(placed.len() * width, NOWHERE);
+        for (at, split) in splits.iter_mut().enumerate() {
+            for (placed, places) in placed.iter().zip(places.chunks_exact_mut(width)) {
                 let taken = match split.spec.takes {
                     Takes::Executions => true,
-                    Takes::Works => record.work.is_some(),
+                    Takes::Works => placed.record.work.is_some(),
                     _ => false,
                 };
-                let taken = taken && split.admits(&labels, names);
-                places.push(if taken { split.series_of(&labels, at, limits.series) as u32 } else { NOWHERE });
+                if taken && split.admits(&placed.labels, names) {
+                    places[at] = split.at(|dimension| placed.labels[dimension.place()]).map_or(NEW, |at| at as u32);
+                }
             }
-            let own = places[places.len() - splits.len() + Plan::AGENTS] as usize;
+        }
+        for (placed, places) in placed.iter_mut().zip(places.chunks_exact_mut(width)) {
+            let Placed { record, labels, sample, .. } = placed;
+            for (split, place) in splits.iter_mut().zip(places.iter_mut()).filter(|(_, place)| **place == NEW) {
+                *place = split.series_of(labels, sample.at, limits.series) as u32;
+            }
+            let own = places[Plan::AGENTS] as usize;
             if !self.plan.homes.is_empty() {
-                homes.see(own, &labels, record.outcome);
+                homes.see(own, labels, record.outcome);
             }
-            let agent = labels[Dimension::Agent.place()];
-            // Agents beyond the bound are not told apart, so none of them repeats another.
-            let known = splits[Plan::AGENTS].label(own, Dimension::Agent) != Some(Name::OVERFLOW);
-            let repeats = record.work.filter(|_| self.plan.works).map(|work| known && works.see(own, work));
-            placed.push(Placed { record, agent, repeats, sample: intake::sample(record, at) });
+            if let Some(work) = record.work.filter(|_| self.plan.works) {
+                // Agents beyond the bound are not told apart, so none of them repeats another.
+                let known = splits[Plan::AGENTS].label(own, Dimension::Agent) != Some(Name::OVERFLOW);
+                placed.repeats = Some(known && works.see(own, work));
+            }
         }
         placed
+    }
+
+    /// Puts the values of the fields that the plan knows into `values`. `known` is where fields of the records before
+    /// are: what one reader reads has the same texts for its fields, at the same places in memory.
+    fn find_fields<'r>(&mut self, record: &Record<'r>, known: &mut Vec<(&'r str, Option<usize>)>) {
+        self.values.clear();
+        self.values.resize(self.plan.fields.len(), None);
+        for (turn, (field, value)) in record.extra.iter().enumerate() {
+            let place = match known.get(turn) {
+                Some((own, place)) if std::ptr::eq(*own, *field) => *place,
+                _ => {
+                    let place = self.plan.fields.iter().position(|own| own == field);
+                    known.resize(known.len().max(turn + 1), ("", None));
+                    known[turn] = (field, place);
+                    place
+                }
+            };
+            if let Some(place) = place {
+                self.values[place] = Some(*value);
+            }
+        }
     }
 
     fn glance(&self, places: &[u32]) {
@@ -110,20 +152,8 @@ impl Engine {
 
     fn insert(&mut self, now: Timestamp, placed: &Placed<'_>, places: &[u32]) {
         let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
-        let Placed { record, agent, sample, repeats } = placed;
+        let Placed { labels, sample, repeats, .. } = placed;
         let counts = Counts::of(sample);
-        self.values.clear();
-        self.values.resize(self.plan.fields.len(), None);
-        let mut next = 0;
-        for (field, value) in &record.extra {
-            // Readers give the fields in the order in which they were asked for.
-            let fields = self.plan.fields.iter().enumerate().cycle().skip(next).take(self.plan.fields.len());
-            let place = fields.filter(|(_, own)| own.as_str() == field).map(|(place, _)| place).next();
-            if let Some(place) = place {
-                self.values[place] = Some(*value);
-                next = place + 1;
-            }
-        }
         let work = repeats.map(|repeats| {
             let outcome = if repeats { Outcome::Error } else { Outcome::Ok };
             let work = Sample { outcome, ..*sample };
@@ -149,7 +179,7 @@ impl Engine {
         if baselines.len() <= cell {
             baselines.resize(cell + 1, Baseline::default());
         }
-        baselines[cell].insert(sample, &counts, active.contains_key(agent));
+        baselines[cell].insert(sample, &counts, active.contains_key(&labels[Dimension::Agent.place()]));
         if let Some(quality) = sample.quality {
             if verdicts.len() <= series {
                 verdicts.resize(series + 1, Default::default());

@@ -67,6 +67,12 @@ impl Seen {
         self.table.get(id as usize & self.table.len().wrapping_sub(1)).copied().unwrap_or(0)
     }
 
+    /// Reads the places that so many more ids will free.
+    pub fn glance_leaving(&self, more: usize, limit: u32) -> u64 {
+        let leaving = (self.order.len() + more).saturating_sub(limit as usize);
+        self.order.iter().take(leaving).fold(0, |sum, id| sum ^ self.glance(*id))
+    }
+
     /// Where an id is, or where it would go.
     fn place(&self, id: u64) -> usize {
         let mask = self.table.len() - 1;
@@ -121,9 +127,10 @@ pub fn settle(record: &Record<'_>, now: Timestamp, newest: &mut Timestamp, count
     at
 }
 
-/// Interns the labels that any split reads; the others stay [`Name::NONE`].
+/// Interns the labels that any split reads; the others stay [`Name::NONE`]. `agent` is the agent's name if it has one.
 pub fn labels(
     record: &Record<'_>,
+    agent: Option<Name>,
     wanted: &[bool; Dimension::PLACES],
     own: &[Label],
     names: &mut Names,
@@ -143,7 +150,8 @@ pub fn labels(
     ];
     for (dimension, text) in texts {
         if let Some(text) = text.filter(|_| wanted[dimension.place()]) {
-            let name = names.intern(text, limit);
+            let known = agent.filter(|_| dimension == Dimension::Agent);
+            let name = known.unwrap_or_else(|| names.intern(text, limit));
             counters.names_overflow += u64::from(name == Name::OVERFLOW);
             labels[dimension.place()] = name;
         }

@@ -61,9 +61,9 @@ impl<'a> Look<'a> {
         let pane = |slice: &Slice| slice.slot.saturating_mul(self.slice.0).div_euclid(self.shape.pane.0);
         let span = if adding_up { self.shape.span } else { self.shape.pane };
         let (mut ring, window) = (Ring::default(), Window::default());
-        let mut columns = vec![Column::default(); self.fields.len()];
-        let mut panes: Vec<_> =
-            self.columns.iter().take(columns.len()).map(|column| column.panes().peekable()).collect();
+        let kept = &self.columns[..self.fields.len()];
+        let mut columns: Vec<Column> = kept.iter().map(Column::emptied).collect();
+        let mut panes: Vec<_> = kept.iter().map(|column| column.panes().into_iter().peekable()).collect();
         let mut slices = self.slices().peekable();
         while let Some(slice) = slices.next() {
             ring.all.add(&slice.counts());
@@ -74,7 +74,7 @@ impl<'a> Look<'a> {
             }
             for (column, panes) in columns.iter_mut().zip(&mut panes) {
                 while let Some((at, sum)) = panes.next_if(|pane| pane.0 <= number) {
-                    column.push(*at, *sum);
+                    column.push(at, &sum);
                 }
             }
             let end = Timestamp((number + 1).saturating_mul(self.shape.pane.0));
@@ -83,7 +83,7 @@ impl<'a> Look<'a> {
             see(end, Look { window: &window, ring: &ring, slice, shape, columns: &columns, fields });
             if !adding_up {
                 ring = Ring::default();
-                columns.fill(Column::default());
+                columns.iter_mut().for_each(|column| *column = column.emptied());
             }
         }
     }

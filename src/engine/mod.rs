@@ -19,6 +19,7 @@ mod digest;
 pub mod dispatch;
 mod evaluate;
 pub mod event;
+mod few;
 mod field;
 mod gaps;
 mod index;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::few::{Few, One};
 use crate::model::{Outcome, Timestamp, Tokens};
 use crate::stats::{Durations, Handful};
 
@@ -172,13 +173,13 @@ pub struct Features {
 /// [`Counts`] as series keep them: counters of half the width, enough for four billion executions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
-    counters: [u32; 10],
-    sums: [i64; 6],
+    pub(super) counters: [u32; 10],
+    pub(super) sums: [i64; 6],
 }
 
 impl Tally {
     #[inline]
-    fn counters(c: &Counts) -> [u32; 10] {
+    pub(super) fn counters(c: &Counts) -> [u32; 10] {
         [c.n, c.known, c.ok, c.limited, c.durations, c.censored, c.counted, c.priced, c.priced_ok, c.judged]
             .map(|counter| counter as u32)
     }
@@ -240,8 +241,8 @@ impl Tally {
 
 /// The executions of one series in one slice of time.
 ///
-/// Most of a fleet's memory is slices, and most slices of an agent hold one execution, which takes
-/// a third of what sums take.
+/// Most of a fleet's memory is slices, and most slices of an agent hold one execution or a few, which take
+/// a fifth of what sums take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Number of the slice: its start divided by its length.
@@ -252,21 +253,8 @@ pub struct Slice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Body {
     One(One),
+    Few(Few),
     Many(Box<Sums>),
-}
-
-/// A sample whose numbers are of ordinary size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct One {
-    cost: i64,
-    duration: f32,
-    duration_us: u32,
-    input: u32,
-    output: u32,
-    quality: i32,
-    /// Which of the numbers are known, see [`One::TIMED`] and the others.
-    known: u8,
-    outcome: Outcome,
 }
 
 /// Sums over many executions, and what is kept beside them.
@@ -274,71 +262,6 @@ struct One {
 struct Sums {
     tally: Tally,
     durations: Handful,
-}
-
-impl One {
-    const TIMED: u8 = 1;
-    const CENSORED: u8 = 2;
-    const COUNTED: u8 = 4;
-    const PRICED: u8 = 8;
-    const JUDGED: u8 = 16;
-
-    /// The sample, `counts` being its own, unless it stands for several or a number is too large.
-    #[inline]
-    fn of(sample: &Sample, counts: &Counts) -> Option<One> {
-        let flag = |bit: u8, on: bool| if on { bit } else { 0 };
-        if counts.n != 1 {
-            return None;
-        }
-        Some(One {
-            cost: counts.cost,
-            duration: (sample.duration_ms.unwrap_or_default() as f32).min(f32::MAX),
-            duration_us: u32::try_from(counts.duration_us).ok()?,
-            input: u32::try_from(counts.input).ok()?,
-            output: u32::try_from(counts.output).ok()?,
-            quality: i32::try_from(counts.quality).ok()?,
-            known: flag(One::TIMED, sample.duration_ms.is_some())
-                | flag(One::CENSORED, sample.censored)
-                | flag(One::COUNTED, sample.tokens.is_some())
-                | flag(One::PRICED, sample.cost.is_some())
-                | flag(One::JUDGED, sample.quality.is_some()),
-            outcome: sample.outcome,
-        })
-    }
-
-    #[inline]
-    fn has(&self, bit: u8) -> u64 {
-        u64::from(self.known & bit != 0)
-    }
-
-    #[inline]
-    fn counts(&self) -> Counts {
-        let ok = u64::from(self.outcome == Outcome::Ok);
-        let quality = i64::from(self.quality);
-        Counts {
-            n: 1,
-            known: u64::from(self.outcome != Outcome::Unknown),
-            ok,
-            limited: u64::from(self.outcome == Outcome::Limit),
-            durations: self.has(One::TIMED),
-            censored: self.has(One::TIMED) & self.has(One::CENSORED),
-            duration_us: u64::from(self.duration_us),
-            counted: self.has(One::COUNTED),
-            input: u64::from(self.input),
-            output: u64::from(self.output),
-            priced: self.has(One::PRICED),
-            priced_ok: self.has(One::PRICED) & ok,
-            cost: self.cost,
-            judged: self.has(One::JUDGED),
-            quality,
-            quality_squares: quality * quality / 1_000,
-        }
-    }
-
-    /// Its duration and whether it was cut off.
-    fn duration(&self) -> Option<(f32, bool)> {
-        (self.has(One::TIMED) > 0).then_some((self.duration, self.has(One::CENSORED) > 0))
-    }
 }
 
 impl Sums {
@@ -367,6 +290,7 @@ impl Slice {
     pub fn counts(&self) -> Counts {
         match &self.body {
             Body::One(one) => one.counts(),
+            Body::Few(few) => few.counts(),
             Body::Many(sums) => sums.tally.counts(),
         }
     }
@@ -375,7 +299,7 @@ impl Slice {
     #[inline]
     pub fn glance(&self, depth: usize) -> u64 {
         match &self.body {
-            Body::One(_) => 0,
+            Body::One(_) | Body::Few(_) => 0,
             Body::Many(sums) if depth == 0 => sums.tally.glance() ^ sums.durations.glance(0),
             Body::Many(sums) => sums.durations.glance(depth),
         }
@@ -384,23 +308,25 @@ impl Slice {
     /// Adds a sample, `counts` being its own; `durations` says whether they are kept.
     #[inline]
     pub fn insert(&mut self, sample: &Sample, counts: &Counts, durations: bool) {
-        self.many().insert(sample, counts, durations);
+        let small = !durations && !matches!(self.body, Body::Many(_));
+        match small.then(|| Few::of(&self.counts().plus(counts))).flatten() {
+            Some(few) => self.body = Body::Few(few),
+            None => self.many().insert(sample, counts, durations),
+        }
     }
 
-    /// Makes room for more than one execution.
+    /// Makes room for any number of executions.
     #[inline]
     fn many(&mut self) -> &mut Sums {
-        if let Body::One(one) = &self.body {
+        if !matches!(self.body, Body::Many(_)) {
             let mut sums = Box::new(Sums::default());
-            sums.tally.add(&one.counts());
-            if let Some((value, censored)) = one.duration() {
-                sums.durations.insert(f64::from(value), censored);
-            }
+            sums.tally.add(&self.counts());
+            self.for_each_duration(|value, censored| sums.durations.insert(f64::from(value), censored));
             self.body = Body::Many(sums);
         }
         match &mut self.body {
             Body::Many(sums) => sums,
-            Body::One(_) => unreachable!("the body was turned to sums above"),
+            Body::One(_) | Body::Few(_) => unreachable!("the body was turned to sums above"),
         }
     }
 
@@ -413,6 +339,7 @@ impl Slice {
                 let duration = one.duration().into_iter();
                 duration.for_each(|(value, censored)| sums.durations.insert(f64::from(value), censored));
             }
+            Body::Few(_) => {}
             Body::Many(theirs) => sums.durations.merge(&theirs.durations),
         }
     }
@@ -421,7 +348,7 @@ impl Slice {
     #[inline]
     pub fn is_exact(&self) -> bool {
         match &self.body {
-            Body::One(_) => true,
+            Body::One(_) | Body::Few(_) => true,
             Body::Many(sums) => sums.durations.is_exact(),
         }
     }
@@ -430,6 +357,7 @@ impl Slice {
     pub fn for_each_duration(&self, mut see: impl FnMut(f32, bool)) {
         match &self.body {
             Body::One(one) => one.duration().into_iter().for_each(|(value, censored)| see(value, censored)),
+            Body::Few(_) => {}
             Body::Many(sums) => sums.durations.for_each(see),
         }
     }
@@ -437,7 +365,9 @@ impl Slice {
     /// Adds all durations to `into`, which keeps up to `exact` as they are if the slice does.
     pub fn durations_into(&self, into: &mut Durations, exact: usize) {
         match &self.body {
-            Body::One(_) => self.for_each_duration(|v, censored| into.insert_up_to(f64::from(v), censored, exact)),
+            Body::One(_) | Body::Few(_) => {
+                self.for_each_duration(|v, censored| into.insert_up_to(f64::from(v), censored, exact))
+            }
             Body::Many(sums) => sums.durations.merge_into(into, exact),
         }
     }
@@ -466,6 +396,21 @@ mod tests {
             ..bare
         };
         for (sample, one) in [(ordinary, true), (bare, true), (huge, false)] {
+            for (outcome, judged) in Outcome::ALL.into_iter().flat_map(|outcome| [(outcome, true), (outcome, false)]) {
+                let quality = sample.quality.filter(|_| judged);
+                let mut sums = Slice::of(7, &Sample { quality, ..sample }, &Counts::default(), false);
+                let counts = Counts::of(&Sample { outcome, quality, ..sample });
+                assert!(sums.counts() == Counts::default() && matches!(sums.body, Body::Many(_)));
+                sums.body = Few::of(&Counts::default()).map(Body::Few).expect("nothing is few");
+                let mut all = Counts::default();
+                for n in 1..20 {
+                    sums.insert(&sample, &counts, false);
+                    all = all.plus(&counts);
+                    assert_eq!(sums.counts(), all);
+                    let few = one && quality.is_none() && n <= 15;
+                    assert_eq!(matches!(sums.body, Body::Few(_)), few, "{n} of {sample:?}");
+                }
+            }
             for outcome in Outcome::ALL {
                 let sample = Sample { outcome, ..sample };
                 let counts = Counts::of(&sample);

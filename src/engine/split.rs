@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::column::Column;
+use super::field::Keep;
 use super::index::{Index, Key};
 use super::look::Look;
 use super::names::{Name, Names};
@@ -82,6 +83,8 @@ struct Kept {
     shape: Shape,
     /// Its place among the fields of records.
     field: usize,
+    /// What of its values is read.
+    keep: Keep,
 }
 
 /// A split and its series.
@@ -207,11 +210,13 @@ impl Split {
         }
     }
 
-    /// Finds the fields that its windows keep among those of records, `fields`.
-    pub fn find_fields(&mut self, fields: &[String]) {
+    /// Finds the fields that its windows keep among those of records, `fields`; `keep` says what of the values.
+    pub fn find_fields(&mut self, fields: &[String], keep: impl Fn(usize, &str) -> Keep) {
         let own = self.windows.iter().enumerate().flat_map(|(at, w)| w.features.fields.iter().map(move |f| (at, w, f)));
         let place = |field: &String| fields.iter().position(|own| own == field);
-        let kept = own.filter_map(|(window, w, f)| Some(Kept { window, shape: w.shape, field: place(f)? }));
+        let kept = own.filter_map(|(window, w, f)| {
+            Some(Kept { window, shape: w.shape, field: place(f)?, keep: keep(window, f) })
+        });
         self.kept = kept.collect();
     }
 
@@ -308,7 +313,7 @@ impl Split {
         }
         for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
             if let Some(value) = fields.get(kept.field).copied().flatten() {
-                column.insert(kept.shape, now, sample.at, value);
+                column.insert(kept.keep, kept.shape, now, sample.at, value);
             }
         }
         late

@@ -83,7 +83,7 @@ pub struct Record<'a> {
     /// Labels of the settings, name and value.
     pub labels: Vec<(&'a str, Cow<'a, str>)>,
     /// Numeric fields that rules name and the record has no place for.
-    pub extra: Vec<(Cow<'a, str>, f64)>,
+    pub extra: Vec<(&'a str, f64)>,
 }
 
 impl<'a> Record<'a> {

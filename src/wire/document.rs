@@ -43,48 +43,109 @@ pub struct Batch<'a> {
 /// Reads a document to its end. `stem` is the file's name without extension.
 pub fn read_all(
     reader: &Reader,
-    mut input: impl Read,
+    input: impl Read,
     stem: &str,
     mut on_batch: impl FnMut(Batch<'_>),
 ) -> Result<(), DocumentError> {
-    let mut buffer = Vec::new();
-    let mut ended = false;
-    let blank = |b: &u8| b.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(b);
-    while !ended && buffer.iter().all(blank) && buffer.len() <= ARRAY_LIMIT {
-        ended = fill(&mut input, &mut buffer, CHUNK)?;
+    let (mut document, mut buffer) = (Document::open(input)?, Vec::new());
+    while let Some(batch) = document.next(reader, stem, &mut buffer)? {
+        on_batch(batch);
     }
-    if buffer.iter().find(|b| !blank(b)) == Some(&b'[') {
-        if !ended {
-            let room = (ARRAY_LIMIT + 1).saturating_sub(buffer.len());
-            fill(&mut input, &mut buffer, room)?;
+    Ok(())
+}
+
+/// A document that is being read.
+#[derive(Debug)]
+pub struct Document<R> {
+    input: R,
+    /// Bytes behind the last whole line.
+    rest: Vec<u8>,
+    /// Number of the next line or element.
+    first: u64,
+    /// Whether the input has no more.
+    ended: bool,
+    array: Option<Array>,
+}
+
+/// A document that is one array.
+#[derive(Debug)]
+struct Array {
+    bytes: Vec<u8>,
+    /// The elements that are still to be read.
+    elements: std::vec::IntoIter<Range<usize>>,
+    fault: Option<EndFault>,
+}
+
+impl<R: Read> Document<R> {
+    /// Begins to read: far enough to tell lines from an array, which is read to its end.
+    pub fn open(input: R) -> Result<Document<R>, DocumentError> {
+        let mut document = Document { input, rest: Vec::new(), first: 1, ended: false, array: None };
+        let Document { input, rest, ended, .. } = &mut document;
+        let blank = |b: &u8| b.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(b);
+        while !*ended && rest.iter().all(blank) && rest.len() <= ARRAY_LIMIT {
+            *ended = fill(input, rest, CHUNK)?;
         }
-        if buffer.len() > ARRAY_LIMIT {
+        if rest.iter().find(|b| !blank(b)) != Some(&b'[') {
+            return Ok(document);
+        }
+        if !*ended {
+            let room = (ARRAY_LIMIT + 1).saturating_sub(rest.len());
+            fill(input, rest, room)?;
+        }
+        if rest.len() > ARRAY_LIMIT {
             return Err(DocumentError::ArrayTooLarge);
         }
-        read_array(reader, &buffer, stem, on_batch);
-        return Ok(());
+        let (elements, fault) = elements(rest);
+        document.array = Some(Array { bytes: std::mem::take(rest), elements: elements.into_iter(), fault });
+        Ok(document)
     }
-    let mut first = 1;
-    loop {
-        let whole = if ended { Some(buffer.len()) } else { memchr::memrchr(b'\n', &buffer).map(|at| at + 1) };
-        if let Some(whole) = whole {
-            let bytes = &buffer[..whole];
-            let chunk = reader.read(bytes, stem);
-            let lines = chunk.lines() as u64;
-            on_batch(Batch { first, bytes, chunk });
-            first += lines;
-            buffer.drain(..whole);
-        } else if buffer.len() > reader.line_limit() + CHUNK {
-            let length;
-            (length, ended) = skip_line(&mut input, &mut buffer)?;
-            let rejected = vec![Rejected { line: 0, bytes: 0..0, reason: too_long(length, reader.line_limit()) }];
-            on_batch(Batch { first, bytes: &[], chunk: Chunk { rejected, ..Chunk::default() } });
-            first += 1;
+
+    /// The next lines or elements, read into `buffer`; `None` at the end. `stem` is the file's name without extension.
+    pub fn next<'a>(
+        &mut self,
+        reader: &'a Reader,
+        stem: &'a str,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<Option<Batch<'a>>, DocumentError> {
+        buffer.clear();
+        let first = self.first;
+        let lone =
+            |bytes, reason: String| Chunk { rejected: vec![Rejected { line: 0, bytes, reason }], ..Chunk::default() };
+        if let Some(array) = &mut self.array {
+            let ranges: Vec<Range<usize>> = array.elements.by_ref().take(BATCH).collect();
+            self.first += ranges.len() as u64;
+            let (Some(head), Some(last)) = (ranges.first(), ranges.last()) else {
+                let Some((range, reason)) = array.fault.take() else { return Ok(None) };
+                buffer.extend_from_slice(&array.bytes[range.clone()]);
+                return Ok(Some(Batch { first, bytes: buffer, chunk: lone(0..range.len(), reason.to_owned()) }));
+            };
+            buffer.extend_from_slice(&array.bytes[head.start..last.end]);
+            let chunk = read_elements(reader, stem, buffer, head.start, &ranges);
+            return Ok(Some(Batch { first, bytes: buffer, chunk }));
         }
-        if ended && buffer.is_empty() {
-            return Ok(());
+        std::mem::swap(buffer, &mut self.rest);
+        loop {
+            let whole = if self.ended { Some(buffer.len()) } else { memchr::memrchr(b'\n', buffer).map(|at| at + 1) };
+            if let Some(whole) = whole {
+                self.rest.extend_from_slice(&buffer[whole..]);
+                buffer.truncate(whole);
+                if buffer.is_empty() {
+                    return Ok(None);
+                }
+                let chunk = reader.read(buffer, stem);
+                self.first += chunk.lines() as u64;
+                return Ok(Some(Batch { first, bytes: buffer, chunk }));
+            }
+            if buffer.len() > reader.line_limit() + CHUNK {
+                let length;
+                (length, self.ended) = skip_line(&mut self.input, buffer)?;
+                std::mem::swap(buffer, &mut self.rest);
+                self.first += 1;
+                let chunk = lone(0..0, too_long(length, reader.line_limit()));
+                return Ok(Some(Batch { first, bytes: &[], chunk }));
+            }
+            self.ended = fill(&mut self.input, buffer, CHUNK)?;
         }
-        ended = ended || fill(&mut input, &mut buffer, CHUNK)?;
     }
 }
 
@@ -110,26 +171,24 @@ fn skip_line(input: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<(usize, 
     }
 }
 
-fn read_array(reader: &Reader, bytes: &[u8], stem: &str, mut on_batch: impl FnMut(Batch<'_>)) {
-    let (elements, fault) = elements(bytes);
-    let mut scratch = reader.scratch();
-    let mut first = 1;
-    for elements in elements.chunks(BATCH) {
-        let mut chunk = Chunk::default();
-        for (line, range) in elements.iter().enumerate() {
-            let element = std::str::from_utf8(&bytes[range.clone()]).map_err(|_| "not UTF-8".to_owned());
-            match element.and_then(|text| reader.record(trim(text), stem, &mut scratch)) {
-                Ok(record) => chunk.records.push(record),
-                Err(reason) => chunk.rejected.push(Rejected { line, bytes: range.clone(), reason: clip(reason) }),
-            }
+/// Reads the elements at `ranges` of an array, whose bytes from `start` on `bytes` are.
+fn read_elements<'a>(
+    reader: &'a Reader,
+    stem: &'a str,
+    bytes: &'a [u8],
+    start: usize,
+    ranges: &[Range<usize>],
+) -> Chunk<'a> {
+    let (mut chunk, mut scratch) = (Chunk::default(), reader.scratch());
+    for (line, range) in ranges.iter().enumerate() {
+        let range = range.start - start..range.end - start;
+        let element = std::str::from_utf8(&bytes[range.clone()]).map_err(|_| "not UTF-8".to_owned());
+        match element.and_then(|text| reader.record(trim(text), stem, &mut scratch)) {
+            Ok(record) => chunk.records.push(record),
+            Err(reason) => chunk.rejected.push(Rejected { line, bytes: range, reason: clip(reason) }),
         }
-        on_batch(Batch { first, bytes, chunk });
-        first += elements.len() as u64;
     }
-    if let Some((range, reason)) = fault {
-        let rejected = vec![Rejected { line: 0, bytes: range, reason: reason.to_owned() }];
-        on_batch(Batch { first, bytes, chunk: Chunk { rejected, ..Chunk::default() } });
-    }
+    chunk
 }
 
 /// What is wrong with the end of an array, and where.

@@ -771,7 +771,7 @@ mod tests {
         let reader = reader_of(Mapping::default(), &["retries", "cached", "execution_time_ms", "note"]);
         let text = line(r#", "retries": "3", "cached": true, "execution_time_ms": 5, "note": "text""#);
         let read = reader.read(text.as_bytes(), "");
-        let expected = [("retries".into(), 3.0), ("cached".into(), 1.0), ("execution_time_ms".into(), 5.0)];
+        let expected = [("retries", 3.0), ("cached", 1.0), ("execution_time_ms", 5.0)];
         assert_eq!(read.records[0].extra, expected);
         assert_eq!(read.records[0].duration_ms, Some(5.0));
     }

@@ -231,7 +231,7 @@ impl Story {
                     quality: run.quality.map(Quality),
                     work: run.work,
                     labels: series.own_labels().collect(),
-                    extra: run.fields.iter().map(|(name, value)| (name.as_str().into(), *value)).collect(),
+                    extra: run.fields.iter().map(|(name, value)| (name.as_str(), *value)).collect(),
                     ..Record::new(source, agent, Some(self.start + *at), run.outcome)
                 });
             }
