@@ -110,6 +110,7 @@ fn picture(faults: &[&str]) -> Picture {
             upper: Some(0.7),
             lacking: String::new(),
             burns: vec![BurnView { range: Span::hours(1), rate: Some(2.5) }],
+            partial: None,
         }],
         ..View::default()
     };

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Effect, Event, Report};
+use evenkeel::engine::partial::Partial;
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Timestamp};
+use evenkeel::model::{Outcome, Record, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 
 const START: i64 = 1_772_550_000_000;
@@ -90,4 +91,61 @@ fn a_first_score_is_looked_at_when_it_is_made() {
     let mut seen = handle(&mut engine, at(7_320), &failing);
     (7_335..15_000).step_by(15).for_each(|second| seen.extend(handle(&mut engine, at(second), &[])));
     assert_eq!(seen, [("poor agent=a".to_owned(), AlertState::Firing)]);
+}
+
+/// What a rule sees since a reload is told until its windows are full, over restarts and other reloads.
+#[test]
+fn windows_that_a_reload_began_say_since_when_they_hold_everything() {
+    let old = "alerts:\n- {name: burst, condition: error_rate > 50%, window: 1h}\n";
+    let added = format!(
+        "{old}- {{name: same, condition: error_rate > 60%, window: 1h}}
+- {{name: wide, condition: error_rate > 50%, window: 2h}}
+- {{name: slow, condition: p95_latency > 10s, window: 1h}}
+- {{name: deep, condition: max(queue_depth) > 100, window: 1h}}
+- {{name: models, condition: error_rate > 50%, window: 1h, by: model}}
+- {{name: quiet, condition: silence > 1h, by: source}}
+"
+    );
+    let partial = |engine: &Engine| -> Vec<String> {
+        let one = |(rule, partial): (&str, Partial)| {
+            format!("{rule} {} of {} since {}", partial.seen, partial.window, partial.since.since(at(0)))
+        };
+        engine.partial_rules().into_iter().map(one).collect()
+    };
+    let mut engine = Engine::new(policy("", old), State::default());
+    let feed = |engine: &mut Engine, minutes: std::ops::Range<i64>| {
+        for minute in minutes {
+            handle(engine, at(minute * 60), &[Record::new("log", "a", Some(at(minute * 60)), Outcome::Ok)]);
+        }
+    };
+    feed(&mut engine, 0..180);
+    engine.reload(at(180 * 60), policy("", &added));
+    feed(&mut engine, 180..192);
+    // A restart, and a reload that changes nothing here.
+    engine = restarted(&engine);
+    engine.reload(at(192 * 60), policy("scores: {min_samples: 7}\n", &added));
+    assert_eq!(
+        partial(&engine),
+        [
+            "wide 1h12m of 2h since 2h",
+            "slow 12m of 1h since 3h",
+            "deep 12m of 1h since 3h",
+            "models 12m of 1h since 3h",
+        ]
+    );
+    let seen = |partial: Option<Partial>| partial.map(|partial| (partial.seen, partial.window));
+    let rules = engine.rules(at(192 * 60));
+    let models = rules.iter().find(|rule| rule.rule == "models").expect("is there").partial;
+    assert_eq!(seen(models), Some((Span::minutes(12), Span::hours(1))));
+    feed(&mut engine, 192..241);
+    assert_eq!(partial(&engine), [""; 0], "all are full");
+    // The short ranges of an objective are finer than what was kept, and what shares slices with them begins anew.
+    engine
+        .reload(at(241 * 60), policy("", &format!("{old}slos: [{{name: slo, objective: 99%, good: success_rate}}]\n")));
+    feed(&mut engine, 241..251);
+    assert_eq!(partial(&engine), ["burst 9m of 1h since 4h1m", "slo 2h9m of 3d since 2h1m"]);
+    let period = engine.view().slos[0].partial;
+    assert_eq!(seen(period), Some((Span::minutes(1_449), Span::days(30))), "what scores keep is a day");
+    // Nothing is missing where nothing came before.
+    assert_eq!(partial(&Engine::new(policy("", &added), State::default())), [""; 0]);
 }

@@ -11,6 +11,8 @@ const RULE: &str = "alerts:
 ";
 const SECOND: &str = "- {name: busy, condition: executions > 2, window: 5m, severity: warning}
 ";
+const WIDE: &str = "- {name: wide, condition: executions > 1000, window: 2h}
+";
 
 fn config(url: &str, port: u16) -> String {
     format!(
@@ -116,6 +118,18 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let (code, _, said) = live::run(&home, &["alerts"]);
     assert!(code == Some(78) && said.contains("`listen` is `at "), "without an address nobody can be asked: {said}");
     std::fs::write(home.path("evenkeel.yaml"), &old).expect("written");
+
+    // A rule that looks further back than what was kept says so.
+    std::fs::write(home.path("rules.yaml"), RULE.to_owned() + SECOND + WIDE).expect("written");
+    home.until("the files are loaded", || live::run(&home, &["rules"]).1.contains("wide"));
+    let rules = live::run(&home, &["rules"]).1;
+    let partial =
+        rules.lines().find(|line| line.contains("not enough history yet: 5m")).unwrap_or_else(|| panic!("{rules}"));
+    assert!(partial.contains(" of 2h, since ") && rules.matches("not enough history").count() == 1, "{rules}");
+    let log = home.text("log");
+    let line =
+        log.lines().find(|line| line.contains("the rule has no history before")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("all of its window of 2h in 1h55m") && line.contains("rule=\"wide\""), "{line}");
 
     // A rule that goes takes its alerts along.
     std::fs::write(home.path("rules.yaml"), RULE).expect("written");

@@ -167,6 +167,7 @@ fn terms(rule: &RuleView) -> Vec<String> {
         let all: Vec<String> = levels.chain(recover).collect();
         terms.push(format!("{}: {}", own.subjects.join(" "), all.join(", ")));
     }
+    terms.extend(rule.partial.map(|partial| partial.to_string()));
     terms.extend(rule.active_hours.iter().map(|hours| format!("told {hours}")));
     terms
 }

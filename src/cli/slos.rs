@@ -1,5 +1,6 @@
 //! `evenkeel slos`: what is left of every error budget.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use super::ranking::{Table, dash, rate};
 use super::recording::{self, RecordingArgs};
 use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
+use crate::engine::partial::Partial;
 use crate::engine::slo::{BurnView, SloView};
 use crate::model::{Timestamp, Unit, shown};
 use crate::replay;
@@ -107,5 +109,11 @@ pub fn table(out: &mut Output, slos: &[SloView]) -> Result<(), Failure> {
         (6, Some(left)) if left < 0.25 => out.yellow(text),
         (6, None) => out.dim(text),
         _ => text,
-    })
+    })?;
+    let partial: BTreeMap<&str, Partial> =
+        slos.iter().filter_map(|slo| Some((slo.slo.as_str(), slo.partial?))).collect();
+    for (slo, partial) in partial {
+        writeln!(out, "{slo}: {partial}")?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use super::names::{Name, Names};
 use super::plan::Plan;
 use super::rules::RuleState;
 use super::split::{Split, SplitSpec};
-use super::{Engine, State, evaluate};
+use super::{Engine, State, evaluate, partial};
 use crate::model::{Dimension, Part, Subject, Timestamp};
 use crate::policy::Policy;
 use crate::rule::Rule;
@@ -45,7 +45,9 @@ impl Engine {
         for name in self.policy.settings.receivers.iter().map(|r| &r.name) {
             state.names.intern(name, u32::MAX);
         }
+        let before = partial::kept(&state.splits);
         state.splits = self.plan.splits_from(std::mem::take(&mut state.splits));
+        state.partials.renew(state.clock, &before, &state.splits);
         for (split, plan) in state.splits.iter_mut().zip(&self.plan.splits) {
             split.find_fields(&self.plan.fields, |window, field| Keep::asked(&plan.asked, window, field));
         }

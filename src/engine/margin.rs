@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::AlertState;
 use super::inspect::Gaze;
+use super::partial::Partial;
 use super::{Engine, budget};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
@@ -88,6 +89,9 @@ pub struct RuleView {
     pub place: String,
     /// Its subjects by state; `None` where nothing was read.
     pub subjects: Option<States>,
+    /// What its windows hold since a reload began them; absent when they are full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 /// What some subjects of a rule have instead.
@@ -186,7 +190,8 @@ impl Engine {
         let rules = self.policy.rules.iter().enumerate();
         let seen = |(index, rule): (usize, &crate::rule::Rule)| {
             let evaluated = self.state.rules[index].evaluated;
-            RuleView { subjects: Some(count(index)), evaluated, ..RuleView::of(rule) }
+            let partial = self.state.partial(now, rule, &self.plan, index);
+            RuleView { subjects: Some(count(index)), evaluated, partial, ..RuleView::of(rule) }
         };
         rules.map(seen).collect()
     }
@@ -239,6 +244,7 @@ impl RuleView {
             shadow: rule.terms.shadow,
             place: rule.place.clone(),
             subjects: None,
+            partial: None,
         }
     }
 }

@@ -31,6 +31,7 @@ mod mirror;
 mod names;
 mod notify;
 mod pane;
+pub mod partial;
 mod parts;
 mod peers;
 mod plan;
@@ -70,6 +71,7 @@ use mirror::Mirror;
 use names::{Name, Names};
 use notify::{Outbox, Settled};
 use pane::{Counts, Sample};
+use partial::Partials;
 use parts::Stock;
 use peers::Standings;
 use plan::Plan;
@@ -115,6 +117,8 @@ pub struct State {
     works: Works,
     /// Where agents are, when a rule covers others.
     homes: Homes,
+    /// Which windows a reload began.
+    partials: Partials,
 }
 
 /// The engine.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::inspect::Gaze;
+use super::partial::Partial;
 use super::view::RateView;
 use super::{Engine, budget};
 use crate::model::{Span, Subject, Timestamp, Unit};
@@ -41,6 +42,9 @@ pub struct SloView {
     pub lacking: String,
     /// How fast it burns, the shortest range first.
     pub burns: Vec<BurnView>,
+    /// What of the period is known since a reload began it; absent when all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 /// A burn rate.
@@ -64,7 +68,9 @@ impl Engine {
         let mut views = Vec::new();
         for (at, slo) in slos {
             let gaze = Gaze::new(self, at, now, &budgets);
-            views.extend((0..gaze.split.series.len()).filter_map(|series| view(slo, &gaze, series)));
+            let partial = self.state.partial_period(now, gaze.rule, &self.plan, at);
+            let all = (0..gaze.split.series.len()).filter_map(|series| view(slo, &gaze, series));
+            views.extend(all.map(|view| SloView { partial, ..view }));
         }
         let left = |view: &SloView| view.left.unwrap_or(f64::INFINITY);
         views.sort_by(|a, b| left(a).total_cmp(&left(b)).then_with(|| (&a.slo, &a.subject).cmp(&(&b.slo, &b.subject))));
@@ -111,5 +117,6 @@ fn view(slo: &Slo, gaze: &Gaze<'_>, series: usize) -> Option<SloView> {
         upper: (!few).then(|| left(interval.lower)),
         lacking: lacking.unwrap_or_default(),
         burns: burns.collect(),
+        partial: None,
     })
 }

@@ -1,13 +1,16 @@
 //! Another policy while the daemon runs: all of it, or none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::serving::{Serving, external_url};
 use super::super::sink::Sinks;
 use super::super::{clock::wall, journal::Logged, log, policy_files, systemd};
 use super::Daemon;
+use crate::engine::Engine;
 use crate::engine::event::Command;
-use crate::model::{Befell, Part};
+use crate::engine::partial::Partial;
+use crate::model::{Befell, Part, Span};
 
 impl Daemon {
     /// All or nothing: on any fault the policy in force stays.
@@ -67,12 +70,22 @@ impl Daemon {
         if policy.settings.listen != old.listen || policy.settings.api_token != old.api_token {
             tracing::warn!("`listen` and `api_token` take effect at the next start");
         }
+        let partial = |engine: &Engine| -> BTreeMap<String, Partial> {
+            engine.partial_rules().into_iter().map(|(rule, partial)| (rule.to_owned(), partial)).collect()
+        };
+        let before = partial(&self.machine.fold.engine);
         let reloaded = self.machine.reload(source, Arc::clone(&policy));
         let effects = reloaded.map_err(|error| {
             self.policy.forget();
             tracing::error!("{error}");
             (1, warnings)
         })?;
+        for (rule, partial) in partial(&self.machine.fold.engine) {
+            if before.get(&rule).is_none_or(|known| known.since != partial.since) {
+                let (since, window) = (partial.since, partial.window);
+                tracing::info!(rule, %since, "the rule has no history before that, and all of its window of {window} in {}", Span(window.0 - partial.seen.0).shown());
+            }
+        }
         let settings = &policy.settings;
         self.intake.reload(settings);
         let external = external_url(settings, self.api.as_ref().map(Serving::address));
