@@ -127,3 +127,21 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
+
+#[test]
+fn the_configuration_of_the_environment_holds_for_tuning_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("etc")).expect("a folder");
+    std::fs::write(folder.path().join("etc/mine.yaml"), "clock: wall\n").expect("written");
+    for (arguments, code, said) in [
+        (&["tune", "plan"][..], 64, "etc/mine.yaml has no target to tune"),
+        (&["tune", "ledger"], 0, ""),
+        (&["tune", "plan", "--config", "none.yaml"], 78, "cannot read none.yaml"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command.args(arguments).current_dir(folder.path()).env("EVENKEEL_CONFIG", "etc/mine.yaml");
+        let output = command.output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(said), "{arguments:?}: {}", text(&output.stderr));
+    }
+}

@@ -61,7 +61,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 struct Config {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = "evenkeel.yaml")]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = "evenkeel.yaml")]
     config: PathBuf,
 }
 

@@ -18,7 +18,7 @@ use crate::wire::target::{Reading, Scalar};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The configuration; its targets say which values are meant.
-    #[arg(long, value_name = "FILE", default_value = "evenkeel.yaml")]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_CONFIG", default_value = "evenkeel.yaml")]
     config: PathBuf,
     /// Executions to learn from: JSON lines, or one JSON array. `-` is standard input; without any,
     /// the files of the configuration's sources are read.
