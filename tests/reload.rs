@@ -125,6 +125,8 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     let rules = live::run(&home, &["rules"]).1;
     let partial =
         rules.lines().find(|line| line.contains("not enough history yet: 5m")).unwrap_or_else(|| panic!("{rules}"));
+    let why = live::run(&home, &["why", "wide", "a"]).1;
+    assert!(why.contains("  not enough history yet: 5m"), "{why}");
     assert!(partial.contains(" of 2h, since ") && rules.matches("not enough history").count() == 1, "{rules}");
     let log = home.text("log");
     let line =

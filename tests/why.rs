@@ -381,3 +381,11 @@ alerts:
     }
     assert_eq!(why(&day, "stale", "policy").1, Some(false));
 }
+
+#[test]
+fn without_receivers_nobody_would_be_told_whatever_the_state() {
+    let mut day = Day::new("");
+    day.runs(4, "a1", Outcome::Ok);
+    let telling = day.why("down").telling;
+    assert_eq!((telling.ways.len(), telling.why.as_str()), (0, "there are no receivers"));
+}

@@ -151,8 +151,10 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
     if status.is_success() || body["reasons"].is_array() {
         return Ok(body);
     }
-    let said = body["error"].as_str().unwrap_or("no reason given");
-    Err(Failure::Usage(format!("the daemon says {status}: {said}")))
+    Err(Failure::Usage(match body["error"].as_str() {
+        Some(said) => format!("the daemon says: {said}"),
+        None => format!("the daemon answers {status} and gives no reason"),
+    }))
 }
 
 /// A path with a query, escaped.

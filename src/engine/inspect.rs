@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::alert::{self, Alert, Context};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
+use super::partial::Partial;
 use super::plan::RulePlan;
 use super::reading::Reading;
 use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
@@ -46,6 +47,9 @@ pub struct Inspection {
     pub hold: Span,
     /// How long the alert fires on after it holds no more.
     pub keep_firing_for: Span,
+    /// What of its windows is missing since a reload began them; absent when they are full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     /// Fewer samples than this are no data.
     pub min_samples: u32,
     /// What no data means: `ok`, `alert` or `keep`.
@@ -343,7 +347,15 @@ impl Engine {
         };
         match found[..] {
             [series] => Ok((index, series)),
-            [] if subjects.is_empty() => Err(format!("the rule `{name}` has seen no record yet")),
+            [] if subjects.is_empty() => {
+                let what = match split.spec.takes {
+                    Takes::Deliveries => "delivery to a receiver",
+                    Takes::Alerts => "alert of the rules that it covers",
+                    Takes::Parts => "loss",
+                    Takes::Executions | Takes::Works => "record",
+                };
+                Err(format!("the rule `{name}` has seen no {what} yet"))
+            }
             [] => {
                 let known = listed(&Vec::from_iter(0..subjects.len()));
                 Err(format!("the rule `{name}` has seen no `{wanted}` yet; it looks at: {known}"))
@@ -419,6 +431,7 @@ impl Engine {
             condition,
             hold: level.map_or(rule.hold, |level| level.hold),
             keep_firing_for: rule.keep_firing_for,
+            partial: self.state.partial(now, rule, &self.plan, gaze.index),
             min_samples: rule.min_samples,
             no_data: rule.terms.no_data.as_str().to_owned(),
             inputs: inputs.collect(),

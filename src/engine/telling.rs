@@ -40,7 +40,10 @@ impl Engine {
         for way in &mut ways {
             way.refused = way.refused.take().or_else(|| refusals.get(way.receiver.as_str()).copied().cloned());
         }
-        Telling { mutes, ways, why: self.untold(event) }
+        // Of an alert that does not fire yet what matters is that nobody would be told of it, either.
+        let early = matches!(event.state, AlertState::Inactive | AlertState::Pending);
+        let why = if early && ways.is_empty() { Dispatch::untold(settings, event) } else { self.untold(event) };
+        Telling { mutes, ways, why }
     }
 
     /// Why nobody is told of an alert now; empty when somebody is or was.

@@ -30,11 +30,18 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         writeln!(out, "\n  since the last run:")?;
     }
     for input in &found.inputs {
-        let whose = if input.name.starts_with("peers") { "the others" } else { "past windows" };
-        let n = input.n.map_or_else(|| whose.to_owned(), |n| format!("n {n}"));
-        let few = input.n.is_some_and(|n| n < u64::from(found.min_samples));
-        let few = if few { ", too few" } else { "" };
-        writeln!(out, "    {:<34}  {} ({n}{few})", input.name, input.shown)?;
+        let few = if input.n.is_some_and(|n| n < u64::from(found.min_samples)) { ", too few" } else { "" };
+        let of = match input.n {
+            Some(n) => format!(" (n {n}{few})"),
+            None if input.name.starts_with("peers") => " (the others)".to_owned(),
+            None if input.name.starts_with("baseline") => " (past windows)".to_owned(),
+            // A time that runs, a budget or a score of which nothing is known.
+            None => String::new(),
+        };
+        writeln!(out, "    {:<34}  {}{of}", input.name, input.shown)?;
+    }
+    if let Some(partial) = found.partial {
+        writeln!(out, "  {partial}")?;
     }
     if let Some(last) = found.last_seen {
         writeln!(out, "  last record {} ago, at {last}", found.at.since(last).shown())?;
@@ -109,7 +116,7 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     let why = Some(telling.why.as_str()).filter(|why| found.alert.is_some() && !why.is_empty() && !muted(why));
     if telling.ways.is_empty() {
         let none = "no receiver is on its routes; `evenkeel check` says which there are";
-        writeln!(out, "    nobody: {}", why.filter(|_| fires).unwrap_or(none))?;
+        writeln!(out, "    nobody: {}", if telling.why.is_empty() { none } else { &telling.why })?;
         return Ok(());
     }
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
