@@ -69,7 +69,7 @@ fn fields_leave_their_window_after_a_reload_with_a_shorter_one() {
     let short = format!("{long}- {{name: burst, condition: error_rate > 50%, window: 5m}}\n");
     let mut engine = Engine::new(policy("", long), State::default());
     let mut record = Record::new("log", "a", Some(at(0)), Outcome::Ok);
-    record.extra = vec![("queue_depth", 500.0)];
+    record.extra = [("queue_depth", 500.0)].into_iter().collect();
     handle(&mut engine, at(0), &[record]);
     assert_eq!(handle(&mut engine, at(30), &[]), [("deep agent=a".to_owned(), AlertState::Firing)]);
     engine.reload(at(60), policy("", &short));

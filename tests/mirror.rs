@@ -131,7 +131,7 @@ impl World {
         while self.now < second {
             let now = self.at();
             let mut record = Record::new("test", "a", Some(now), Outcome::Ok);
-            record.extra.push(("price", price));
+            record.extra.extend([("price", price)]);
             let effects = self.engine.handle(now, Event::Records(&[record]));
             self.answer(now, effects);
             self.until(self.now + 10);

@@ -128,7 +128,7 @@ fn counted_things_and_several_subjects() {
     let mut records = Vec::new();
     for (agent, accepted) in [("a", 19.0), ("b", 17.0)] {
         for mut record in runs(agent, 0..30, |_| false) {
-            record.extra = vec![("accepted", accepted), ("answers", 20.0)];
+            record.extra = [("accepted", accepted), ("answers", 20.0)].into_iter().collect();
             records.push(record);
         }
     }

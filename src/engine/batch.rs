@@ -15,7 +15,7 @@ use super::pane::{Counts, Sample};
 use super::plan::Plan;
 use super::split::Labels;
 use super::{Engine, State};
-use crate::model::{Dimension, Outcome, Record, Timestamp};
+use crate::model::{Dimension, Extra, Outcome, Record, Timestamp};
 use crate::rule::Takes;
 
 /// Records of a batch, at most: what they need fits into a processor's own cache.
@@ -43,14 +43,14 @@ impl Engine {
     pub(super) fn records(&mut self, now: Timestamp, records: &[Record<'_>]) {
         let width = self.state.splits.len();
         let mut places = Vec::with_capacity(BATCH.min(records.len()) * width);
-        let mut fields = Vec::new();
+        let (mut known, mut found) = (None, Vec::new());
         for batch in records.chunks(BATCH) {
             places.clear();
             let placed = self.place(now, batch, &mut places);
             self.glance(&places);
             for (placed, places) in placed.iter().zip(places.chunks_exact(width)) {
-                self.find_fields(placed.record, &mut fields);
-                self.insert(now, placed, places);
+                let values = self.values(&placed.record.extra, &mut known, &mut found);
+                self.insert(now, placed, places, values);
             }
         }
     }
@@ -61,6 +61,9 @@ impl Engine {
         let State { names, seen, splits, counters, newest, homes, works, .. } = &mut self.state;
         let ids = records.iter().filter_map(|r| r.id).fold(0, |sum, id| sum ^ seen.glance(id.0));
         black_box(ids ^ seen.glance_leaving(records.len(), limits.seen_ids));
+        let values =
+            |record: &Record<'_>| record.extra.as_shared().map_or(0, |(_, v)| v.first().map_or(0, |v| v.to_bits()));
+        black_box(records.iter().fold(0, |sum, record| sum ^ values(record)));
         // One after another and nothing between them, so that no look waits for the memory of the one before.
         let mut agents = [None; BATCH];
         agents.iter_mut().zip(records).for_each(|(agent, record)| *agent = names.find(&record.agent));
@@ -110,25 +113,29 @@ impl Engine {
         placed
     }
 
-    /// Puts the values of the fields that the plan knows into `values`. `known` is where fields of the records before
-    /// are: what one reader reads has the same texts for its fields, at the same places in memory.
-    fn find_fields<'r>(&mut self, record: &Record<'r>, known: &mut Vec<(&'r str, Option<usize>)>) {
-        self.values.clear();
-        self.values.resize(self.plan.fields.len(), None);
-        for (turn, (field, value)) in record.extra.iter().enumerate() {
-            let place = match known.get(turn) {
-                Some((own, place)) if std::ptr::eq(*own, *field) => *place,
-                _ => {
-                    let place = self.plan.fields.iter().position(|own| own == field);
-                    known.resize(known.len().max(turn + 1), ("", None));
-                    known[turn] = (field, place);
-                    place
-                }
-            };
-            if let Some(place) = place {
-                self.values[place] = Some(*value);
+    /// The values of the plan's fields: those of the record as they are if it has the same fields, `known` being names
+    /// that were found to be the same before; else in `found`.
+    fn values<'v, 'r>(
+        &self,
+        extra: &'v Extra<'r>,
+        known: &mut Option<&'r [String]>,
+        found: &'v mut Vec<f64>,
+    ) -> &'v [f64] {
+        let fields = &self.plan.fields;
+        if let Some((names, values)) = extra.as_shared()
+            && (known.is_some_and(|known| std::ptr::eq(known, names)) || names == fields)
+        {
+            *known = Some(names);
+            return values;
+        }
+        found.clear();
+        found.resize(fields.len(), f64::NAN);
+        for (name, value) in extra.iter() {
+            if let Some(place) = fields.iter().position(|field| field == name) {
+                found[place] = value;
             }
         }
+        found
     }
 
     fn glance(&self, places: &[u32]) {
@@ -150,7 +157,7 @@ impl Engine {
         black_box(sum);
     }
 
-    fn insert(&mut self, now: Timestamp, placed: &Placed<'_>, places: &[u32]) {
+    fn insert(&mut self, now: Timestamp, placed: &Placed<'_>, places: &[u32], values: &[f64]) {
         let State { names, splits, budgets, baselines, active, counters, verdicts, .. } = &mut self.state;
         let Placed { labels, sample, repeats, .. } = placed;
         let counts = Counts::of(sample);
@@ -165,7 +172,7 @@ impl Engine {
                 _ => (sample, &counts),
             };
             if series != NOWHERE {
-                counters.late += split.insert(series as usize, now, sample, counts, &self.values);
+                counters.late += split.insert(series as usize, now, sample, counts, values);
             }
         }
         let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);

@@ -24,8 +24,10 @@ pub enum Column {
     Whole(Box<Panes<FieldSum>>),
 }
 
-/// What is kept of the values, pane by pane; an empty part is none.
+/// What is kept of the values, pane by pane; an empty part is none. In this order in memory: what a record touches,
+/// what the first one of a pane touches, what is touched when a pane leaves.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Panes<P> {
     /// The newest pane with values, by number; apart, because a record touches it alone.
     number: i64,
@@ -132,7 +134,7 @@ impl Column {
     #[inline]
     pub fn glance(&self) -> u64 {
         match self {
-            Column::Total(panes) => panes.number as u64 ^ panes.older.len() as u64,
+            Column::Total(panes) => panes.number as u64 ^ u64::from(panes.rest.is_empty()),
             Column::Latest(panes) => panes.number as u64,
             Column::Whole(panes) => panes.number as u64,
         }

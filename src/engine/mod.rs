@@ -128,8 +128,6 @@ pub struct Engine {
     plan: Plan,
     /// Per split: the rules that look at it.
     here: Vec<Vec<usize>>,
-    /// Values of the plan's fields in a record; kept for its memory.
-    values: Vec<Option<f64>>,
     state: State,
 }
 
@@ -144,7 +142,7 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), values: Vec::new(), state };
+        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), state };
         engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine

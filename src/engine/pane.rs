@@ -25,7 +25,8 @@ pub struct Sample {
     pub quality: Option<i64>,
 }
 
-/// Exact sums: integers, so that adding and taking away cancel and order does not matter.
+/// Exact sums: integers, so that adding and taking away cancel and order does not matter. Counters and sums stand
+/// together, as in a [`Tally`], so that several are added in one instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Executions.
@@ -40,22 +41,22 @@ pub struct Counts {
     pub durations: u64,
     /// With a duration that was cut off.
     pub censored: u64,
-    /// Sum of durations in microseconds.
-    pub duration_us: u64,
     /// With token counts.
     pub counted: u64,
-    /// Input tokens, cached included.
-    pub input: u64,
-    /// Output tokens.
-    pub output: u64,
     /// With a known cost.
     pub priced: u64,
     /// Ok and with a known cost.
     pub priced_ok: u64,
-    /// Sum of known cost in nano-dollars.
-    pub cost: i64,
     /// With a verdict.
     pub judged: u64,
+    /// Sum of durations in microseconds.
+    pub duration_us: u64,
+    /// Input tokens, cached included.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// Sum of known cost in nano-dollars.
+    pub cost: i64,
     /// Sum of verdicts in thousandths of a point.
     pub quality: i64,
     /// Sum of squared verdicts in points squared times 1000.

@@ -283,15 +283,9 @@ impl Split {
         index
     }
 
-    /// Adds a sample, `counts` being its own, to a series; the number of windows it came too late for.
-    pub fn insert(
-        &mut self,
-        index: usize,
-        now: Timestamp,
-        sample: &Sample,
-        counts: &Counts,
-        fields: &[Option<f64>],
-    ) -> u64 {
+    /// Adds a sample, `counts` being its own, to a series; the number of windows it came too late for. `fields` are its
+    /// values of the record fields that are kept, not a number where it has none.
+    pub fn insert(&mut self, index: usize, now: Timestamp, sample: &Sample, counts: &Counts, fields: &[f64]) -> u64 {
         let series = &mut self.series[index];
         series.total += 1;
         series.first_seen = series.first_seen.min(sample.at);
@@ -312,8 +306,8 @@ impl Split {
             late += ring.insert(tier, of, now, sample, counts, tier.durations);
         }
         for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
-            if let Some(value) = fields.get(kept.field).copied().flatten() {
-                column.insert(kept.keep, kept.shape, now, sample.at, value);
+            if let Some(value) = fields.get(kept.field).filter(|value| !value.is_nan()) {
+                column.insert(kept.keep, kept.shape, now, sample.at, *value);
             }
         }
         late

@@ -5,6 +5,7 @@
 //! in which records arrive.
 
 pub mod agent;
+pub mod extra;
 pub mod hours;
 pub mod label;
 pub mod metric;
@@ -20,6 +21,7 @@ pub mod subject;
 pub mod time;
 pub mod trend;
 
+pub use extra::Extra;
 pub use hours::Hours;
 pub use label::Label;
 pub use metric::{Metric, Unit};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Nanodollars, Outcome, Timestamp};
+use super::{Extra, Nanodollars, Outcome, Timestamp};
 
 /// What makes a record the same record when it is read twice: a hash of the source's own id, else
 /// of the line's content.
@@ -83,7 +83,7 @@ pub struct Record<'a> {
     /// Labels of the settings, name and value.
     pub labels: Vec<(&'a str, Cow<'a, str>)>,
     /// Numeric fields that rules name and the record has no place for.
-    pub extra: Vec<(&'a str, f64)>,
+    pub extra: Extra<'a>,
 }
 
 impl<'a> Record<'a> {
@@ -109,7 +109,7 @@ impl<'a> Record<'a> {
             quality: None,
             work: None,
             labels: Vec::new(),
-            extra: Vec::new(),
+            extra: Extra::default(),
         }
     }
 }

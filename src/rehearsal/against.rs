@@ -267,7 +267,7 @@ fn lacks(input: &Input, record: &Record<'_>) -> Option<String> {
             | Metric::P99Latency => (record.duration_ms.is_some(), "a duration"),
         },
         Input::Field { name, .. } => {
-            let there = record.extra.iter().any(|(field, _)| *field == name);
+            let there = record.extra.iter().any(|(field, _)| field == name);
             return (!there).then(|| format!("a numeric field `{name}`"));
         }
         Input::Score | Input::PeersScore => (record.outcome != Outcome::Unknown, "an outcome"),

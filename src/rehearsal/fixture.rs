@@ -105,7 +105,7 @@ impl Selection {
                 ..Tokens::default()
             }),
             quality: record.quality.map(|quality| quality.0),
-            fields: record.extra.iter().map(|(name, value)| (name.to_string(), *value)).collect(),
+            fields: record.extra.iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
         Some(Taken { at, labels: labels.collect(), run })
     }

@@ -18,7 +18,7 @@ use super::row::{Failure, Row, head, no_name};
 use super::timestamp::Zone;
 use super::usual::Order;
 use crate::model::agent::{NAME_LIMIT, is_name};
-use crate::model::{Nanodollars, Outcome, Quality, Record, RecordId, Span, Timestamp, Tokens};
+use crate::model::{Extra, Nanodollars, Outcome, Quality, Record, RecordId, Span, Timestamp, Tokens};
 use crate::profile::price::{ModelPrices, PriceTable};
 use crate::settings::{CostTrust, Limits, Mapping, Source};
 
@@ -45,6 +45,8 @@ pub struct Reader {
     zone: Zone,
     keys: Keys,
     uses: Uses,
+    /// Names of [`Uses::fields`].
+    fields: Vec<String>,
     prices: PriceTable,
     line_limit: usize,
     /// Milliseconds in one unit of the limit in force.
@@ -122,7 +124,8 @@ impl Reader {
         };
         let line_limit = Limits::default().line_bytes as usize;
         let (source, prices) = (source.name.clone(), prices.clone());
-        Ok(Reader { source, mapping, zone, keys, uses, prices, line_limit, timeout_unit_ms })
+        let fields = fields.to_vec();
+        Ok(Reader { source, mapping, zone, keys, uses, fields, prices, line_limit, timeout_unit_ms })
     }
 
     /// The same reader, refusing lines of more than `bytes` bytes.
@@ -245,7 +248,7 @@ impl Reader {
             quality: quality.map(|points| Quality(((points - low) / (high - low) * 100.0) as f32)),
             work: self.work(&row),
             labels: self.labels(&row)?,
-            extra: row.extra(&uses.fields),
+            extra: Extra::shared(&self.fields, row.extra(&uses.fields)),
             outcome: ending.outcome,
             error_class: ending.class.map(class_name),
         })
@@ -772,7 +775,7 @@ mod tests {
         let text = line(r#", "retries": "3", "cached": true, "execution_time_ms": 5, "note": "text""#);
         let read = reader.read(text.as_bytes(), "");
         let expected = [("retries", 3.0), ("cached", 1.0), ("execution_time_ms", 5.0)];
-        assert_eq!(read.records[0].extra, expected);
+        assert_eq!(read.records[0].extra, expected.into_iter().collect());
         assert_eq!(read.records[0].duration_ms, Some(5.0));
     }
 

@@ -137,16 +137,13 @@ impl<'a> Row<'_, 'a> {
         }
     }
 
-    /// The fields among the cells that hold numbers; a boolean counts as 0 or 1.
-    pub fn extra(&self, fields: &[Cell]) -> Vec<(&'a str, f64)> {
+    /// The numbers of the fields, not a number where there is none; a boolean counts as 0 or 1.
+    pub fn extra(&self, fields: &[Cell]) -> Vec<f64> {
         let number = |cell: &Cell| match &self.cells[*cell] {
-            Value::Bool(value) => Some(f64::from(u8::from(*value))),
-            _ => self.number(Some(*cell)).ok().flatten(),
+            Value::Bool(value) => f64::from(u8::from(*value)),
+            _ => self.number(Some(*cell)).ok().flatten().unwrap_or(f64::NAN),
         };
-        // What is collected grows bit by bit; most lines have all fields.
-        let mut extra = Vec::with_capacity(fields.len());
-        extra.extend(fields.iter().filter_map(|cell| Some((self.keys.word(*cell), number(cell)?))));
-        extra
+        fields.iter().map(number).collect()
     }
 }
 
