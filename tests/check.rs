@@ -210,6 +210,9 @@ fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
     fs::write(dir.path().join("evenkeel.yaml"), config.replace("weekly", "daily").replace("week}", "week, by: agent}"))
         .expect("written");
     assert_eq!(messages(dir.path(), &["r.yaml"]), [""; 0], "that of this folder holds");
+    let said = |arguments: &[&str]| String::from_utf8_lossy(&check(dir.path(), arguments).stderr).into_owned();
+    assert_eq!(said(&["r.yaml"]), "under evenkeel.yaml; --config names another configuration\n");
+    assert_eq!(said(&["r.yaml", "evenkeel.yaml"]), "");
     assert_eq!(messages(dir.path(), &["r.yaml", "--config", "etc/evenkeel.yaml"]), known);
 }
 

@@ -78,6 +78,11 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     }
     let config = args.config.clone().or_else(recording::at_hand);
     let mut findings = examine(&args, config.as_deref());
+    // Who names rules alone hears whose budgets and labels they may name, as with other verbs.
+    let alone = args.config.is_none() && findings.configs.is_empty() && !findings.rules.is_empty();
+    if let Some(config) = config.as_ref().filter(|_| alone) {
+        writeln!(Output::stderr(false), "under {}; --config names another configuration", config.display())?;
+    }
     let read = match (args.against.is_empty(), has_errors(&findings.diagnostics)) {
         (false, false) => Some(findings.hold_against(&args, config)?),
         _ => None,

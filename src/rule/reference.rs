@@ -185,7 +185,8 @@ fn itself() -> String {
 pub fn rules() -> String {
     let mut page = String::from(GENERATED);
     page += "# Alert rules\n\nA rule file is YAML: a list below `alerts:` (or `rules:`). `evenkeel check` reads it and \
-             reports every fault in one run; the daemon takes a set of files whole or not at all.\n\n```yaml\nalerts:\n";
+             reports every fault in one run; the daemon takes a set of files whole or not at all. Which budgets and labels of your own a rule \
+             may name says the configuration: `evenkeel check rules.yaml --config evenkeel.yaml`.\n\n```yaml\nalerts:\n";
     for (i, (name, _, _, example)) in FIELDS.iter().filter(|(name, ..)| !alone(name)).enumerate() {
         let lead = if i == 0 { "  - " } else { "    " };
         let _ = writeln!(page, "{lead}{name}: {example}");
