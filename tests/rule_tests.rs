@@ -256,3 +256,19 @@ fn who_names_a_file_of_rules_hears_where_its_tests_are() {
     fs::write(dir.path().join("evenkeel.yaml"), "clock: wall\n").expect("written");
     assert!(said("evenkeel.yaml").contains("help: name a file of tests, *.test.yaml, or a folder with such files"));
 }
+
+#[test]
+fn a_rule_with_faults_may_be_named_by_its_tests() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("written");
+    let story = "tests:\n- name: t\n  rule: errors\n  series: [{agent: x, steps: [{for: 10m, error_rate: 12%}]}]\n  expect: [{at: 5m, agent: x, state: firing}]\n";
+    write("r.test.yaml", story);
+    let faults = |verb: &str| {
+        let output = evenkeel(dir.path(), &[verb, "r.test.yaml"]);
+        text(&[output.stdout, output.stderr].concat()).matches("error: ").count()
+    };
+    write("r.yaml", &RULES.replace("error_rate >", "error_rat >"));
+    assert_eq!((faults("check"), faults("test")), (1, 1), "only that of the rule");
+    write("r.yaml", &RULES.replace("name: errors", "name: other"));
+    assert_eq!((faults("check"), faults("test")), (1, 1), "the rule is not there, and nothing follows from that");
+}

@@ -200,10 +200,13 @@ impl Findings {
     /// Checks a file on its own.
     fn alone(&mut self, file: SourceFile, kind: Kind) {
         if kind == Kind::Tests {
-            // Its rules are looked at under their own name.
+            // Its rules are looked at under their own name, if that is among what is checked.
             let ((_, rules), faults) = policy_files::rules_of_test(&file);
-            let unreadable = faults.into_iter().filter(|fault| fault.line == 0);
-            self.add(unreadable.chain(rule::story::load::load(&file, &rules).1));
+            let of_tests = rule::story::load::load_beside(&file, &rules, &faults).1;
+            let looked_at = |path: &str| Path::new(path).canonicalize().is_ok_and(|path| self.seen.contains(&path));
+            let untold = |fault: &Diagnostic| fault.level == Level::Error && !looked_at(&fault.file);
+            let of_rules: Vec<Diagnostic> = faults.into_iter().filter(untold).collect();
+            self.add(of_rules.into_iter().chain(of_tests));
             return;
         }
         if kind == Kind::Rules {

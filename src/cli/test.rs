@@ -145,7 +145,7 @@ fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
             continue;
         }
         let (rules, faults) = policy_files::rules_of_test(&file);
-        let (story, also) = rule::story::load::load(&file, &rules.1);
+        let (story, also) = rule::story::load::load_beside(&file, &rules.1, &faults);
         // The rules have their own check; here only what stops the tests counts.
         diagnostics.extend(faults.into_iter().filter(|fault| fault.level == Level::Error));
         diagnostics.extend(also);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::step::{self, RATE, RUNS_LIMIT};
 use super::{Expected, MessageCheck, Mishap, Outage, Series, StateCheck, Story, StoryFile, Wanted, Whom};
 use super::{mishap, run};
-use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::engine::event::AlertState;
 use crate::model::{Dimension, Part, Severity, Span, Timestamp, Unit};
 use crate::rule::Rule;
@@ -62,6 +62,11 @@ pub fn settings_of(file: &SourceFile) -> Settings {
 
 /// Reads a test file about `rules`. `None` when anything is wrong.
 pub fn load(file: &SourceFile, rules: &[Rule]) -> (Option<StoryFile>, Vec<Diagnostic>) {
+    load_beside(file, rules, &[])
+}
+
+/// [`load`], with what is wrong in the files of the rules: a rule with faults is left out of them, and may be named.
+pub fn load_beside(file: &SourceFile, rules: &[Rule], of_rules: &[Diagnostic]) -> (Option<StoryFile>, Vec<Diagnostic>) {
     let root = match yaml::parse(file) {
         Ok(root) => root,
         Err(fault) => return (None, vec![*fault]),
@@ -76,7 +81,7 @@ pub fn load(file: &SourceFile, rules: &[Rule]) -> (Option<StoryFile>, Vec<Diagno
     if settings.receivers.is_empty() {
         settings.receivers = Settings::example_receiver(RECEIVER);
     }
-    let reader = Reader { faults: &faults, rules, settings: &settings };
+    let reader = Reader { faults: &faults, rules, whole: !has_errors(of_rules), settings: &settings };
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let nodes = top.list("tests");
     let stories: Vec<Story> = nodes.iter().map(|node| reader.story(node, &mut names)).collect();
@@ -84,7 +89,7 @@ pub fn load(file: &SourceFile, rules: &[Rule]) -> (Option<StoryFile>, Vec<Diagno
         faults.error(top.place("tests"), "the file has no tests", "list them below `tests:`");
     }
     top.finish();
-    let wrong = faults.errors() > 0 || crate::diagnostic::has_errors(&diagnostics);
+    let wrong = faults.errors() > 0 || has_errors(&diagnostics);
     diagnostics.extend(faults.into_diagnostics());
     let file = StoryFile { path: file.path.clone(), settings, stories };
     ((!wrong).then_some(file), diagnostics)
@@ -93,6 +98,8 @@ pub fn load(file: &SourceFile, rules: &[Rule]) -> (Option<StoryFile>, Vec<Diagno
 struct Reader<'a> {
     faults: &'a Faults<'a>,
     rules: &'a [Rule],
+    /// Whether these are all rules that their files name.
+    whole: bool,
     settings: &'a Settings,
 }
 
@@ -112,7 +119,7 @@ impl Reader<'_> {
             }
         }
         let start = self.start(&fields);
-        let rule = fields.text("rule").and_then(|rule| self.rule(rule));
+        let rule = fields.text("rule").map(|rule| self.rule(rule));
         let mut length = Span::ZERO;
         let series: Vec<Series> = fields
             .list("series")
@@ -164,9 +171,10 @@ impl Reader<'_> {
         })
     }
 
-    fn rule(&self, name: Spanned<String>) -> Option<String> {
-        if self.rules.iter().any(|rule| rule.name == name.value) {
-            return Some(name.value);
+    /// The name, told of when no rule has it.
+    fn rule(&self, name: Spanned<String>) -> String {
+        if !self.whole || self.rules.iter().any(|rule| rule.name == name.value) {
+            return name.value;
         }
         let help = match self.rules.is_empty() {
             true => "name the rule files with `rules: [FILE]`".to_owned(),
@@ -177,7 +185,7 @@ impl Reader<'_> {
             format!("there is no rule `{}` in the rule files of this test", name.value),
             help,
         );
-        None
+        name.value
     }
 
     fn labels(&self, fields: &Fields<'_>) -> BTreeMap<Dimension, String> {
@@ -255,7 +263,7 @@ impl CheckReader<'_> {
         let faults = self.reader.faults;
         let named = fields.text("rule");
         let rule = match (named, &self.rule) {
-            (Some(named), _) => self.reader.rule(named),
+            (Some(named), _) => Some(self.reader.rule(named)),
             (None, Some(rule)) => Some(rule.clone()),
             (None, None) => fields.require("rule", "NAME", None),
         };
