@@ -55,6 +55,10 @@ pub struct Reading {
     pub bytes: u64,
 }
 
+/// Bytes that are read while others are decided on: enough that on a busy machine the two threads seldom wait for each
+/// other to be let run.
+const AHEAD: usize = 1 << 20;
+
 /// Reasons kept for show.
 const REASONS: usize = 5;
 
@@ -174,7 +178,7 @@ fn ahead(
     take: &mut impl FnMut(Batch<'_>),
 ) -> Result<(), DocumentError> {
     let (mut one, mut other) = (Vec::new(), Vec::new());
-    let mut document = Document::open(input)?;
+    let mut document = Document::open(input, AHEAD)?;
     let mut batch = document.next(reader, stem, &mut one)?;
     while let Some(first) = batch {
         let Some(second) = beside(|| document.next(reader, stem, &mut other), || take(first))? else { break };

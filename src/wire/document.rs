@@ -12,7 +12,7 @@ use super::execution::{Chunk, Reader, Rejected, clip, too_long, trim};
 /// The most bytes of a document that is one JSON array; lines have no such limit.
 pub const ARRAY_LIMIT: usize = 64 << 20;
 
-/// Bytes that are read at a time: they and their records stay in a core's cache until they are used.
+/// Bytes that [`read_all`] reads at a time: they and their records stay in a core's cache until they are used.
 const CHUNK: usize = 1 << 17;
 
 /// Elements of an array that are handed on at a time.
@@ -47,7 +47,7 @@ pub fn read_all(
     stem: &str,
     mut on_batch: impl FnMut(Batch<'_>),
 ) -> Result<(), DocumentError> {
-    let (mut document, mut buffer) = (Document::open(input)?, Vec::new());
+    let (mut document, mut buffer) = (Document::open(input, CHUNK)?, Vec::new());
     while let Some(batch) = document.next(reader, stem, &mut buffer)? {
         on_batch(batch);
     }
@@ -58,6 +58,8 @@ pub fn read_all(
 #[derive(Debug)]
 pub struct Document<R> {
     input: R,
+    /// Bytes that are read at a time.
+    chunk: usize,
     /// Bytes behind the last whole line.
     rest: Vec<u8>,
     /// Number of the next line or element.
@@ -77,13 +79,13 @@ struct Array {
 }
 
 impl<R: Read> Document<R> {
-    /// Begins to read: far enough to tell lines from an array, which is read to its end.
-    pub fn open(input: R) -> Result<Document<R>, DocumentError> {
-        let mut document = Document { input, rest: Vec::new(), first: 1, ended: false, array: None };
+    /// Begins to read, so many bytes at a time: far enough to tell lines from an array, which is read to its end.
+    pub fn open(input: R, chunk: usize) -> Result<Document<R>, DocumentError> {
+        let mut document = Document { input, chunk, rest: Vec::new(), first: 1, ended: false, array: None };
         let Document { input, rest, ended, .. } = &mut document;
         let blank = |b: &u8| b.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(b);
         while !*ended && rest.iter().all(blank) && rest.len() <= ARRAY_LIMIT {
-            *ended = fill(input, rest, CHUNK)?;
+            *ended = fill(input, rest, chunk)?;
         }
         if rest.iter().find(|b| !blank(b)) != Some(&b'[') {
             return Ok(document);
@@ -136,7 +138,7 @@ impl<R: Read> Document<R> {
                 self.first += chunk.lines() as u64;
                 return Ok(Some(Batch { first, bytes: buffer, chunk }));
             }
-            if buffer.len() > reader.line_limit() + CHUNK {
+            if buffer.len() > reader.line_limit() + self.chunk {
                 let length;
                 (length, self.ended) = skip_line(&mut self.input, buffer)?;
                 std::mem::swap(buffer, &mut self.rest);
@@ -144,7 +146,7 @@ impl<R: Read> Document<R> {
                 let chunk = lone(0..0, too_long(length, reader.line_limit()));
                 return Ok(Some(Batch { first, bytes: &[], chunk }));
             }
-            self.ended = fill(&mut self.input, buffer, CHUNK)?;
+            self.ended = fill(&mut self.input, buffer, self.chunk)?;
         }
     }
 }
