@@ -14,7 +14,7 @@ use super::names::{Name, Names};
 use super::plan::Plan;
 use super::rules::RuleState;
 use super::split::{Split, SplitSpec};
-use super::{Engine, State, evaluate, partial};
+use super::{Engine, State, alike, evaluate, partial};
 use crate::model::{Dimension, Part, Subject, Timestamp};
 use crate::policy::Policy;
 use crate::rule::Rule;
@@ -99,8 +99,10 @@ impl Engine {
         for (rule, plan) in self.plan.rules.iter().enumerate() {
             self.here[plan.split].push(rule);
         }
+        let groups = |here: &Vec<usize>| alike::groups(here, &self.policy.rules, &self.plan.rules);
+        self.groups = self.here.iter().map(groups).collect();
         for (split, here) in state.splits.iter_mut().zip(&self.here) {
-            split.ruled = !here.is_empty();
+            split.pauses = here.iter().any(|rule| self.plan.rules[*rule].usual);
         }
         state.homes.keep(&self.plan.homes);
         self.show_stale();

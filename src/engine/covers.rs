@@ -17,7 +17,7 @@ use super::event::AlertEvent;
 use super::names::Name;
 use super::plan::{CoverPlan, Plan};
 use super::reading::Reading;
-use super::split::{Labels, Split};
+use super::split::{Labels, NEVER, Split};
 use super::{Engine, State};
 use crate::model::{Dimension, Metric, Outcome, Span, Timestamp};
 
@@ -121,15 +121,15 @@ impl Engine {
     pub(super) fn gather(&mut self, now: Timestamp) {
         for at in 0..self.plan.covering.len() {
             let CoverPlan { rule, covered } = self.plan.covering[at].clone();
-            let idle = self.state.rules[rule].covered.counts.iter().all(|count| count.alerting == 0);
-            if idle && covered.iter().all(|rule| self.state.rules[*rule].alerts.iter().next().is_none()) {
+            if !self.counts(&self.plan.covering[at]) {
                 continue;
             }
             let mut before = std::mem::take(&mut self.state.rules[rule].covered);
-            let whole = before.counted.is_none_or(|at| now.since(at) >= COUNT);
+            let turn = |at: Timestamp| at.0.div_euclid(COUNT.0);
+            let whole = before.counted.is_none_or(|at| turn(at) != turn(now));
             for rule in covered.iter().filter(|_| whole) {
                 let plan = &self.plan.rules[*rule];
-                // Windows in which nothing can turn wait for the next record before they lose what is old.
+                // Windows in which nothing can turn wait before they lose what is old.
                 self.state.splits[plan.split].age(plan.counted_in().0, now);
             }
             let agents = if whole { self.judged(now, &covered) } else { self.alerting(&covered) };
@@ -180,6 +180,19 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a rule that covers others has anything to count.
+    fn counts(&self, plan: &CoverPlan) -> bool {
+        let counted = &self.state.rules[plan.rule].covered.counts;
+        counted.iter().any(|count| count.alerting > 0)
+            || plan.covered.iter().any(|rule| self.state.rules[*rule].alerts.iter().next().is_some())
+    }
+
+    /// When all agents are counted next after `last`.
+    pub(super) fn next_census(&self, last: Timestamp) -> Timestamp {
+        let counts = self.plan.covering.iter().any(|plan| self.counts(plan));
+        if counts { Timestamp((last.0.div_euclid(COUNT.0) + 1).saturating_mul(COUNT.0)) } else { NEVER }
     }
 
     /// The agents that some rules have alerts on.

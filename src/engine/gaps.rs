@@ -91,6 +91,11 @@ impl Gaps {
         }
     }
 
+    /// Reads what [`Gaps::see`] will write; the value means nothing.
+    pub fn glance(&self, series: usize) -> u64 {
+        self.0.get(series).map_or(0, |own| u64::from(own.known) ^ u64::from(own.seconds[CLASSES / 2]))
+    }
+
     /// How long a pause of a subject is at most in `percent` of its time, in milliseconds.
     pub fn usual(&self, series: usize, percent: u8) -> Option<f64> {
         let own = self.0.get(series).filter(|own| own.seen.is_some())?;

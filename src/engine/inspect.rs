@@ -461,6 +461,7 @@ impl Engine {
             rules: &self.policy.rules,
             plans: &self.plan.rules,
             here: &self.here[split],
+            groups: &self.groups[split],
             unruled: self.plan.unruled(split, &self.here[split]),
             budgets,
             standings: (&self.state.standings, self.next_standings(now)),

@@ -32,10 +32,14 @@ impl<'a> Look<'a> {
         self.ring.all.less(&self.window.lost)
     }
 
-    /// When the window will be empty if nothing more happens.
-    pub fn end(&self) -> Timestamp {
-        let newest = self.ring.newest.as_ref();
-        newest.map_or(NEVER, |s| self.shape.expiry(Timestamp(s.slot.saturating_mul(self.slice.0))))
+    /// The first instant at which the window will have lost more than so many executions.
+    pub fn lost(&self, executions: u64) -> Timestamp {
+        let mut sum = 0;
+        let more = self.slices().find(|slice| {
+            sum += slice.executions();
+            sum > executions
+        });
+        more.map_or(NEVER, |slice| self.shape.expiry(Timestamp(slice.slot.saturating_mul(self.slice.0))))
     }
 
     fn slices(&self) -> impl Iterator<Item = &'a Slice> {
@@ -96,6 +100,11 @@ impl<'a> Look<'a> {
         let mut all = Durations::default();
         self.durations_up_to(&mut all, SORTED);
         all.quantile(q)
+    }
+
+    /// How many durations were cut off or may have been at least so long, in milliseconds.
+    pub fn slow(&self, least: f32) -> u64 {
+        self.slices().map(|slice| slice.slow(least)).sum()
     }
 
     /// All durations of the window, merged into `into`, up to `exact` of them exactly.

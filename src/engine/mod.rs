@@ -7,9 +7,9 @@
 //! out at events only: a deadline that hands one out is an event worth keeping.
 
 mod adopt;
-mod ageing;
 mod alert;
 mod alerting;
+mod alike;
 mod baseline;
 mod batch;
 mod budget;
@@ -25,6 +25,7 @@ mod gaps;
 mod index;
 pub mod inspect;
 mod intake;
+mod leeway;
 mod look;
 pub mod margin;
 mod mirror;
@@ -128,6 +129,8 @@ pub struct Engine {
     plan: Plan,
     /// Per split: the rules that look at it.
     here: Vec<Vec<usize>>,
+    /// Per split: the same, grouped by what they read.
+    groups: Vec<Vec<Vec<usize>>>,
     state: State,
 }
 
@@ -142,7 +145,7 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), state };
+        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), groups: Vec::new(), state };
         engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine
@@ -337,9 +340,8 @@ impl Engine {
         let Some(clock) = self.state.clock else { return NEVER };
         let step = self.policy.settings.evaluation_interval.0.max(1);
         let last = Timestamp(clock.0.div_euclid(step) * step);
-        let wake =
-            self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.window_end(s, last)));
-        let wake = wake.min().unwrap_or(NEVER);
+        let wake = self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.turn(s, last)));
+        let wake = wake.min().unwrap_or(NEVER).min(self.next_census(last));
         let wake = self.state.budgets.iter().filter_map(BudgetState::end).fold(wake, Timestamp::min);
         if wake == NEVER {
             return NEVER;
@@ -379,7 +381,7 @@ impl Engine {
         let splits = self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here).enumerate();
         for (index, ((split, plan), here)) in splits {
             let others = alerts != (split.spec.takes == Takes::Alerts);
-            if others || split.wake.min(plan.window_end(split, now - step)) > now {
+            if others || split.wake.min(plan.turn(split, now - step)) > now {
                 continue;
             }
             let evaluation = Evaluation {
@@ -388,6 +390,7 @@ impl Engine {
                 rules: &self.policy.rules,
                 plans: &self.plan.rules,
                 here,
+                groups: &self.groups[index],
                 unruled: self.plan.unruled(index, here),
                 budgets: &budgets,
                 standings,

@@ -296,6 +296,15 @@ impl Slice {
         }
     }
 
+    /// How many executions it has.
+    pub fn executions(&self) -> u64 {
+        match &self.body {
+            Body::One(_) => 1,
+            Body::Few(few) => few.counts().n,
+            Body::Many(sums) => u64::from(sums.tally.counters[0]),
+        }
+    }
+
     /// Reads what [`Slice::insert`] will write `depth` references away; the value means nothing.
     #[inline]
     pub fn glance(&self, depth: usize) -> u64 {
@@ -351,6 +360,15 @@ impl Slice {
         match &self.body {
             Body::One(_) | Body::Few(_) => true,
             Body::Many(sums) => sums.durations.is_exact(),
+        }
+    }
+
+    /// How many durations were cut off or may have been at least so long.
+    pub fn slow(&self, least: f32) -> u64 {
+        match &self.body {
+            Body::One(one) => u64::from(one.duration().is_some_and(|(value, censored)| censored || value >= least)),
+            Body::Few(_) => 0,
+            Body::Many(sums) => sums.durations.slow(least),
         }
     }
 

@@ -67,13 +67,8 @@ impl Peers {
         self.values.get(series * asked..(series + 1) * asked).unwrap_or_default()
     }
 
-    /// Whether this was at an instant.
-    pub fn were_looked_at(&self, now: Timestamp) -> bool {
-        self.looked == Some(now)
-    }
-
     /// How far apart the peers over a window are looked at.
-    fn every(window: Span, step: Span) -> Span {
+    pub fn every(window: Span, step: Span) -> Span {
         let step = step.max(RUNS).0;
         Span((window.0 / LOOKS + step - 1) / step * step).max(Span(step))
     }
@@ -222,11 +217,6 @@ impl Standings {
         self.of(split, series).is_some() || self.made.is_none_or(|made| split.series[series].last_seen >= made)
     }
 
-    /// Whether this was at an instant.
-    pub fn were_made(&self, now: Timestamp) -> bool {
-        self.made == Some(now)
-    }
-
     /// How far apart scores are made anew.
     pub fn every(settings: &Settings) -> Span {
         let step = settings.evaluation_interval.0.max(1);
@@ -258,7 +248,7 @@ impl Engine {
         for &index in &self.plan.comparing {
             let (rule, plan) = (&self.policy.rules[index], &self.plan.rules[index]);
             let own = &self.state.splits[plan.split];
-            let wake = own.wake.min(self.plan.splits[plan.split].window_end(own, now - step));
+            let wake = own.wake.min(self.plan.splits[plan.split].turn(own, now - step));
             let every = Peers::every(rule.window, step);
             let turn = |at: Timestamp| at.0.div_euclid(every.0);
             let anew = self.state.rules[index].peers.looked.is_none_or(|looked| turn(looked) != turn(now));

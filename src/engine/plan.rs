@@ -3,12 +3,12 @@
 //! The plan is derived from the policy alone, so two engines under one policy have the same one.
 
 use super::pane::Features;
-use super::peers::PeerPlan;
+use super::peers::{PeerPlan, Peers, Standings};
 use super::split::{NEVER, Split, SplitSpec, WindowSpec};
 use super::window::{Shape, WindowSet};
 use crate::model::{Dimension, Label, Metric, Span, Timestamp};
 use crate::policy::Policy;
-use crate::rule::{Comparison, INPUT_LIMIT, Input, Node, Program, Rule, Takes, annotation};
+use crate::rule::{INPUT_LIMIT, Input, Node, Program, Rule, Takes, annotation};
 use crate::settings::CELL;
 
 /// How far back "now" looks in scores and tuning, against the baseline.
@@ -21,8 +21,8 @@ pub struct SplitPlan {
     pub spec: SplitSpec,
     /// Windows kept per subject.
     pub windows: Vec<WindowSpec>,
-    /// Windows whose value a rule learns for its baseline when they end.
-    pub learned: Vec<Span>,
+    /// How far apart its rules learn the values of windows that end, or read anew what others do.
+    pub turns: Vec<Span>,
     /// What its rules read, each once.
     pub asked: Vec<Asked>,
 }
@@ -42,10 +42,10 @@ pub struct Asked {
 pub const APART: u32 = u32::MAX;
 
 impl SplitPlan {
-    /// The first end of a learned window after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
-    pub fn window_end(&self, split: &Split, last: Timestamp) -> Timestamp {
-        let end = |window: &Span| Timestamp((last.0.div_euclid(window.0) + 1).saturating_mul(window.0));
-        if split.wake == NEVER { NEVER } else { self.learned.iter().map(end).min().unwrap_or(NEVER) }
+    /// When its rules learn or read anew first after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
+    pub fn turn(&self, split: &Split, last: Timestamp) -> Timestamp {
+        let next = |turn: &Span| Timestamp((last.0.div_euclid(turn.0) + 1).saturating_mul(turn.0));
+        if split.wake == NEVER { NEVER } else { self.turns.iter().map(next).min().unwrap_or(NEVER) }
     }
 }
 
@@ -68,8 +68,6 @@ pub struct RulePlan {
     pub peers: Option<PeerPlan>,
     /// Whether it reads how long its subjects are usually silent.
     pub usual: bool,
-    /// Up to which time that runs it cannot hold, whatever else is so; nothing when that is not known.
-    pub asleep: Span,
     /// Whether it reads percentiles.
     pub percentiles: bool,
     /// Whether its annotations name what is in [`super::alert::Context`].
@@ -102,9 +100,7 @@ impl RulePlan {
 pub enum Time {
     /// Not at all, windows apart.
     Still,
-    /// Once, when a time that runs by itself exceeds this.
-    Threshold(Span),
-    /// Whenever such a time comes to what it is held against, which only an event changes.
+    /// Whenever a time that runs by itself comes to what it is held against, which only an event changes.
     Crossings,
     /// At any step.
     Runs,
@@ -126,16 +122,7 @@ impl Time {
             (true, false, false) => {}
             _ => return Time::Runs,
         }
-        match &program.root {
-            Node::Compare { op: Comparison::Greater | Comparison::GreaterEqual, left, right, .. } => {
-                match (left.as_ref(), right.as_ref()) {
-                    (Node::Slot(slot), Node::Const(ms)) if silent(*slot) => Time::Threshold(Span(ms.floor() as i64)),
-                    _ => Time::Runs,
-                }
-            }
-            root if Time::crosses(root, program) => Time::Crossings,
-            _ => Time::Runs,
-        }
+        if Time::crosses(&program.root, program) { Time::Crossings } else { Time::Runs }
     }
 
     /// Whether the times that run stand alone on the left of comparisons, and nothing that time changes elsewhere.
@@ -202,7 +189,7 @@ impl Plan {
                 SplitPlan {
                     spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), takes: Takes::Executions },
                     windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
-                    learned: Vec::new(),
+                    turns: Vec::new(),
                     asked: Vec::new(),
                 },
                 SplitPlan {
@@ -211,7 +198,7 @@ impl Plan {
                         shape: Shape { span: RECENT, pane: Span::hours(1) },
                         features: durations,
                     }],
-                    learned: Vec::new(),
+                    turns: Vec::new(),
                     asked: Vec::new(),
                 },
             ],
@@ -231,11 +218,11 @@ impl Plan {
             let known = plan.splits.iter().position(|split| split.spec == spec);
             plan.budgets.push(known.unwrap_or(plan.splits.len()));
             if known.is_none() {
-                plan.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new(), asked: Vec::new() });
+                plan.splits.push(SplitPlan { spec, windows: Vec::new(), turns: Vec::new(), asked: Vec::new() });
             }
         }
         for rule in &policy.rules {
-            let entry = plan.place(rule, step);
+            let entry = plan.place(rule, step, Standings::every(&policy.settings));
             if entry.peers.is_some() {
                 plan.comparing.push(plan.rules.len());
             }
@@ -260,7 +247,7 @@ impl Plan {
         plan
     }
 
-    fn place(&mut self, rule: &Rule, step: Span) -> RulePlan {
+    fn place(&mut self, rule: &Rule, step: Span, scores: Span) -> RulePlan {
         let split = self.split(SplitSpec::of(rule));
         let shape = Shape::new(rule.window, step);
         // A rule that reads nothing in its window needs none of its own.
@@ -280,8 +267,16 @@ impl Plan {
             looks.add(window);
         }
         let baselines = rule.program.inputs.iter().filter_map(Input::baseline).count();
-        if baselines > 0 && !self.splits[split].learned.contains(&rule.window) {
-            self.splits[split].learned.push(rule.window);
+        let learns = (baselines > 0).then_some(rule.window);
+        let others = rule.program.inputs.iter().filter_map(|input| match input {
+            Input::Peers(_) => Some(Peers::every(rule.window, step)),
+            Input::Score | Input::PeersScore => Some(scores),
+            _ => None,
+        });
+        for turn in learns.into_iter().chain(others) {
+            if !self.splits[split].turns.contains(&turn) {
+                self.splits[split].turns.push(turn);
+            }
         }
         let mut places = [APART; INPUT_LIMIT];
         for ((place, input), window) in places.iter_mut().zip(&rule.program.inputs).zip(windows) {
@@ -297,38 +292,17 @@ impl Plan {
             looks,
             places,
             time: match Time::of(&rule.program) {
-                // Several conditions have several thresholds.
-                Time::Threshold(_) | Time::Crossings if !rule.terms.plain() => Time::Runs,
+                // Several conditions have several limits.
+                Time::Crossings if !rule.terms.plain() => Time::Runs,
                 time => time,
             },
             baselines,
             peers: self.peers(rule, shape),
-            asleep: Plan::asleep(rule),
             usual: rule.program.inputs.iter().any(|input| input.usual().is_some()),
             percentiles,
             recites: rule.annotations.values().any(|text| annotation::recites(text)),
             counted: Plan::counted(rule),
         }
-    }
-
-    /// Up to which silence a rule that hangs on nothing else cannot hold.
-    fn asleep(rule: &Rule) -> Span {
-        fn least(node: &Node, program: &Program) -> f64 {
-            match node {
-                Node::And(left, right) => least(left, program).max(least(right, program)),
-                Node::Or(left, right) => least(left, program).min(least(right, program)),
-                Node::Compare { op: Comparison::Greater, left, right, .. } => match (left.as_ref(), right.as_ref()) {
-                    (Node::Slot(slot), Node::Const(ms)) if program.inputs[*slot].runs() => *ms,
-                    _ => 0.0,
-                },
-                _ => 0.0,
-            }
-        }
-        let learns = rule.program.inputs.iter().any(|input| input.baseline().is_some());
-        if learns || !rule.terms.plain() {
-            return Span::ZERO;
-        }
-        Span(least(&rule.program.root, &rule.program).max(0.0) as i64)
     }
 
     /// What the window of an input must keep.
@@ -395,7 +369,7 @@ impl Plan {
 
     fn split(&mut self, spec: SplitSpec) -> usize {
         self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
-            self.splits.push(SplitPlan { spec, windows: Vec::new(), learned: Vec::new(), asked: Vec::new() });
+            self.splits.push(SplitPlan { spec, windows: Vec::new(), turns: Vec::new(), asked: Vec::new() });
             self.splits.len() - 1
         })
     }

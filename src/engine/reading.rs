@@ -79,9 +79,14 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// The time that the window covers.
+    pub fn hours(&self) -> f64 {
+        self.look.shape.covered().0 as f64 / 3_600_000.0
+    }
+
     fn value(&self, metric: Metric) -> Option<f64> {
         let c = &self.counts;
-        let hours = self.look.shape.covered().0 as f64 / 3_600_000.0;
+        let hours = self.hours();
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let dollars = c.cost as f64 / 1e9;
         let when = |n: u64, value: f64| (n > 0).then_some(value);

@@ -1,8 +1,7 @@
 //! Evaluates rules on the series that could have changed, and keeps the alerts they raise.
 //!
-//! Evaluation happens at whole multiples of the evaluation interval, on the series that got an
-//! execution, lost one to age, or have an alert whose time is up; all others would only repeat
-//! their last verdict.
+//! Evaluation happens at whole multiples of the evaluation interval, on the series whose [`Leeway`] is used up or that
+//! have an alert; all others would only repeat their last verdict.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -18,6 +17,7 @@ use super::covers::Covered;
 use super::evaluate;
 use super::event::AlertState;
 use super::gaps::Gaps;
+use super::leeway::{Leeway, Room};
 use super::names::Names;
 use super::peers::{Peers, Standings};
 use super::plan::{Asked, RulePlan, Time};
@@ -138,6 +138,8 @@ pub struct Evaluation<'a> {
     pub plans: &'a [RulePlan],
     /// The rules of this split.
     pub here: &'a [usize],
+    /// The same, those together of which none holds while one before it does not.
+    pub groups: &'a [Vec<usize>],
     /// Its windows that none of them looks at and scores do.
     pub unruled: WindowSet,
     /// Per rule: the budget it reads, and what was used of it.
@@ -177,92 +179,112 @@ impl Evaluation<'_> {
     /// evaluations. Transitions are appended in the order of series, then rules.
     pub fn run(&self, split: &mut Split, states: &mut [RuleState], transitions: &mut Vec<Transition>) -> u64 {
         let mut evaluations = 0;
-        let ends: Vec<bool> = self.here.iter().map(|rule| self.window_ends(*rule)).collect();
-        let any_ends = ends.contains(&true);
+        self.learn_pauses(split, states);
+        let any_ends = self.here.iter().any(|rule| self.window_ends(*rule));
+        let raised: Vec<usize> =
+            self.here.iter().copied().filter(|rule| states[*rule].alerts.iter().next().is_some()).collect();
         let is_due = |at: Timestamp| at <= self.now || (any_ends && at != NEVER);
         let due: Vec<usize> = (0..split.wakes.len()).filter(|index| is_due(split.wakes[*index])).collect();
+        for rule in self.here.iter().filter(|_| !due.is_empty()) {
+            states[*rule].evaluated = Some(self.now);
+        }
         // As with records: what will be needed is fetched from memory all at once.
         for due in due.chunks(GLANCE) {
             let glance = |depth| due.iter().fold(0, |sum, index| sum ^ split.glance_due(*index, self.now, depth));
             black_box((0..DEPTH).fold(0, |sum, depth| sum ^ glance(depth)));
             for &index in due {
-                evaluations += self.series(split, index, &ends, states, transitions);
+                evaluations += self.series(split, index, any_ends, &raised, states, transitions);
             }
         }
         split.wake = split.wakes.iter().copied().min().unwrap_or(NEVER);
         evaluations
     }
 
-    /// Evaluates the rules of a split on one series; `ends` says for each whether a window that it
-    /// learns from ended.
+    /// Takes in which subjects ran, for the rules that read how long they usually pause.
+    fn learn_pauses(&self, split: &mut Split, states: &mut [RuleState]) {
+        let fresh = split.take_fresh();
+        for rule in self.here.iter().filter(|rule| self.plans[**rule].usual) {
+            let RuleState { gaps, alerts, .. } = &mut states[*rule];
+            for fresh in fresh.chunks(GLANCE) {
+                black_box(fresh.iter().fold(0, |sum, index| sum ^ gaps.glance(*index as usize)));
+                for &index in fresh {
+                    gaps.see(index as usize, split.series[index as usize].last_seen, alerts.has(index as usize));
+                }
+            }
+        }
+    }
+
+    /// Evaluates the rules of a split on one series; `ends` says whether a window ended that any of them learns from,
+    /// and `raised` which of them have alerts.
     fn series(
         &self,
         split: &mut Split,
         index: usize,
-        ends: &[bool],
+        ends: bool,
+        raised: &[usize],
         states: &mut [RuleState],
         transitions: &mut Vec<Transition>,
     ) -> u64 {
         self.sheet.borrow_mut().turn();
-        let mut evaluations = 0;
-        let touched = std::mem::take(&mut split.series[index].touched);
-        let changed = split.expire(index, self.now);
+        split.expire(index, self.now);
+        let (mut evaluations, first) = (0, transitions.len());
         // Scores see every window that no rule looks at.
-        let mut minded = self.unruled;
-        let mut next = NEVER;
-        for (&rule, ends) in self.here.iter().zip(ends) {
-            let (plan, state) = (&self.plans[rule], &mut states[rule]);
-            let learns = *ends && split.look(index, plan.window).counts().n > 0;
-            if touched && plan.usual {
-                state.gaps.see(index, split.series[index].last_seen, state.alerts.has(index));
-            }
-            // Most series ran a moment ago.
-            if plan.asleep > Span::ZERO && !state.alerts.has(index) {
-                let wakes = split.series[index].last_seen + plan.asleep + Span(1);
-                if wakes > self.now {
-                    state.evaluated = Some(self.now);
-                    next = next.min(wakes);
-                    continue;
+        let (mut minded, mut sorted) = (self.unruled, WindowSet::default());
+        let mut leeway = Leeway::ALWAYS;
+        // Whoever has an alert is looked at with every record.
+        let busy = raised.iter().any(|rule| states[*rule].alerts.has(index));
+        for group in self.groups {
+            for &rule in group {
+                let (plan, state) = (&self.plans[rule], &mut states[rule]);
+                let ends = ends && self.window_ends(rule);
+                if !busy
+                    && !ends
+                    && let Some(own) = self.leeway_of(rule, split, index, state)
+                {
+                    leeway = leeway.both(own);
+                    break;
                 }
-            }
-            if touched || changed.meets(plan.looks) || learns || self.turned(rule, split, index, state) {
                 evaluations += 1;
-                state.evaluated = Some(self.now);
                 if plan.percentiles {
                     let slots = self.rules[rule].program.inputs.len().min(INPUTS);
                     plan.windows[..slots].iter().for_each(|window| split.sort(index, usize::from(*window)));
                 }
-                if *ends || !self.rests(rule, split, index, state) {
+                let rests = !ends && self.rests(rule, split, index, state);
+                if !rests {
                     self.rule(rule, split, index, state, transitions);
                 }
-            }
-            let (ages, turns) = self.stirs(rule, split, index, state);
-            if ages {
-                minded.join(plan.looks);
-            }
-            if turns {
-                next = next.min(self.due(rule, split, index, state));
+                // Before its baseline learned it would have been another one.
+                let own = if ends && !busy { self.leeway_of(rule, split, index, state) } else { None };
+                leeway = leeway.both(own.unwrap_or_else(|| {
+                    minded.join(plan.looks);
+                    sorted.join(plan.looks);
+                    Leeway { until: self.due(rule, split, index, state), room: Room::NONE }
+                }));
+                // No stricter one does either.
+                if rests && !busy {
+                    break;
+                }
             }
         }
+        // In the order of rules, however they are grouped.
+        transitions[first..].sort_by_key(|transition| transition.rule);
+        let mut next = leeway.until;
         for window in 0..split.windows.len() {
             let expiry = split.expiry(index, window);
-            let idle = expiry != NEVER && !minded.has(window);
-            next = next.min(if idle { split.look(index, window).end() } else { expiry });
+            // What nobody minds goes some at a time; the time after never is never.
+            next = next.min(if minded.has(window) { expiry } else { expiry + split.idle(window) });
         }
-        split.wakes[index] = next;
+        split.rest(index, next, leeway.room, sorted);
         evaluations
     }
 
-    /// Whether losing executions to age could change what a rule says of a series, and whether time could at all.
-    fn stirs(&self, rule: usize, split: &Split, index: usize, state: &mut RuleState) -> (bool, bool) {
+    /// How long a rule will say nothing of a series.
+    fn leeway_of(&self, rule: usize, split: &Split, index: usize, state: &mut RuleState) -> Option<Leeway> {
         if state.alerts.has(index) {
-            return (true, true);
+            return None;
         }
         let case = state.case(&self.rules[rule], split, index, self.names);
-        let glimpse = Glimpse { evaluation: self, rule, split, index, state };
-        let ages = self.could_hold(&glimpse, case, false);
-        let others = matches!(self.plans[rule].time, Time::Peers | Time::Scores | Time::Runs);
-        (ages, ages || (others && self.could_hold(&glimpse, case, true)))
+        self.leeway(&Glimpse { evaluation: self, rule, split, index, state }, case)
     }
 
     /// Whether a rule has nothing to say of a series without an alert, and need not be looked at closer.
@@ -285,18 +307,6 @@ impl Evaluation<'_> {
         self.plans[rule].baselines > 0 && self.now.0.rem_euclid(self.rules[rule].window.0.max(1)) < self.step.0
     }
 
-    /// Whether time alone changed what a rule might say of a series.
-    fn turned(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> bool {
-        match self.plans[rule].time {
-            // What it comes to next is known, not what it came to since the last visit.
-            Time::Runs | Time::Crossings => true,
-            Time::Peers if state.peers.were_looked_at(self.now) => true,
-            Time::Scores if self.standings.0.were_made(self.now) => true,
-            Time::Threshold(_) => self.due(rule, split, index, state) <= self.now,
-            _ => state.alerts.has(index) && self.due(rule, split, index, state) <= self.now,
-        }
-    }
-
     /// When time alone could change what a rule says of a series, its windows being as they are.
     fn due(&self, rule: usize, split: &Split, index: usize, state: &RuleState) -> Timestamp {
         let time = self.plans[rule].time;
@@ -308,9 +318,6 @@ impl Evaluation<'_> {
         let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule], levels())).unwrap_or(NEVER);
         due.min(match time {
             Time::Still => NEVER,
-            // Such a time only grows: it crosses its threshold once, and only an event ends it.
-            Time::Threshold(_) if alert.is_some() => NEVER,
-            Time::Threshold(threshold) => (split.series[index].last_seen + threshold + Span(1)).max(self.now),
             Time::Crossings => self.crossing(rule, split, index, state),
             Time::Runs => self.now + self.step.max(RUNS),
             Time::Peers if split.expiry(index, self.plans[rule].window) != NEVER => {
@@ -329,8 +336,8 @@ impl Evaluation<'_> {
         let mut next = NEVER;
         let mut cross = |slot: usize, right: &Node| {
             let limit = right.number(&glimpse).filter(|_| rule.program.inputs[slot].runs());
-            let at = limit.map_or(NEVER, |ms| since + Span(ms.floor() as i64) + Span(1));
-            next = if at > self.now { next.min(at) } else { next };
+            let at = limit.map_or(NEVER, |ms| since + Span(ms.floor() as i64));
+            next = [at, at + Span(1)].into_iter().find(|at| *at > self.now).map_or(next, |at| next.min(at));
         };
         rule.roots().for_each(|root| root.each_limit(&mut cross));
         next

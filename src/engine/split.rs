@@ -8,15 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::column::Column;
 use super::field::Keep;
 use super::index::{Index, Key};
+use super::leeway::Room;
 use super::look::Look;
 use super::names::{Name, Names};
 use super::pane::{Counts, Features, Sample};
 use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
-use crate::model::{Dimension, Subject, Timestamp};
+use crate::model::{Dimension, Span, Subject, Timestamp};
 use crate::rule::{BY_LIMIT, Matcher, Rule, Takes};
 
 /// "Not before something happens."
 pub const NEVER: Timestamp = Timestamp(i64::MAX);
+
+/// What part of its span a ring may keep beyond it while nobody minds.
+const IDLE: i64 = 4;
 
 /// The labels of one record or delivery, by dimension.
 pub type Labels = [Name; Dimension::PLACES];
@@ -65,8 +69,13 @@ pub struct Series {
     pub last_seen: Timestamp,
     /// Executions ever.
     pub total: u64,
-    /// Whether it got an execution since rules last looked at it.
-    pub touched: bool,
+    /// What may come before rules have to look at it, see [`Leeway`](super::leeway::Leeway).
+    pub room: Room,
+    /// Whether it is among the split's [fresh](Split::fresh) ones.
+    fresh: bool,
+    /// Whether any of its windows may have its durations in order of size.
+    #[serde(skip)]
+    ordered: bool,
 }
 
 impl Series {
@@ -123,8 +132,10 @@ pub struct Split {
     pub overflow: u64,
     /// The least of `wakes`.
     pub wake: Timestamp,
-    /// Whether any rule looks at it; otherwise only age changes what there is to see.
-    pub ruled: bool,
+    /// Whether any rule learns how long its subjects pause.
+    pub pauses: bool,
+    /// The series that got an execution since rules last learned how long they pause, if any rule does.
+    fresh: Vec<u32>,
     /// Per matcher and name: whether it matches; filled as names appear.
     #[serde(skip)]
     matches: Vec<Vec<Option<bool>>>,
@@ -150,7 +161,8 @@ impl Split {
             wakes: Vec::new(),
             overflow: 0,
             wake: NEVER,
-            ruled: false,
+            pauses: false,
+            fresh: Vec::new(),
         }
     }
 
@@ -222,7 +234,6 @@ impl Split {
 
     /// Lets the rules look at every series again.
     pub fn touch(&mut self) {
-        self.series.iter_mut().for_each(|series| series.touched = true);
         self.wakes.fill(Timestamp::MIN);
         if !self.series.is_empty() {
             self.wake = Timestamp::MIN;
@@ -274,7 +285,14 @@ impl Split {
         self.wake = Timestamp::MIN;
         // The time of a part of evenkeel runs only when something lets it, see [`Split::run_from`].
         let last_seen = if self.spec.takes == Takes::Parts { NEVER } else { at };
-        self.series.push(Series { first_seen: at, last_seen, total: 0, touched: true });
+        self.series.push(Series {
+            first_seen: at,
+            last_seen,
+            total: 0,
+            room: Room::NONE,
+            fresh: false,
+            ordered: false,
+        });
         self.looks.resize(self.looks.len() + self.windows.len(), Window::default());
         self.expiries.resize(self.looks.len(), NEVER);
         self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
@@ -293,31 +311,55 @@ impl Split {
         if self.spec.takes != Takes::Parts {
             series.last_seen = series.last_seen.max(sample.at);
         }
-        if self.ruled || self.wakes[index] == NEVER {
-            series.touched = true;
-            self.wakes[index] = Timestamp::MIN;
-            self.wake = Timestamp::MIN;
-        }
+        let (room, ordered) = (series.room.take(sample, counts), series.ordered);
         let all = index * self.windows.len()..(index + 1) * self.windows.len();
         let of = &mut Windows { windows: &mut self.looks[all.clone()], expiries: &mut self.expiries[all] };
         let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
-        let mut late = 0;
+        let mut late = None;
         for (ring, tier) in rings.iter_mut().zip(&self.tiers) {
-            late += ring.insert(tier, of, now, sample, counts, tier.durations);
+            let missed = ring.insert(tier, of, now, sample, counts, tier.durations);
+            if ordered && missed.is_none() {
+                ring.order(tier, of, sample);
+            }
+            late = missed.map_or(late, |missed| Some(missed + late.unwrap_or(0)));
         }
         for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
             if let Some(value) = fields.get(kept.field).filter(|value| !value.is_nan()) {
                 column.insert(kept.keep, kept.shape, now, sample.at, *value);
             }
         }
-        late
+        // What comes late lets windows lose what is old out of turn, and their columns have to follow.
+        if late.is_some() {
+            let columns = self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept);
+            columns.for_each(|(column, kept)| column.expire(kept.shape, now));
+        }
+        if !room {
+            self.touch_one(index);
+        }
+        self.freshen(index);
+        late.unwrap_or(0)
     }
 
     /// Lets the rules look at a series again.
-    pub fn touch_one(&mut self, index: usize) {
-        self.series[index].touched = true;
+    fn touch_one(&mut self, index: usize) {
         self.wakes[index] = Timestamp::MIN;
         self.wake = Timestamp::MIN;
+    }
+
+    /// Lets the rules that learn pauses learn that one ended.
+    #[inline]
+    fn freshen(&mut self, index: usize) {
+        if self.pauses && !std::mem::replace(&mut self.series[index].fresh, true) {
+            self.fresh.push(index as u32);
+            self.wake = Timestamp::MIN;
+        }
+    }
+
+    /// The series that got an execution since this was last asked, if any rule learns pauses.
+    pub fn take_fresh(&mut self) -> Vec<u32> {
+        let fresh = std::mem::take(&mut self.fresh);
+        fresh.iter().for_each(|index| self.series[*index as usize].fresh = false);
+        fresh
     }
 
     /// Lets the time of a series run from another instant on; [`NEVER`] when it shall not run.
@@ -328,10 +370,11 @@ impl Split {
         }
         (series.last_seen, series.total) = (since, series.total.max(1));
         self.touch_one(index);
+        self.freshen(index);
     }
 
-    /// Lets the windows of a series lose what `now` has left behind; those that lost something.
-    pub fn expire(&mut self, index: usize, now: Timestamp) -> WindowSet {
+    /// Lets the windows of a series lose what `now` has left behind.
+    pub fn expire(&mut self, index: usize, now: Timestamp) {
         let all = index * self.windows.len()..(index + 1) * self.windows.len();
         let expiries = &mut self.expiries[all.clone()];
         let mut changed = WindowSet::default();
@@ -350,16 +393,13 @@ impl Split {
                 }
             }
         }
-        changed
     }
 
-    /// Lets one window of every series lose what `now` has left behind, out of turn: rules look at those that
-    /// lost something when it is theirs.
+    /// Lets one window of every series lose what `now` has left behind, out of turn.
     pub fn age(&mut self, window: usize, now: Timestamp) {
         for index in 0..self.series.len() {
             if self.expiry(index, window) <= now {
                 self.expire(index, now);
-                self.series[index].touched = true;
             }
         }
     }
@@ -372,13 +412,12 @@ impl Split {
         let rings = &self.rings[index * self.tiers.len()..][..self.tiers.len()];
         let looks = &self.looks[index * self.windows.len()..][..self.windows.len()];
         let mut sum = 0;
-        if depth == 0 {
-            sum ^= self.series[index].total ^ self.wakes[index].0 as u64;
-            sum ^= self.expiries.get(index * self.windows.len()).map_or(0, |expiry| expiry.0 as u64);
-        }
+        sum ^= if depth == 0 { self.series[index].total } else { 0 };
         for (ring, tier) in rings.iter().zip(&self.tiers) {
             sum ^= ring.glance(depth);
-            sum = tier.sorted.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
+            if self.series[index].ordered {
+                sum = tier.sorted.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
+            }
         }
         if depth == 0 {
             let columns = &self.columns[index * self.kept.len()..][..self.kept.len()];
@@ -418,6 +457,23 @@ impl Split {
         }
         let tier = self.tier(window);
         self.looks[index * self.windows.len() + window].sort(&self.rings[index * self.tiers.len() + tier]);
+        self.series[index].ordered = true;
+    }
+
+    /// Lets a series rest until an instant or until more came than there is `room` for; only windows in `sorted`
+    /// keep their durations in order of size.
+    pub fn rest(&mut self, index: usize, until: Timestamp, room: Room, sorted: WindowSet) {
+        self.wakes[index] = until;
+        let series = &mut self.series[index];
+        // Of what has no time nobody asks before the next record.
+        series.room = if until == NEVER { Room::NONE } else { room };
+        if std::mem::take(&mut series.ordered) {
+            let looks = &mut self.looks[index * self.windows.len()..][..self.windows.len()];
+            for &window in self.tiers.iter().flat_map(|tier| &tier.sorted) {
+                looks[window].sorted.take_if(|_| !sorted.has(window));
+                series.ordered |= looks[window].sorted.is_some();
+            }
+        }
     }
 
     /// One window of a series.
@@ -454,6 +510,13 @@ impl Split {
         Some(alone)
     }
 
+    /// How long a window may keep what it should have lost while nobody minds: the longest of its ring a part of its
+    /// span, so that the ring stays short, and the others until then.
+    pub fn idle(&self, window: usize) -> Span {
+        let (span, ring) = (self.windows[window].shape.span, self.tiers[self.tier(window)].span());
+        if span == ring { Span(span.0 / IDLE) } else { Span(i64::MAX) }
+    }
+
     fn tier(&self, window: usize) -> usize {
         self.tier_of[window]
     }
@@ -482,5 +545,31 @@ impl Split {
     pub fn subject(&self, index: usize, names: &Names) -> Subject {
         let labels = self.spec.by.iter().zip(&self.keys[index]).filter(|(_, name)| **name != Name::NONE);
         labels.map(|(dimension, name)| (dimension.as_str(), names.text(*name))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outcome;
+
+    #[test]
+    fn a_column_loses_what_its_window_lost_out_of_turn() {
+        let features = Features { fields: vec!["depth".to_owned()], ..Features::default() };
+        let shape = Shape::new(Span::minutes(10), Span::seconds(15));
+        let spec = SplitSpec { by: Vec::new(), filter: Vec::new(), takes: Takes::Executions };
+        let mut split = Split::new(spec, vec![WindowSpec { shape, features }]);
+        split.find_fields(&["depth".to_owned()], |_, _| Keep::Total);
+        let index = split.series_of(&[Name::NONE; Dimension::PLACES], Timestamp(0), 1);
+        let insert = |split: &mut Split, now: i64, at: i64| {
+            let sample = Sample::bare(Timestamp(at * 60_000), Outcome::Ok);
+            split.insert(index, Timestamp(now * 60_000), &sample, &Counts::of(&sample), &[1.0]);
+        };
+        insert(&mut split, 0, 0);
+        insert(&mut split, 12, 12);
+        insert(&mut split, 12, 5);
+        split.expire(index, Timestamp(12 * 60_000));
+        let look = split.look(index, 0);
+        assert_eq!((look.counts().n, look.field("depth").map(|sum| sum.n)), (2, Some(2)));
     }
 }

@@ -233,7 +233,7 @@ impl Ring {
     }
 
     /// Adds a sample, `counts` being its own, to the ring and to `windows`, all windows of the
-    /// series; the number of windows it came too late for.
+    /// series; `Some` when it came late, with the number of windows that it came too late for.
     pub fn insert(
         &mut self,
         tier: &Tier,
@@ -242,26 +242,35 @@ impl Ring {
         sample: &Sample,
         counts: &Counts,
         durations: bool,
-    ) -> u64 {
+    ) -> Option<u64> {
         let slot = tier.slot(sample.at);
         let newest = self.newest.as_ref().map_or(i64::MIN, |s| s.slot);
         if slot < newest || now.since(tier.time(slot)) >= tier.surely {
-            return self.insert_late(tier, of, now, sample, counts, durations);
+            return Some(self.insert_late(tier, of, now, sample, counts, durations));
         }
+        // While every window surely holds the newest slice none is empty.
+        let held = newest != i64::MIN && now.since(tier.time(newest)) < tier.surely;
         match &mut self.newest {
             Some(slice) if slot == newest => slice.insert(sample, counts, durations),
             _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
         self.all.add(counts);
-        for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
-            if of.expiries[window] == NEVER {
-                of.expiries[window] = shape.expiry(sample.at);
+        if !held {
+            for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
+                if of.expiries[window] == NEVER {
+                    of.expiries[window] = shape.expiry(sample.at);
+                }
             }
         }
+        None
+    }
+
+    /// Puts the duration of a sample that was just inserted, and not late, in its place of those windows that keep
+    /// theirs in order of size.
+    pub fn order(&self, tier: &Tier, of: &mut Windows<'_>, sample: &Sample) {
         for window in &tier.sorted {
             of.windows[*window].add(sample, || self.newest.as_ref().is_none_or(Slice::is_exact));
         }
-        0
     }
 
     /// A sample before the newest slice, or old enough for some window to have left it behind.
@@ -419,11 +428,6 @@ impl WindowSet {
         self.0 |= other.0;
     }
 
-    /// Whether any window was added to both.
-    pub fn meets(self, other: WindowSet) -> bool {
-        self.0 & other.0 != 0
-    }
-
     /// Whether it was added.
     pub fn has(self, window: usize) -> bool {
         self.0 & (1 << window.min(WindowSet::LAST)) != 0
@@ -478,7 +482,14 @@ mod tests {
         fn add(&mut self, now: Timestamp, sample: &Sample) -> u64 {
             let mut of = Windows { windows: &mut self.windows, expiries: &mut self.expiries };
             let all = self.tiers.iter().zip(&mut self.rings);
-            all.map(|(tier, ring)| ring.insert(tier, &mut of, now, sample, &Counts::of(sample), true)).sum()
+            all.map(|(tier, ring)| {
+                let late = ring.insert(tier, &mut of, now, sample, &Counts::of(sample), true);
+                if late.is_none() {
+                    ring.order(tier, &mut of, sample);
+                }
+                late.unwrap_or(0)
+            })
+            .sum()
         }
 
         fn expire(&mut self, now: Timestamp) {

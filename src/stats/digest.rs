@@ -192,6 +192,18 @@ impl Digest {
         }
     }
 
+    /// How many samples are at least so large; those of its bin count with it.
+    pub fn at_least(&self, value: f32) -> u64 {
+        match &self.store {
+            Store::Exact(samples) => samples.iter().filter(|sample| **sample >= value).count() as u64,
+            Store::Binned(bins) if value <= 0.0 => bins.len,
+            Store::Binned(bins) => {
+                let skipped = usize::from(bin_of(value).saturating_sub(bins.first));
+                bins.counts.iter().skip(skipped).map(u64::from).sum()
+            }
+        }
+    }
+
     /// The distinct values in ascending order with their counts; the bins' middles when binned.
     pub fn atoms(&self) -> Vec<(f64, u64)> {
         match &self.store {

@@ -1,0 +1,476 @@
+//! How long a rule that says nothing of a series will go on saying nothing: until when, and what may come before.
+//!
+//! Most rules on most agents could not hold after the next execution, however their windows empty: with two
+//! failures in its window a rule on half of at least ten runs needs three more. So a look at a series ends with its
+//! [`Leeway`], and until it is used up nobody looks again. What cannot be told so easily has none, so that nothing is
+//! missed.
+
+use serde::{Deserialize, Serialize};
+
+use super::pane::{Counts, Sample};
+use super::peers::Peers;
+use super::rules::{Evaluation, Glimpse};
+use super::split::NEVER;
+use crate::model::{Metric, Span, Timestamp};
+use crate::rule::program::Slots;
+use crate::rule::{Comparison, Input, NoData, Node};
+
+/// Ratios are compared with a little to spare, so that rounding decides nothing.
+const SPARE: f64 = 1e-9;
+/// The part of a limit on percentiles from which on a duration counts as slow: digests are within 1 %.
+const SLOW: f64 = 0.98;
+
+/// What may come to a series before a rule could hold. Each is spent by itself, and all must last.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Room {
+    /// Nanodollars.
+    cost: i64,
+    /// Input and output together.
+    tokens: i64,
+    executions: i32,
+    /// Executions that failed or were cut off.
+    failures: i32,
+    /// Executions that were cut off or took at least `slow_ms`.
+    slow: i32,
+    slow_ms: f32,
+}
+
+impl Room {
+    /// For whatever comes.
+    pub const ALL: Room = Room {
+        cost: i64::MAX,
+        tokens: i64::MAX,
+        executions: i32::MAX,
+        failures: i32::MAX,
+        slow: i32::MAX,
+        slow_ms: f32::INFINITY,
+    };
+    /// For nothing.
+    pub const NONE: Room = Room { executions: 0, ..Room::ALL };
+
+    /// Makes room for a sample, `counts` being its own; whether there was any.
+    #[inline]
+    pub fn take(&mut self, sample: &Sample, counts: &Counts) -> bool {
+        let few = |n: u64| i32::try_from(n).unwrap_or(i32::MAX);
+        let slow = sample.censored || sample.duration_ms.is_some_and(|ms| ms as f32 >= self.slow_ms);
+        self.cost = self.cost.saturating_sub(counts.cost);
+        self.tokens = self.tokens.saturating_sub_unsigned(counts.input.saturating_add(counts.output));
+        self.executions = self.executions.saturating_sub(few(counts.n));
+        self.failures = self.failures.saturating_sub(few((counts.known - counts.ok).max(counts.censored)));
+        self.slow = self.slow.saturating_sub(i32::from(slow));
+        (self.cost | self.tokens | i64::from(self.executions | self.failures | self.slow)) >= 0
+    }
+
+    /// For what there is room for in both.
+    fn both(self, other: Room) -> Room {
+        Room {
+            cost: self.cost.min(other.cost),
+            tokens: self.tokens.min(other.tokens),
+            executions: self.executions.min(other.executions),
+            failures: self.failures.min(other.failures),
+            slow: self.slow.min(other.slow),
+            slow_ms: self.slow_ms.min(other.slow_ms),
+        }
+    }
+}
+
+/// Until when rules say nothing of a series, and what may come before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Leeway {
+    pub until: Timestamp,
+    pub room: Room,
+}
+
+impl Leeway {
+    /// Whatever comes.
+    pub const ALWAYS: Leeway = Leeway { until: NEVER, room: Room::ALL };
+
+    fn until(until: Timestamp) -> Leeway {
+        Leeway { until, ..Leeway::ALWAYS }
+    }
+
+    fn room(room: Room) -> Leeway {
+        Leeway { room, ..Leeway::ALWAYS }
+    }
+
+    /// As long as both last.
+    pub fn both(self, other: Leeway) -> Leeway {
+        Leeway { until: self.until.min(other.until), room: self.room.both(other.room) }
+    }
+
+    /// Of two that each suffice the one that lasts longer, as far as can be told.
+    fn better(self, other: Leeway) -> Leeway {
+        let rank = |Leeway { until, room }: &Leeway| {
+            let Room { executions, failures, slow, slow_ms, cost, tokens } = *room;
+            (executions, *until, (slow_ms * 8.0) as i64, failures, slow, cost, tokens)
+        };
+        if rank(&self) >= rank(&other) { self } else { other }
+    }
+}
+
+/// The most that may be added to `have` before `exceeds` is true of the sum: `about` or a little less; `None`
+/// when it is true already.
+fn room(about: f64, exceeds: impl Fn(i64) -> bool) -> Option<i64> {
+    if exceeds(0) {
+        return None;
+    }
+    let mut more = (about.clamp(0.0, 1e18)) as i64;
+    for _ in 0..4 {
+        if !exceeds(more) {
+            return Some(more);
+        }
+        more -= 1;
+    }
+    Some(0)
+}
+
+fn few(more: i64) -> i32 {
+    i32::try_from(more).unwrap_or(i32::MAX)
+}
+
+impl Evaluation<'_> {
+    /// How long a rule without an alert on a series will not hold, nor have no data when that counts as bad; `None`
+    /// when it may hold now, or when that cannot be told without reading more.
+    pub(super) fn leeway(&self, glimpse: &Glimpse<'_>, case: usize) -> Option<Leeway> {
+        let rule = &self.rules[glimpse.rule];
+        match rule.terms.case(case).0 {
+            _ if rule.terms.no_data == NoData::Alert => None,
+            [] => self.spares(&rule.program.root, glimpse),
+            levels => {
+                levels.iter().try_fold(Leeway::ALWAYS, |all, level| Some(all.both(self.spares(&level.root, glimpse)?)))
+            }
+        }
+    }
+
+    fn spares(&self, node: &Node, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        match node {
+            Node::And(left, right) => match (self.spares(left, glimpse), self.spares(right, glimpse)) {
+                (Some(left), Some(right)) => Some(left.better(right)),
+                (left, right) => left.or(right),
+            },
+            Node::Or(left, right) => Some(self.spares(left, glimpse)?.both(self.spares(right, glimpse)?)),
+            Node::Not(inner) => self.lacks(inner, glimpse),
+            Node::Compare { op, left, right, .. } => {
+                let bound = match (left.as_ref(), right.as_ref()) {
+                    (Node::Slot(slot), limit) => self.bound(*slot, *op, limit, glimpse),
+                    (limit, Node::Slot(slot)) => self.bound(*slot, op.mirrored(), limit, glimpse),
+                    _ => None,
+                };
+                bound.or_else(|| self.lacks(node, glimpse))
+            }
+            _ => None,
+        }
+    }
+
+    /// While too few samples are behind a comparison it is no data, and with fewer all the same.
+    fn lacks(&self, node: &Node, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        let of = |side: &Node| self.lacks(side, glimpse);
+        match node {
+            Node::Slot(slot) => match self.rules[glimpse.rule].program.inputs[*slot] {
+                Input::Metric(metric, _) if !metric.is_of_alerts() => {
+                    let window = usize::from(self.plans[glimpse.rule].windows[*slot]);
+                    let reading = self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now);
+                    let missing = u64::from(self.rules[glimpse.rule].min_samples).checked_sub(reading.samples(metric));
+                    let missing = missing.filter(|missing| *missing > 0)?;
+                    Some(Leeway::room(Room { executions: few(missing as i64 - 1), ..Room::ALL }))
+                }
+                _ => None,
+            },
+            Node::Negate(inner) => of(inner),
+            Node::Arithmetic(_, left, right) | Node::Compare { left, right, .. } => match (of(left), of(right)) {
+                (Some(left), Some(right)) => Some(left.better(right)),
+                (left, right) => left.or(right),
+            },
+            _ => None,
+        }
+    }
+
+    /// How long a side of a comparison keeps its value.
+    fn steady(&self, side: &Node, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        match side {
+            Node::Const(_) => Some(Leeway::ALWAYS),
+            Node::Slot(slot) => match &self.rules[glimpse.rule].program.inputs[*slot] {
+                // A pause that ends is a pause learned.
+                input if input.usual().is_some() => Some(Leeway::room(Room::NONE)),
+                // Learned when a window ends, and then everything is looked at.
+                Input::Baseline { .. } => Some(Leeway::ALWAYS),
+                Input::Peers(_) => {
+                    Some(Leeway::until(Peers::next(self.rules[glimpse.rule].window, self.step, self.now)))
+                }
+                Input::PeersScore => Some(Leeway::until(self.standings.1)),
+                _ => None,
+            },
+            Node::Negate(inner) => self.steady(inner, glimpse),
+            Node::Arithmetic(_, left, right) => Some(self.steady(left, glimpse)?.both(self.steady(right, glimpse)?)),
+            _ => None,
+        }
+    }
+
+    /// How long a value will not compare so with a limit.
+    fn bound(&self, slot: usize, op: Comparison, limit: &Node, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        let steady = self.steady(limit, glimpse)?;
+        let Some(limit) = limit.number(glimpse) else { return Some(steady) };
+        let over = matches!(op, Comparison::Greater | Comparison::GreaterEqual);
+        let under = matches!(op, Comparison::Less | Comparison::LessEqual);
+        let input = &self.rules[glimpse.rule].program.inputs[slot];
+        let own = match input {
+            Input::Metric(metric, _) if metric.runs() && over => self.silence(op, limit, glimpse)?,
+            Input::Metric(metric, _) if metric.runs() && !under => return None,
+            Input::Metric(metric, _) if !metric.runs() && !metric.is_of_alerts() => {
+                self.window(*metric, slot, op, limit, glimpse).filter(|_| over || under)?
+            }
+            Input::Field { .. } | Input::Baseline { .. } | Input::Peers(_) | Input::PeersScore => return None,
+            _ if glimpse.value(slot).is_some_and(|value| op.holds(value, limit)) => return None,
+            // Whoever changes one of these has the series looked at.
+            Input::Metric(metric, _) if metric.is_of_alerts() => Leeway::ALWAYS,
+            Input::Score => Leeway::until(self.standings.1),
+            Input::Metric(..) | Input::Budget => Leeway::room(Room::NONE),
+        };
+        Some(steady.both(own))
+    }
+
+    /// Until a time that runs has come to a limit; a record only begins it anew.
+    fn silence(&self, op: Comparison, limit: f64, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        let since = glimpse.split.series[glimpse.index].newest();
+        let reached = since.map_or(0.0, |since| self.now.since(since).as_millis_f64().max(0.0));
+        if op.holds(reached, limit) {
+            return None;
+        }
+        let ms = if op == Comparison::Greater { limit.floor() + 1.0 } else { limit.ceil() };
+        Some(since.map_or(Leeway::ALWAYS, |since| Leeway::until(since + Span(ms as i64))))
+    }
+
+    /// How much may come before a value of a window could compare so with a steady limit, whatever leaves the
+    /// window; or if that is nothing, before the window loses anything.
+    fn window(&self, metric: Metric, slot: usize, op: Comparison, limit: f64, glimpse: &Glimpse<'_>) -> Option<Leeway> {
+        let rule = &self.rules[glimpse.rule];
+        let window = usize::from(self.plans[glimpse.rule].windows[slot]);
+        let reading = self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now);
+        let least = u64::from(rule.min_samples).max(1);
+        let c = &reading.counts;
+        let over = matches!(op, Comparison::Greater | Comparison::GreaterEqual);
+        // The fewest of `whole` samples with which `safe` is true, and until when there are no fewer: any time, if that
+        // is so of the least that are data, else while most of those go that may go.
+        let lasting = |whole: u64, safe: &dyn Fn(u64) -> bool| {
+            if safe(least) {
+                return Some((least, NEVER));
+            }
+            let (mut unsafe_, mut fewest) = (least, whole);
+            if fewest <= unsafe_ || !safe(fewest) {
+                return None;
+            }
+            while fewest - unsafe_ > 1 {
+                let middle = unsafe_ + (fewest - unsafe_) / 2;
+                *(if safe(middle) { &mut fewest } else { &mut unsafe_ }) = middle;
+            }
+            let go = (whole - fewest) * 3 / 4;
+            Some((whole - go, reading.look.lost(go)))
+        };
+        let failures = |more: i64| Room { failures: few(more), ..Room::ALL };
+        let executions = |more: i64| Room { executions: few(more), ..Room::ALL };
+        // Sums of what is never negative: they grow by what comes alone.
+        let sum = |have: u64, scale: f64| {
+            room(limit / scale - have as f64, |more| op.holds((have as f64 + more as f64) * scale, limit))
+        };
+        // A share is at its greatest when nothing but its part stays and comes.
+        let shared = |part: u64, whole: u64, rooms: &dyn Fn(i64) -> Room| {
+            let exceeds = |share: f64| op.holds(if over { share } else { 1.0 - share }, limit);
+            if !exceeds(1.0) {
+                return Some(Leeway::ALWAYS);
+            }
+            let limit = if over { limit } else { 1.0 - limit };
+            let most = |part: f64, whole: f64| (part / whole.max(part) + SPARE).min(1.0);
+            let (left, until) = lasting(whole, &|left| !exceeds(most(part as f64, left as f64)))?;
+            let (part, left) = (part as f64, left as f64);
+            // Of those that are left so many may turn out to be of the part, or so many may come beside them.
+            let (about, added) = match until {
+                NEVER => (limit * left - part, 0.0),
+                _ => ((limit * left - part) / (1.0 - limit), 1.0),
+            };
+            let more = room(about.ceil(), |more| exceeds(most(part + more as f64, left + added * more as f64)))?;
+            Some(Leeway { until, room: rooms(more) })
+        };
+        match metric {
+            Metric::Executions | Metric::Lost if over => sum(c.n, 1.0).map(|more| Leeway::room(executions(more))),
+            Metric::FailedExecutions if over => sum(c.known - c.ok, 1.0).map(|more| Leeway::room(failures(more))),
+            Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens if over => {
+                let have = match metric {
+                    Metric::InputTokens => c.input,
+                    Metric::OutputTokens => c.output,
+                    _ => c.input.saturating_add(c.output),
+                };
+                sum(have, 1.0).map(|tokens| Leeway::room(Room { tokens, ..Room::ALL }))
+            }
+            Metric::Cost | Metric::HourlyCost if over => {
+                let hours = if metric == Metric::Cost { 1.0 } else { reading.hours() };
+                let exceeds = |more: i64| op.holds(c.cost.saturating_add(more) as f64 / 1e9 / hours, limit);
+                // One part in a trillion is left to rounding.
+                let about = limit * hours * 1e9 * (1.0 - 1e-12) - c.cost as f64;
+                room(about, exceeds).map(|cost| Leeway::room(Room { cost, ..Room::ALL }))
+            }
+            Metric::ErrorRate | Metric::RepeatRatio if over => shared(c.known - c.ok, c.known, &failures),
+            Metric::TimeoutRate if over => shared(c.censored, c.durations, &failures),
+            Metric::LimitRate if over => shared(c.limited, c.known, &failures),
+            Metric::SuccessRate if !over => shared(c.known - c.ok, c.known, &failures),
+            Metric::OutcomeCoverage if !over => shared(c.n - c.known, c.n, &executions),
+            Metric::DurationCoverage if !over => shared(c.n - c.durations, c.n, &executions),
+            Metric::TokenCoverage if !over => shared(c.n - c.counted, c.n, &executions),
+            Metric::CostCoverage if !over => shared(c.n - c.priced, c.n, &executions),
+            _ => match metric.quantile().filter(|_| over && limit > 0.0 && c.durations >= least) {
+                Some(q) => {
+                    let slow_ms = (limit * SLOW) as f32;
+                    let slow = reading.look.slow(slow_ms);
+                    // So many order statistics lie above the quantile of `n`, at least; cut-off durations count as slow.
+                    let needed = |n: u64| (((1.0 - q) * (n as f64 - 1.0) - SPARE).ceil() as u64).max(1);
+                    let (left, until) = lasting(c.durations, &|left| slow < needed(left))?;
+                    let more = needed(left) - slow - 1;
+                    Some(Leeway { until, room: Room { slow: few(more as i64), slow_ms, ..Room::ALL } })
+                }
+                None => None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::collections::BTreeMap;
+    use std::ops::Range;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use crate::engine::event::{AlertEvent, AlertState, Effect, Event, Report};
+    use crate::engine::split::Split;
+    use crate::engine::{Engine, State};
+    use crate::model::{Nanodollars, Outcome, Record, Timestamp, Tokens};
+    use crate::policy::{Policy, PolicySource};
+
+    const STEP: i64 = 15_000;
+
+    fn engine(rules: &str) -> Engine {
+        let source = PolicySource { rules: vec![("rules.yaml".into(), rules.into())], ..PolicySource::default() };
+        let (policy, faults) = Policy::load(&source, Path::new(""));
+        Engine::new(Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}"))), State::default())
+    }
+
+    /// What happens in ten hours of six agents, as far as alerts go; `everywhere` looks at everything at every step.
+    fn alerts(rules: &str, seed: u64, everywhere: bool) -> (Vec<(Timestamp, String, AlertState)>, u64) {
+        let mut engine = engine(rules);
+        let mut random = seed;
+        let mut next = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        let mut seen = Vec::new();
+        for step in 0..36_000_000 / STEP {
+            let now = Timestamp(1_772_550_000_000 + step * STEP);
+            // Moods of half an hour: idle, calm, failing, slow and dear.
+            let mood = |agent: u64| (seed ^ (step as u64 / 120 + 7 * agent)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
+            let mut records = Vec::new();
+            for agent in 0..6 {
+                if next(4) > 0 || mood(agent) == 0 {
+                    continue;
+                }
+                let bad = next(100) < if mood(agent) == 1 { 70 } else { 8 };
+                let outcome = match next(12) {
+                    0 => Outcome::Limit,
+                    1 => Outcome::Unknown,
+                    _ if bad => Outcome::Error,
+                    _ => Outcome::Ok,
+                };
+                // Some come late, and some of those too late for most windows.
+                let late = if next(25) == 0 { next(3_000_000) as i64 } else { 0 };
+                let at = Timestamp(now.0 + next(STEP as u64) as i64 - late);
+                records.push(Record {
+                    task_type: Some(Cow::Borrowed(["review", "write"][next(2) as usize])),
+                    duration_ms: Some((if mood(agent) == 2 { 9_000 } else { 900 } + next(900)) as f64),
+                    censored: next(11) == 0,
+                    tokens: (next(5) > 0).then(|| Tokens { input: next(400), output: next(90), ..Tokens::default() }),
+                    work: (next(3) > 0).then(|| next(if mood(agent) == 5 { 4 } else { 40 })),
+                    cost: Some(Nanodollars((if mood(agent) == 3 { 90_000_000 } else { 5_000_000 } + next(999)) as i64)),
+                    ..Record::new("log", ["a", "b", "c", "d", "e", "f"][agent as usize], Some(at), outcome)
+                });
+            }
+            records.sort_by_key(|record| record.at);
+            if everywhere {
+                engine.state.splits.iter_mut().for_each(Split::touch);
+            }
+            for effect in engine.handle(Timestamp(now.0 + STEP - 1), Event::Records(&records)) {
+                if let Effect::Report(Report::Alert(event)) = effect {
+                    let AlertEvent { at, rule, subject, state, .. } = event;
+                    seen.push((at, format!("{rule} {subject}"), state));
+                }
+            }
+        }
+        (seen, engine.state.counters.evaluations)
+    }
+
+    /// Rules of all kinds, each of which says something in ten hours.
+    const RULES: [&str; 29] = [
+        "{name: none, condition: executions < 3, window: 10m}",
+        "{name: either, condition: silence > 20m or error_rate > 60%, window: 20m}",
+        "{name: less, condition: success_rate < 80%, window: 30m, min_samples: 12}",
+        "{name: exact, condition: error_rate >= 50%, window: 15m, min_samples: 4}",
+        "{name: dear, condition: hourly_cost > peers * 2, window: 1h}",
+        "{name: now, condition: \"p95_latency[10m] > 2 * p95_latency[1h]\", window: 10m}",
+        "{name: worse, condition: score < peers - 10}",
+        "{name: poor, condition: score < 72}",
+        "{name: each, condition: cost / executions > $0.03, window: 30m}",
+        "{name: levels, levels: {warning: error_rate > 20%, critical: error_rate > 50%}, window: 1h}",
+        "{name: lost, condition: error_rate > 90%, no_data: alert, window: 15m}",
+        "{name: fails, condition: failed_executions >= 3 and executions < 9, window: 20m}",
+        "{name: both, condition: \"error_rate[5m] > 40% and error_rate[30m] > 20%\", min_samples: 3}",
+        "{name: slow, condition: p50_latency > 2s, window: 30m, min_samples: 5}",
+        "{name: slower, condition: p95_latency > 5s and p95_latency > baseline * 2, window: 1h, min_samples: 10}",
+        "{name: tail, condition: p99_latency > 9500ms, window: 2h}",
+        "{name: cut, condition: timeout_rate > 12%, window: 30m, min_samples: 6}",
+        "{name: limited, condition: limit_rate >= 10%, window: 1h}",
+        "{name: tokens, condition: total_tokens > 11_000, window: 1h}",
+        "{name: read, condition: input_tokens >= 4_000, window: 20m}",
+        "{name: spent, condition: cost > $0.9 and hourly_cost > $1, window: 30m}",
+        "{name: many, condition: executions > 11, window: 30m}",
+        "{name: half, condition: error_rate > 50%, window: 30m, min_samples: 5}",
+        "{name: third, condition: error_rate > 33%, window: 30m, min_samples: 5}",
+        "{name: most, condition: error_rate > 80%, window: 30m, min_samples: 5}",
+        "{name: often, condition: error_rate > 22%, window: 3h, min_samples: 3}",
+        "{name: pause, condition: silence > 3m and silence < baseline.p50}",
+        "{name: repeats, condition: repeat_ratio > 40%, window: 20m, min_samples: 4}",
+        "{name: bare, condition: token_coverage < 50% or duration_coverage < 99%, window: 20m}",
+    ];
+    const SLO: &str = "slos:\n\
+         - {name: budget, objective: 80%, good: success_rate, period: 3h, alerts: [\
+         {burn: 3, long: 1h, short: 5m, severity: critical}, {burn: 1.5, long: 2h, short: 30m}]}\n";
+
+    /// Looks only where something could have changed, and at everything at every step: which rules changed how often.
+    fn changes(rules: &str, seeds: Range<u64>) -> BTreeMap<String, usize> {
+        let mut changes = BTreeMap::new();
+        for seed in seeds {
+            let (found, some) = alerts(rules, seed, false);
+            let (expected, all) = alerts(rules, seed, true);
+            assert_eq!(found, expected, "seed {seed} of {rules}");
+            assert!(some <= all, "{some} evaluations instead of {all}");
+            for (_, alert, _) in found {
+                *changes.entry(alert.split(' ').next().unwrap_or_default().to_owned()).or_default() += 1;
+            }
+        }
+        changes
+    }
+
+    /// Nothing is missed of any rule. Alone, because a look for the sake of one rule is a look for all.
+    #[test]
+    fn nothing_is_missed_of_a_rule() {
+        for rule in RULES {
+            let changes = changes(&format!("alerts:\n- {rule}\n"), 0..1);
+            assert!(changes.len() == 1, "{rule} says nothing");
+        }
+    }
+
+    #[test]
+    fn nothing_is_missed_of_many_rules() {
+        let own = format!("alerts:\n- {}\n{SLO}", RULES.join("\n- "));
+        assert!(changes(&own, 0..2).len() > RULES.len());
+        let shipped = changes(include_str!("../../rules/default.yaml"), 4..6);
+        assert!(shipped.values().sum::<usize>() > 20, "{shipped:?}");
+    }
+}
