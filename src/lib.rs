@@ -17,3 +17,7 @@ pub mod settings;
 pub mod shell;
 pub mod stats;
 pub mod wire;
+
+/// The state of a fleet is millions of small blocks, see Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
