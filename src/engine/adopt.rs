@@ -51,6 +51,9 @@ impl Engine {
         for (split, plan) in state.splits.iter_mut().zip(&self.plan.splits) {
             split.find_fields(&self.plan.fields, |window, field| Keep::asked(&plan.asked, window, field));
         }
+        for (index, split) in state.splits.iter_mut().enumerate() {
+            split.pauses = self.plan.rules.iter().any(|plan| plan.split == index && plan.usual);
+        }
         for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
             let split = &mut state.splits[plan.split];
             let same = known.remove(&rule.name);
@@ -101,9 +104,6 @@ impl Engine {
         }
         let groups = |here: &Vec<usize>| alike::groups(here, &self.policy.rules, &self.plan.rules);
         self.groups = self.here.iter().map(groups).collect();
-        for (split, here) in state.splits.iter_mut().zip(&self.here) {
-            split.pauses = here.iter().any(|rule| self.plan.rules[*rule].usual);
-        }
         state.homes.keep(&self.plan.homes);
         self.show_stale();
         adopted

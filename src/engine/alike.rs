@@ -35,12 +35,15 @@ fn parts(rule: &Rule) -> Option<(&Node, Comparison, Option<&Node>, f64)> {
         },
         _ => return None,
     };
-    let ordered = !matches!(op, Comparison::Equal | Comparison::NotEqual) && rule.terms.plain();
+    // What is usual every rule learned by itself.
+    let learned = rule.program.inputs.iter().any(Input::is_of_past);
+    let ordered = !learned && !matches!(op, Comparison::Equal | Comparison::NotEqual) && rule.terms.plain();
     ordered.then_some((left, *op, of, limit))
 }
 
 fn alike(a: &Rule, of_a: &RulePlan, b: &Rule, of_b: &RulePlan) -> bool {
-    let same = a.program.inputs == b.program.inputs && a.min_samples == b.min_samples && of_a.windows == of_b.windows;
+    let of = |rule: &Rule| (rule.min_samples, rule.budget.clone(), rule.terms.covers.clone());
+    let same = a.program.inputs == b.program.inputs && of(a) == of(b) && of_a.windows == of_b.windows;
     let parts = |rule| parts(rule).map(|(left, op, of, _)| (left, op, of));
     same && parts(a).is_some() && parts(a) == parts(b)
 }

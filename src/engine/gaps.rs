@@ -9,8 +9,12 @@
 //! that raised an alert counts at twice the usual at most, so that an outage teaches little and a new habit is learned
 //! in a few pauses. What was learned fades: it is halved whenever it comes to four weeks.
 
+use std::hint::black_box;
+
 use serde::{Deserialize, Serialize};
 
+use super::rules::{Evaluation, GLANCE, RuleState};
+use super::split::Split;
 use crate::model::{Span, Timestamp};
 
 /// Classes of length; the last takes all that is longer than four days.
@@ -100,6 +104,22 @@ impl Gaps {
     pub fn usual(&self, series: usize, percent: u8) -> Option<f64> {
         let own = self.0.get(series).filter(|own| own.seen.is_some())?;
         Some(f64::from(own.usual(percent)) * 1_000.0)
+    }
+}
+
+impl Evaluation<'_> {
+    /// Takes in which subjects ran, for the rules that read how long they usually pause.
+    pub(super) fn learn_pauses(&self, split: &mut Split, states: &mut [RuleState]) {
+        let fresh = split.take_fresh();
+        for rule in self.here.iter().filter(|rule| self.plans[**rule].usual) {
+            let RuleState { gaps, alerts, .. } = &mut states[*rule];
+            for fresh in fresh.chunks(GLANCE) {
+                black_box(fresh.iter().fold(0, |sum, index| sum ^ gaps.glance(*index as usize)));
+                for &index in fresh {
+                    gaps.see(index as usize, split.series[index as usize].last_seen, alerts.has(index as usize));
+                }
+            }
+        }
     }
 }
 

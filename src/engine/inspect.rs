@@ -10,7 +10,7 @@ use super::alert::{self, Alert, Context};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
 use super::partial::Partial;
-use super::plan::RulePlan;
+use super::plan::{Plan, RulePlan};
 use super::reading::Reading;
 use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
@@ -462,7 +462,8 @@ impl Engine {
             plans: &self.plan.rules,
             here: &self.here[split],
             groups: &self.groups[split],
-            unruled: self.plan.unruled(split, &self.here[split]),
+            scored: Plan::scored(split),
+            everything: false,
             budgets,
             standings: (&self.state.standings, self.next_standings(now)),
             names: &self.state.names,

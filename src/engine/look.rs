@@ -102,9 +102,11 @@ impl<'a> Look<'a> {
         all.quantile(q)
     }
 
-    /// How many durations were cut off or may have been at least so long, in milliseconds.
-    pub fn slow(&self, least: f32) -> u64 {
-        self.slices().map(|slice| slice.slow(least)).sum()
+    /// How many durations were cut off or may have been at least so long, in milliseconds, if all are kept.
+    pub fn slow(&self, least: f32) -> Option<u64> {
+        let all = self.slices().map(|slice| slice.slow(least));
+        let (slow, kept) = all.fold((0, 0), |sum, (slow, kept)| (sum.0 + slow, sum.1 + kept));
+        (kept == self.counts().durations).then_some(slow)
     }
 
     /// All durations of the window, merged into `into`, up to `exact` of them exactly.

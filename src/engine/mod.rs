@@ -131,6 +131,8 @@ pub struct Engine {
     here: Vec<Vec<usize>>,
     /// Per split: the same, grouped by what they read.
     groups: Vec<Vec<Vec<usize>>>,
+    /// Whether every rule is evaluated on every series that is looked at; tests hold what leeways leave out against it.
+    everything: bool,
     state: State,
 }
 
@@ -145,7 +147,8 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine = Engine { plan: Plan::new(&policy), policy, here: Vec::new(), groups: Vec::new(), state };
+        let mut engine =
+            Engine { plan: Plan::new(&policy), policy, here: Vec::new(), groups: Vec::new(), everything: false, state };
         engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine
@@ -190,8 +193,8 @@ impl Engine {
         self.plan = Plan::new(&policy);
         let old = std::mem::replace(&mut self.policy, policy);
         let adopted = self.adopt(&old);
-        // What was used is another share of another amount.
-        self.plan.budgets.iter().for_each(|split| self.state.splits[*split].touch());
+        // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
+        self.state.splits.iter_mut().for_each(Split::touch);
         self.end_gone(now, before, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
@@ -391,7 +394,8 @@ impl Engine {
                 plans: &self.plan.rules,
                 here,
                 groups: &self.groups[index],
-                unruled: self.plan.unruled(index, here),
+                scored: Plan::scored(index),
+                everything: self.everything,
                 budgets: &budgets,
                 standings,
                 names: &self.state.names,

@@ -363,11 +363,14 @@ impl Slice {
         }
     }
 
-    /// How many durations were cut off or may have been at least so long.
-    pub fn slow(&self, least: f32) -> u64 {
+    /// How many durations were cut off or may have been at least so long, and how many are kept.
+    pub fn slow(&self, least: f32) -> (u64, u64) {
         match &self.body {
-            Body::One(one) => u64::from(one.duration().is_some_and(|(value, censored)| censored || value >= least)),
-            Body::Few(_) => 0,
+            Body::One(one) => match one.duration() {
+                Some((value, censored)) => (u64::from(censored || value >= least), 1),
+                None => (0, 0),
+            },
+            Body::Few(_) => (0, 0),
             Body::Many(sums) => sums.durations.slow(least),
         }
     }

@@ -374,15 +374,13 @@ impl Plan {
         })
     }
 
-    /// The window of a split that scores look at, unless one of its rules, `here`, does, too. All others wait for
-    /// who reads them.
-    pub fn unruled(&self, split: usize, here: &[usize]) -> WindowSet {
-        let mut unruled = WindowSet::default();
-        let scored = [Plan::CELLS, Plan::AGENTS].contains(&split);
-        if scored && !here.iter().any(|rule| self.rules[*rule].looks.has(0)) {
-            unruled.add(0);
+    /// The window of a split that scores look at, whatever its rules do. All others wait for who reads them.
+    pub fn scored(split: usize) -> WindowSet {
+        let mut scored = WindowSet::default();
+        if [Plan::CELLS, Plan::AGENTS].contains(&split) {
+            scored.add(0);
         }
-        unruled
+        scored
     }
 
     /// The metric of a condition that reads one only: then the whole is no data without it.

@@ -31,7 +31,7 @@ use crate::rule::program::Slots;
 use crate::rule::{Input, NoData, Node, Rule};
 
 /// Series whose memory is fetched together.
-const GLANCE: usize = 64;
+pub(super) const GLANCE: usize = 64;
 
 /// How soon a verdict that time alone can change at any moment is looked at again, at the soonest.
 pub(super) const RUNS: Span = Span::seconds(1);
@@ -45,7 +45,7 @@ pub struct RuleState {
     pub identity: String,
     /// Pending and firing alerts by series.
     pub alerts: Raised,
-    /// When it was last evaluated, on whatever series.
+    /// When it was last evaluated, or known to say nothing, on whatever series.
     pub evaluated: Option<Timestamp>,
     /// By series, as many as the rule has baseline inputs: the values of past windows.
     histories: Vec<History>,
@@ -140,8 +140,10 @@ pub struct Evaluation<'a> {
     pub here: &'a [usize],
     /// The same, those together of which none holds while one before it does not.
     pub groups: &'a [Vec<usize>],
-    /// Its windows that none of them looks at and scores do.
-    pub unruled: WindowSet,
+    /// Its windows that scores look at.
+    pub scored: WindowSet,
+    /// Whether every rule is evaluated whatever its leeway.
+    pub everything: bool,
     /// Per rule: the budget it reads, and what was used of it.
     pub budgets: &'a [Read<'a>],
     /// Scores of agents, and when they are made anew.
@@ -200,20 +202,6 @@ impl Evaluation<'_> {
         evaluations
     }
 
-    /// Takes in which subjects ran, for the rules that read how long they usually pause.
-    fn learn_pauses(&self, split: &mut Split, states: &mut [RuleState]) {
-        let fresh = split.take_fresh();
-        for rule in self.here.iter().filter(|rule| self.plans[**rule].usual) {
-            let RuleState { gaps, alerts, .. } = &mut states[*rule];
-            for fresh in fresh.chunks(GLANCE) {
-                black_box(fresh.iter().fold(0, |sum, index| sum ^ gaps.glance(*index as usize)));
-                for &index in fresh {
-                    gaps.see(index as usize, split.series[index as usize].last_seen, alerts.has(index as usize));
-                }
-            }
-        }
-    }
-
     /// Evaluates the rules of a split on one series; `ends` says whether a window ended that any of them learns from,
     /// and `raised` which of them have alerts.
     fn series(
@@ -228,11 +216,10 @@ impl Evaluation<'_> {
         self.sheet.borrow_mut().turn();
         split.expire(index, self.now);
         let (mut evaluations, first) = (0, transitions.len());
-        // Scores see every window that no rule looks at.
-        let (mut minded, mut sorted) = (self.unruled, WindowSet::default());
+        let (mut minded, mut sorted) = (self.scored, WindowSet::default());
         let mut leeway = Leeway::ALWAYS;
         // Whoever has an alert is looked at with every record.
-        let busy = raised.iter().any(|rule| states[*rule].alerts.has(index));
+        let busy = self.everything || raised.iter().any(|rule| states[*rule].alerts.has(index));
         for group in self.groups {
             for &rule in group {
                 let (plan, state) = (&self.plans[rule], &mut states[rule]);
@@ -258,7 +245,9 @@ impl Evaluation<'_> {
                 leeway = leeway.both(own.unwrap_or_else(|| {
                     minded.join(plan.looks);
                     sorted.join(plan.looks);
-                    Leeway { until: self.due(rule, split, index, state), room: Room::NONE }
+                    // What was learned just now is judged at the next step.
+                    let learned = if ends { self.now + self.step } else { NEVER };
+                    Leeway { until: self.due(rule, split, index, state).min(learned), room: Room::NONE }
                 }));
                 // No stricter one does either.
                 if rests && !busy {

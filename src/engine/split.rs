@@ -178,8 +178,9 @@ impl Split {
         self.kept = kept.collect();
     }
 
-    /// Lets the rules look at every series again.
+    /// Lets the rules look at every series again, and learn how long each has paused.
     pub fn touch(&mut self) {
+        (0..self.series.len()).for_each(|index| self.freshen(index));
         self.wakes.fill(Timestamp::MIN);
         if !self.series.is_empty() {
             self.wake = Timestamp::MIN;
@@ -279,7 +280,7 @@ impl Split {
             let columns = self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept);
             columns.for_each(|(column, kept)| column.expire(kept.shape, now));
         }
-        if !room {
+        if !room || late.is_some() {
             self.touch_one(index);
         }
         self.freshen(index);

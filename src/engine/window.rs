@@ -233,7 +233,8 @@ impl Ring {
     }
 
     /// Adds a sample, `counts` being its own, to the ring and to `windows`, all windows of the
-    /// series; `Some` when it came late, with the number of windows that it came too late for.
+    /// series; `Some` when a window may lose something sooner than before, because it came late or to an empty
+    /// window, with the number of windows that it came too late for.
     pub fn insert(
         &mut self,
         tier: &Tier,
@@ -255,14 +256,16 @@ impl Ring {
             _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
         self.all.add(counts);
-        if !held {
-            for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
-                if of.expiries[window] == NEVER {
-                    of.expiries[window] = shape.expiry(sample.at);
-                }
+        if held {
+            return None;
+        }
+        for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
+            if of.expiries[window] == NEVER {
+                of.expiries[window] = shape.expiry(sample.at);
             }
         }
-        None
+        self.order(tier, of, sample);
+        Some(0)
     }
 
     /// Puts the duration of a sample that was just inserted, and not late, in its place of those windows that keep

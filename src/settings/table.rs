@@ -131,7 +131,7 @@ pub const SECTIONS: &[Section] = &[
                 "evaluation_interval",
                 Span("1ms", "1h"),
                 "15s",
-                "How often rules are evaluated, on what got an execution since: the time that an alert may come late. `1ms` is at once.",
+                "How often rules are evaluated, on what could have changed since: the time that an alert may come late. `1ms` is at once.",
             ),
             example("sources", Many("source"), "", "What is read."),
             example("receivers", Many("receiver"), "", "Who is told."),

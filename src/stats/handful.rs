@@ -91,11 +91,12 @@ impl Handful {
         }
     }
 
-    /// How many durations were cut off or may have been at least so long.
-    pub fn slow(&self, least: f32) -> u64 {
+    /// How many durations were cut off or may have been at least so long, and how many there are.
+    pub fn slow(&self, least: f32) -> (u64, u64) {
         let waiting = self.waiting().iter().filter(|v| v.is_sign_negative() || **v >= least).count() as u64;
         let settled = self.settled.as_ref();
-        waiting + settled.map_or(0, |settled| settled.observed.at_least(least) + settled.censored.len())
+        let slow = waiting + settled.map_or(0, |settled| settled.observed.at_least(least) + settled.censored.len());
+        (slow, settled.map_or(0, |settled| settled.len()) + u64::from(self.n))
     }
 
     /// Adds all durations to `into`, which keeps up to `exact` as they are if this does.
