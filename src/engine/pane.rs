@@ -286,6 +286,16 @@ impl Slice {
         Slice { slot, body }
     }
 
+    /// A slice of which the sums alone are known.
+    pub fn of_sums(slot: i64, counts: &Counts) -> Slice {
+        let many = || {
+            let mut sums = Box::new(Sums::default());
+            sums.tally.add(counts);
+            Body::Many(sums)
+        };
+        Slice { slot, body: Few::of(counts).map(Body::Few).unwrap_or_else(many) }
+    }
+
     /// The sums.
     #[inline]
     pub fn counts(&self) -> Counts {

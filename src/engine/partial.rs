@@ -71,13 +71,14 @@ impl Partials {
             let old = before.iter().find(|(spec, _)| *spec == split.spec).map_or(&[][..], |(_, windows)| windows);
             let old_tiers = Tier::of(old);
             for tier in Tier::of(&split.windows) {
-                // The ring that the new one is made of, see `Split::restore`.
-                let ring = old_tiers.iter().filter(|old| tier.fits(old)).max_by_key(|old| old.span());
+                let rings: Vec<&Tier> = tier.heir_of(&old_tiers).into_iter().map(|ring| &old_tiers[ring]).collect();
                 for WindowSpec { shape, features } in tier.windows.iter().map(|at| &split.windows[*at]) {
                     let fields = features.fields.iter().cloned().map(What::Field);
                     let durations = features.durations.then_some(What::Durations);
                     for what in std::iter::once(What::Sums).chain(durations).chain(fields) {
-                        let since = ring.map_or(now, |ring| self.reach(now, &split.spec, old, ring, &what));
+                        // The finest ring has the newest, so without it there is nothing to go on with.
+                        let reach = rings.iter().map(|ring| self.reach(now, &split.spec, old, ring, &what));
+                        let since = reach.take_while(|since| *since < now).min().unwrap_or(now);
                         if since + shape.span > now {
                             all.push(Kept { split: split.spec.clone(), shape: *shape, what, since });
                         }

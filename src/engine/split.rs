@@ -275,11 +275,6 @@ impl Split {
                 column.insert(kept.keep, kept.shape, now, sample.at, *value);
             }
         }
-        // What comes late lets windows lose what is old out of turn, and their columns have to follow.
-        if late.is_some() {
-            let columns = self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept);
-            columns.for_each(|(column, kept)| column.expire(kept.shape, now));
-        }
         if !room || late.is_some() {
             self.touch_one(index);
         }
@@ -324,22 +319,14 @@ impl Split {
     pub fn expire(&mut self, index: usize, now: Timestamp) {
         let all = index * self.windows.len()..(index + 1) * self.windows.len();
         let expiries = &mut self.expiries[all.clone()];
-        let mut changed = WindowSet::default();
-        for (window, expiry) in expiries.iter().enumerate() {
-            if *expiry <= now {
-                changed.add(window);
-            }
-        }
-        if changed != WindowSet::default() {
+        if expiries.iter().any(|expiry| *expiry <= now) {
             let of = &mut Windows { windows: &mut self.looks[all], expiries };
             let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
             rings.iter_mut().zip(&self.tiers).for_each(|(ring, tier)| ring.expire(tier, of, now));
-            for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
-                if changed.has(kept.window) {
-                    column.expire(kept.shape, now);
-                }
-            }
         }
+        // By themselves: after a reload a column may reach back further than its ring.
+        let columns = self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept);
+        columns.for_each(|(column, kept)| column.expire(kept.shape, now));
     }
 
     /// Lets one window of every series lose what `now` has left behind, out of turn.

@@ -137,9 +137,15 @@ impl Tier {
         Timestamp(slot.saturating_mul(self.slice.0))
     }
 
-    /// Whether its slices can be made of those of `old`.
-    pub fn fits(&self, old: &Tier) -> bool {
-        self.slice.0 % old.slice.0 == 0
+    /// Those of other tiers whose slices it goes on with, the finest first: each for what happened before all that the
+    /// ones before it have, up to one that reaches back far enough. What lay in a slice lies from then on at its start,
+    /// so it leaves a window by one old slice too early at most; of a slice part of which a finer one has, the rest goes on.
+    pub fn heir_of(&self, old: &[Tier]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..old.len()).collect();
+        order.sort_by_key(|i| (old[*i].slice, *i));
+        let enough = order.iter().position(|i| old[*i].span() >= self.span());
+        order.truncate(enough.map_or(order.len(), |enough| enough + 1));
+        order
     }
 
     /// How far back the ring reaches.
@@ -343,13 +349,29 @@ impl Ring {
         }
     }
 
-    /// The executions of another ring in the slices of `tier`, which [fits](Tier::fits) it, with the
-    /// windows' sums over all of them. `None` is a ring that never was.
-    pub fn refit(old: Option<(&Tier, &Ring)>, tier: &Tier, of: &mut Windows<'_>) -> Ring {
+    /// The executions of other rings in the slices of `tier`, their [heir](Tier::heir_of), with the
+    /// windows' sums over all of them. Without any it is a ring that never was.
+    pub fn refit(old: &[(&Tier, &Ring)], tier: &Tier, of: &mut Windows<'_>) -> Ring {
         let mut ring = Ring::default();
-        let slices = old.into_iter().flat_map(|(from, old)| old.slices(0).map(|slice| (from.time(slice.slot), slice)));
-        for (at, slice) in slices {
-            let slot = tier.slot(at);
+        // By time, the newest last; what a ring has is not taken from a coarser one again.
+        let mut known: VecDeque<(Timestamp, Slice)> = VecDeque::new();
+        for (from, old) in old {
+            let until = known.front().map_or(NEVER, |(at, _)| *at);
+            for slice in old.slices(0).collect::<Vec<_>>().into_iter().rev() {
+                let (at, end) = (from.time(slice.slot), from.time(slice.slot + 1));
+                if end <= until {
+                    known.push_front((at, slice.clone()));
+                } else if at < until {
+                    let finer = known.iter().take_while(|(own, _)| *own < end).map(|(_, own)| own.counts());
+                    let rest = finer.fold(slice.counts(), |rest, own| rest.minus(&own));
+                    if (1..=slice.executions()).contains(&rest.n) {
+                        known.push_front((at, Slice::of_sums(slice.slot, &rest)));
+                    }
+                }
+            }
+        }
+        for (at, slice) in &known {
+            let slot = tier.slot(*at);
             match &mut ring.newest {
                 Some(newest) if newest.slot == slot => newest.merge(slice),
                 _ => {
@@ -590,7 +612,7 @@ mod tests {
         }
         let mut next = Bed::new(&[1_800, 3_600]);
         let ring = Ring::refit(
-            Some((&bed.tiers[0], &bed.rings[0])),
+            &[(&bed.tiers[0], &bed.rings[0])],
             &next.tiers[0],
             &mut Windows { windows: &mut next.windows, expiries: &mut next.expiries },
         );
@@ -598,7 +620,15 @@ mod tests {
         assert_eq!(next.look(0).counts(), bed.look(1).counts());
         assert_eq!(next.look(1).counts().n, 1_800);
         let mut finer = Bed::new(&[300]);
-        finer.add(Timestamp(0), &sample(0, 1.0));
-        assert!(!finer.tiers[0].fits(&next.tiers[0]), "30 s cannot be made into 15 s");
+        let ring = Ring::refit(
+            &[(&bed.tiers[0], &bed.rings[0])],
+            &finer.tiers[0],
+            &mut Windows { windows: &mut finer.windows, expiries: &mut finer.expiries },
+        );
+        finer.rings[0] = ring;
+        finer.expire(Timestamp(1_799_000));
+        assert_eq!(finer.look(0).counts().n, 300, "slices of 30 s are put into slices of 15 s");
+        let old = [bed.tiers[0].clone(), next.tiers[0].clone()];
+        assert_eq!((finer.tiers[0].heir_of(&old), next.tiers[0].heir_of(&old)), (vec![0], vec![0, 1]));
     }
 }

@@ -18,9 +18,7 @@ impl Split {
             return;
         }
         self.touch();
-        // Of the old rings that a new one can be made of, the one that reaches back furthest.
-        let furthest = |tier: &Tier| (0..old.len()).filter(|i| tier.fits(&old[*i])).max_by_key(|i| old[*i].span());
-        let from: Vec<Option<usize>> = self.tiers.iter().map(furthest).collect();
+        let from: Vec<Vec<usize>> = self.tiers.iter().map(|tier| tier.heir_of(&old)).collect();
         let rings = std::mem::take(&mut self.rings);
         self.looks = vec![Window::default(); wanted.len() * self.series.len()];
         self.expiries = vec![NEVER; self.looks.len()];
@@ -28,29 +26,25 @@ impl Split {
             let all = index * wanted.len()..(index + 1) * wanted.len();
             let of = &mut Windows { windows: &mut self.looks[all.clone()], expiries: &mut self.expiries[all] };
             for (tier, from) in self.tiers.iter().zip(&from) {
-                let ring = from.map(|i| (&old[i], &rings[index * old.len() + i]));
-                self.rings.push(Ring::refit(ring, tier, of));
+                let from: Vec<_> = from.iter().map(|i| (&old[*i], &rings[index * old.len() + *i])).collect();
+                self.rings.push(Ring::refit(&from, tier, of));
             }
         }
-        self.refit_columns(&wanted, &old, &from);
+        self.refit_columns(&wanted);
         self.windows = wanted;
     }
 
-    /// Makes the columns of `wanted` of the old ones; `rings` says which of the old `tiers` each of the new ones goes
-    /// on with. A column goes on with its ring alone: what the ring does not hold would never leave.
-    fn refit_columns(&mut self, wanted: &[WindowSpec], tiers: &[Tier], rings: &[Option<usize>]) {
+    /// Makes the columns of `wanted` of the old ones, each of the finest that reaches back far enough.
+    fn refit_columns(&mut self, wanted: &[WindowSpec]) {
         let fields = |windows: &[WindowSpec]| -> Vec<(usize, Shape, String)> {
             let all = windows.iter().enumerate();
             all.flat_map(|(at, w)| w.features.fields.iter().map(move |field| (at, w.shape, field.clone()))).collect()
         };
-        let (old, new, old_tier_of) = (fields(&self.windows), fields(wanted), Tier::places(tiers));
-        let from = |(window, shape, field): &(usize, Shape, String)| {
-            let ring = rings[self.tier_of[*window]]?;
-            let fits = |i: &usize| {
-                let (window, old_shape, old_field) = &old[*i];
-                old_tier_of[*window] == ring && old_field == field && shape.pane.0 % old_shape.pane.0 == 0
-            };
-            (0..old.len()).filter(fits).max_by_key(|i| old[*i].1.span).map(|i| (i, old[i].1))
+        let (old, new) = (fields(&self.windows), fields(wanted));
+        let from = |(_, shape, field): &(usize, Shape, String)| {
+            let reach = |i: &usize| (old[*i].1.span.min(shape.span), -old[*i].1.pane.0);
+            let of = (0..old.len()).filter(|i| old[*i].2 == *field);
+            of.max_by_key(reach).map(|i| (i, old[i].1))
         };
         let from: Vec<_> = new.iter().map(|wanted| (wanted.1, from(wanted))).collect();
         let columns = std::mem::take(&mut self.columns);
