@@ -11,7 +11,7 @@ const RULE: &str = "alerts:
 ";
 const SECOND: &str = "- {name: busy, condition: executions > 2, window: 5m, severity: warning}
 ";
-const WIDE: &str = "- {name: wide, condition: executions > 1000, window: 2h}
+const WIDE: &str = "- {name: wide, condition: executions > 1000, window: 3d}
 ";
 
 fn config(url: &str, port: u16) -> String {
@@ -124,14 +124,14 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     home.until("the files are loaded", || live::run(&home, &["rules"]).1.contains("wide"));
     let rules = live::run(&home, &["rules"]).1;
     let partial =
-        rules.lines().find(|line| line.contains("not enough history yet: 5m")).unwrap_or_else(|| panic!("{rules}"));
+        rules.lines().find(|line| line.contains("not enough history yet: 1d")).unwrap_or_else(|| panic!("{rules}"));
     let why = live::run(&home, &["why", "wide", "a"]).1;
-    assert!(why.contains("  not enough history yet: 5m"), "{why}");
-    assert!(partial.contains(" of 2h, since ") && rules.matches("not enough history").count() == 1, "{rules}");
+    assert!(why.contains("  not enough history yet: 1d"), "{why}");
+    assert!(partial.contains(" of 3d, since ") && rules.matches("not enough history").count() == 1, "{rules}");
     let log = home.text("log");
     let line =
         log.lines().find(|line| line.contains("the rule has no history before")).unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains("all of its window of 2h in 1h55m") && line.contains("rule=\"wide\""), "{line}");
+    assert!(line.contains("all of its window of 3d in 2d") && line.contains("rule=\"wide\""), "{line}");
 
     // A rule that goes takes its alerts along.
     std::fs::write(home.path("rules.yaml"), RULE).expect("written");
