@@ -71,7 +71,7 @@ impl Partials {
             let old = before.iter().find(|(spec, _)| *spec == split.spec).map_or(&[][..], |(_, windows)| windows);
             let old_tiers = Tier::of(old);
             for tier in Tier::of(&split.windows) {
-                let rings: Vec<&Tier> = tier.heir_of(&old_tiers).into_iter().map(|ring| &old_tiers[ring]).collect();
+                let rings: Vec<&Tier> = tier.sources(&old_tiers).into_iter().map(|ring| &old_tiers[ring]).collect();
                 for WindowSpec { shape, features } in tier.windows.iter().map(|at| &split.windows[*at]) {
                     let fields = features.fields.iter().cloned().map(What::Field);
                     let durations = features.durations.then_some(What::Durations);

@@ -140,7 +140,7 @@ impl Tier {
     /// Those of other tiers whose slices it goes on with, the finest first: each for what happened before all that the
     /// ones before it have, up to one that reaches back far enough. What lay in a slice lies from then on at its start,
     /// so it leaves a window by one old slice too early at most; of a slice part of which a finer one has, the rest goes on.
-    pub fn heir_of(&self, old: &[Tier]) -> Vec<usize> {
+    pub fn sources(&self, old: &[Tier]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..old.len()).collect();
         order.sort_by_key(|i| (old[*i].slice, *i));
         let enough = order.iter().position(|i| old[*i].span() >= self.span());
@@ -349,8 +349,8 @@ impl Ring {
         }
     }
 
-    /// The executions of other rings in the slices of `tier`, their [heir](Tier::heir_of), with the
-    /// windows' sums over all of them. Without any it is a ring that never was.
+    /// The executions of other rings, its [sources](Tier::sources), in the slices of `tier`, with the windows' sums over
+    /// all of them. Without any it is a ring that never was. Of the rest of a coarse slice sums alone are known.
     pub fn refit(old: &[(&Tier, &Ring)], tier: &Tier, of: &mut Windows<'_>) -> Ring {
         let mut ring = Ring::default();
         // By time, the newest last; what a ring has is not taken from a coarser one again.
@@ -364,7 +364,9 @@ impl Ring {
                 } else if at < until {
                     let finer = known.iter().take_while(|(own, _)| *own < end).map(|(_, own)| own.counts());
                     let rest = finer.fold(slice.counts(), |rest, own| rest.minus(&own));
-                    if (1..=slice.executions()).contains(&rest.n) {
+                    if rest == slice.counts() {
+                        known.push_front((at, slice.clone()));
+                    } else if (1..slice.executions()).contains(&rest.n) {
                         known.push_front((at, Slice::of_sums(slice.slot, &rest)));
                     }
                 }
@@ -629,6 +631,6 @@ mod tests {
         finer.expire(Timestamp(1_799_000));
         assert_eq!(finer.look(0).counts().n, 300, "slices of 30 s are put into slices of 15 s");
         let old = [bed.tiers[0].clone(), next.tiers[0].clone()];
-        assert_eq!((finer.tiers[0].heir_of(&old), next.tiers[0].heir_of(&old)), (vec![0], vec![0, 1]));
+        assert_eq!((finer.tiers[0].sources(&old), next.tiers[0].sources(&old)), (vec![0], vec![0, 1]));
     }
 }

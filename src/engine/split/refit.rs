@@ -18,7 +18,7 @@ impl Split {
             return;
         }
         self.touch();
-        let from: Vec<Vec<usize>> = self.tiers.iter().map(|tier| tier.heir_of(&old)).collect();
+        let from: Vec<Vec<usize>> = self.tiers.iter().map(|tier| tier.sources(&old)).collect();
         let rings = std::mem::take(&mut self.rings);
         self.looks = vec![Window::default(); wanted.len() * self.series.len()];
         self.expiries = vec![NEVER; self.looks.len()];
