@@ -14,7 +14,7 @@ use super::names::{Name, Names};
 use super::plan::Plan;
 use super::rules::RuleState;
 use super::split::{Split, SplitSpec};
-use super::{Engine, State, alike, evaluate, partial};
+use super::{Engine, State, evaluate, partial};
 use crate::model::{Dimension, Part, Subject, Timestamp};
 use crate::policy::Policy;
 use crate::rule::Rule;
@@ -98,12 +98,6 @@ impl Engine {
         state.tuning.retain(&self.policy.settings.tune.targets);
         state.mirror.adopt(&self.policy.settings.receivers);
         state.digests.retain(&self.policy.settings.digests);
-        self.here = vec![Vec::new(); self.plan.splits.len()];
-        for (rule, plan) in self.plan.rules.iter().enumerate() {
-            self.here[plan.split].push(rule);
-        }
-        let groups = |here: &Vec<usize>| alike::groups(here, &self.policy.rules, &self.plan.rules);
-        self.groups = self.here.iter().map(groups).collect();
         state.homes.keep(&self.plan.homes);
         self.show_stale();
         adopted

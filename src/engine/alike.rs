@@ -5,9 +5,9 @@ use crate::rule::{Arithmetic, Comparison, Input, Node, Rule};
 
 /// Puts rules of one split together that read the same and compare it with a limit of their own, the most lenient
 /// first and the strictest last; all others stay alone. Groups come in the order of their first rules.
-pub fn groups(here: &[usize], rules: &[Rule], plans: &[RulePlan]) -> Vec<Vec<usize>> {
+pub fn groups(here: impl Iterator<Item = usize>, rules: &[Rule], plans: &[RulePlan]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    for &rule in here {
+    for rule in here {
         let same = |group: &&mut Vec<usize>| alike(&rules[group[0]], &plans[group[0]], &rules[rule], &plans[rule]);
         match groups.iter_mut().find(same) {
             Some(group) => {
@@ -79,8 +79,7 @@ mod tests {
              - {name: lenient, condition: success_rate < 90%, window: 10m}\n";
         let source = PolicySource { rules: vec![("rules.yaml".into(), rules.into())], ..PolicySource::default() };
         let policy = Policy::load(&source, Path::new("")).0.expect("valid rules");
-        let here: Vec<usize> = (0..policy.rules.len()).collect();
-        let groups = super::groups(&here, &policy.rules, &Plan::new(&policy).rules);
+        let groups = super::groups(0..policy.rules.len(), &policy.rules, &Plan::new(&policy).rules);
         let names = |group: &Vec<usize>| group.iter().map(|rule| policy.rules[*rule].name.as_str()).collect::<Vec<_>>();
         let apart = |name| vec![name];
         assert_eq!(

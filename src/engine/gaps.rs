@@ -111,8 +111,8 @@ impl Evaluation<'_> {
     /// Takes in which subjects ran, for the rules that read how long they usually pause.
     pub(super) fn learn_pauses(&self, split: &mut Split, states: &mut [RuleState]) {
         let fresh = split.take_fresh();
-        for rule in self.here.iter().filter(|rule| self.plans[**rule].usual) {
-            let RuleState { gaps, alerts, .. } = &mut states[*rule];
+        for rule in self.here().filter(|rule| self.plans[*rule].usual) {
+            let RuleState { gaps, alerts, .. } = &mut states[rule];
             for fresh in fresh.chunks(GLANCE) {
                 black_box(fresh.iter().fold(0, |sum, index| sum ^ gaps.glance(*index as usize)));
                 for &index in fresh {

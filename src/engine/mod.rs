@@ -127,10 +127,6 @@ pub struct State {
 pub struct Engine {
     policy: Arc<Policy>,
     plan: Plan,
-    /// Per split: the rules that look at it.
-    here: Vec<Vec<usize>>,
-    /// Per split: the same, grouped by what they read.
-    groups: Vec<Vec<Vec<usize>>>,
     /// Whether every rule is evaluated on every series that is looked at; tests hold what leeways leave out against it.
     everything: bool,
     state: State,
@@ -147,8 +143,7 @@ impl Engine {
     /// An engine that goes on from `state` under `policy`, under which it was made. State of rules and
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
-        let mut engine =
-            Engine { plan: Plan::new(&policy), policy, here: Vec::new(), groups: Vec::new(), everything: false, state };
+        let mut engine = Engine { plan: Plan::new(&policy), policy, everything: false, state };
         engine.adopt(&Arc::clone(&engine.policy));
         engine.count_active();
         engine
@@ -381,8 +376,8 @@ impl Engine {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let step = self.policy.settings.evaluation_interval;
         let standings = (&self.state.standings, self.next_standings(now));
-        let splits = self.state.splits.iter_mut().zip(&self.plan.splits).zip(&self.here).enumerate();
-        for (index, ((split, plan), here)) in splits {
+        let splits = self.state.splits.iter_mut().zip(&self.plan.splits).enumerate();
+        for (index, (split, plan)) in splits {
             let others = alerts != (split.spec.takes == Takes::Alerts);
             if others || split.wake.min(plan.turn(split, now - step)) > now {
                 continue;
@@ -392,8 +387,7 @@ impl Engine {
                 step,
                 rules: &self.policy.rules,
                 plans: &self.plan.rules,
-                here,
-                groups: &self.groups[index],
+                groups: &plan.groups,
                 scored: Plan::scored(index),
                 everything: self.everything,
                 budgets: &budgets,

@@ -2,6 +2,7 @@
 //!
 //! The plan is derived from the policy alone, so two engines under one policy have the same one.
 
+use super::alike;
 use super::pane::Features;
 use super::peers::{PeerPlan, Peers, Standings};
 use super::split::{NEVER, Split, SplitSpec, WindowSpec};
@@ -25,6 +26,8 @@ pub struct SplitPlan {
     pub turns: Vec<Span>,
     /// What its rules read, each once.
     pub asked: Vec<Asked>,
+    /// Its rules, see [`alike`].
+    pub groups: Vec<Vec<usize>>,
 }
 
 /// What rules read of a window of every series.
@@ -42,6 +45,10 @@ pub struct Asked {
 pub const APART: u32 = u32::MAX;
 
 impl SplitPlan {
+    fn new(spec: SplitSpec, windows: Vec<WindowSpec>) -> SplitPlan {
+        SplitPlan { spec, windows, turns: Vec::new(), asked: Vec::new(), groups: Vec::new() }
+    }
+
     /// When its rules learn or read anew first after `last`, an evaluation; [`NEVER`] while there is nothing to learn.
     pub fn turn(&self, split: &Split, last: Timestamp) -> Timestamp {
         let next = |turn: &Span| Timestamp((last.0.div_euclid(turn.0) + 1).saturating_mul(turn.0));
@@ -184,23 +191,12 @@ impl Plan {
         let score_window = policy.settings.scores.window;
         // Ten slices are enough for scores and keep the memory per cell small.
         let cell = Shape { span: score_window, pane: Span((score_window.0 / 10).max(step.0)) };
+        let day = Shape { span: RECENT, pane: Span::hours(1) };
+        let of = |by| SplitSpec { by, filter: Vec::new(), takes: Takes::Executions };
         let mut plan = Plan {
             splits: vec![
-                SplitPlan {
-                    spec: SplitSpec { by: CELL.to_vec(), filter: Vec::new(), takes: Takes::Executions },
-                    windows: vec![WindowSpec { shape: cell, features: durations.clone() }],
-                    turns: Vec::new(),
-                    asked: Vec::new(),
-                },
-                SplitPlan {
-                    spec: SplitSpec { by: vec![Dimension::Agent], filter: Vec::new(), takes: Takes::Executions },
-                    windows: vec![WindowSpec {
-                        shape: Shape { span: RECENT, pane: Span::hours(1) },
-                        features: durations,
-                    }],
-                    turns: Vec::new(),
-                    asked: Vec::new(),
-                },
+                SplitPlan::new(of(CELL.to_vec()), vec![WindowSpec { shape: cell, features: durations.clone() }]),
+                SplitPlan::new(of(vec![Dimension::Agent]), vec![WindowSpec { shape: day, features: durations }]),
             ],
             rules: Vec::new(),
             dimensions: [false; Dimension::PLACES],
@@ -218,7 +214,7 @@ impl Plan {
             let known = plan.splits.iter().position(|split| split.spec == spec);
             plan.budgets.push(known.unwrap_or(plan.splits.len()));
             if known.is_none() {
-                plan.splits.push(SplitPlan { spec, windows: Vec::new(), turns: Vec::new(), asked: Vec::new() });
+                plan.splits.push(SplitPlan::new(spec, Vec::new()));
             }
         }
         for rule in &policy.rules {
@@ -228,6 +224,10 @@ impl Plan {
             }
             plan.scores |= rule.program.inputs.iter().any(|i| matches!(i, Input::Score | Input::PeersScore));
             plan.rules.push(entry);
+        }
+        for (at, split) in plan.splits.iter_mut().enumerate() {
+            let here = (0..plan.rules.len()).filter(|rule| plan.rules[*rule].split == at);
+            split.groups = alike::groups(here, &policy.rules, &plan.rules);
         }
         plan.works = policy.rules.iter().any(|rule| rule.takes() == Takes::Works);
         plan.cover(policy);
@@ -369,7 +369,7 @@ impl Plan {
 
     fn split(&mut self, spec: SplitSpec) -> usize {
         self.splits.iter().position(|s| s.spec == spec).unwrap_or_else(|| {
-            self.splits.push(SplitPlan { spec, windows: Vec::new(), turns: Vec::new(), asked: Vec::new() });
+            self.splits.push(SplitPlan::new(spec, Vec::new()));
             self.splits.len() - 1
         })
     }

@@ -136,9 +136,7 @@ pub struct Evaluation<'a> {
     pub rules: &'a [Rule],
     /// Where each looks.
     pub plans: &'a [RulePlan],
-    /// The rules of this split.
-    pub here: &'a [usize],
-    /// The same, those together of which none holds while one before it does not.
+    /// The rules of this split, those together of which none holds while one before it does not.
     pub groups: &'a [Vec<usize>],
     /// Its windows that scores look at.
     pub scored: WindowSet,
@@ -177,18 +175,22 @@ impl Slots for Glimpse<'_> {
 }
 
 impl Evaluation<'_> {
+    /// The rules of this split.
+    pub(super) fn here(&self) -> impl Iterator<Item = usize> {
+        self.groups.iter().flatten().copied()
+    }
+
     /// Evaluates the rules of a split on every series whose time has come; the number of
     /// evaluations. Transitions are appended in the order of series, then rules.
     pub fn run(&self, split: &mut Split, states: &mut [RuleState], transitions: &mut Vec<Transition>) -> u64 {
         let mut evaluations = 0;
         self.learn_pauses(split, states);
-        let any_ends = self.here.iter().any(|rule| self.window_ends(*rule));
-        let raised: Vec<usize> =
-            self.here.iter().copied().filter(|rule| states[*rule].alerts.iter().next().is_some()).collect();
+        let any_ends = self.here().any(|rule| self.window_ends(rule));
+        let raised: Vec<usize> = self.here().filter(|rule| states[*rule].alerts.iter().next().is_some()).collect();
         let is_due = |at: Timestamp| at <= self.now || (any_ends && at != NEVER);
         let due: Vec<usize> = (0..split.wakes.len()).filter(|index| is_due(split.wakes[*index])).collect();
-        for rule in self.here.iter().filter(|_| !due.is_empty()) {
-            states[*rule].evaluated = Some(self.now);
+        for rule in self.here().filter(|_| !due.is_empty()) {
+            states[rule].evaluated = Some(self.now);
         }
         // As with records: what will be needed is fetched from memory all at once.
         for due in due.chunks(GLANCE) {
