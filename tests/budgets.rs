@@ -134,6 +134,18 @@ fn annotations_may_say_when_nothing_is_left() {
 }
 
 #[test]
+fn a_budget_that_is_used_up_says_since_when() {
+    let mut engine = engine();
+    let mut records: Vec<_> = (1..=12).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    records.push(run("b", 13 * HOUR, Some(0.1)));
+    feed(&mut engine, &records);
+    let views = engine.view().budgets;
+    let spent = views.iter().find(|view| view.budget == "daily" && view.subject.get("agent") == Some("a"));
+    // Ten dollars, one each hour.
+    assert_eq!(spent.and_then(|view| view.exhausted_at), Some(Timestamp(START + 10 * HOUR * 1_000)), "{spent:?}");
+}
+
+#[test]
 fn the_picture_says_what_is_known() {
     let mut engine = engine();
     let mut records: Vec<_> = (1..=6).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();

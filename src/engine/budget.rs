@@ -25,6 +25,8 @@ struct Use {
     used: u64,
     /// Executions of which it is not known how much they used.
     unknown: u64,
+    /// When the execution ended that used up what was left.
+    spent: Option<Timestamp>,
 }
 
 /// The use of one budget.
@@ -86,10 +88,15 @@ impl BudgetState {
             Resource::Tokens => sample.tokens.map(|tokens| tokens.total()),
             Resource::Executions => Some(1),
         };
+        let amount = self.amount(budget, series);
         let own = &mut self.uses[series];
+        let before = own.used;
         own.n += 1;
         own.unknown += u64::from(used.is_none());
         own.used = own.used.saturating_add(used.unwrap_or(0));
+        if before < amount && own.used >= amount {
+            own.spent = Some(sample.at);
+        }
     }
 
     /// Learns how much there is for the series of the split up to `last`.
@@ -143,7 +150,7 @@ impl BudgetState {
         (own.used as f64 / self.amount(budget, series) as f64, own.n)
     }
 
-    /// When nothing is left for a series at its pace, if that is known and within the period.
+    /// When nothing was left for a series, or will be at its pace if that is known and within the period.
     pub fn exhausted_at(&self, budget: &Budget, series: usize, now: Timestamp) -> Option<Timestamp> {
         self.view(budget, series, now, Subject::default())?.exhausted_at
     }
@@ -157,7 +164,8 @@ impl BudgetState {
         let known = own.n >= LEAST_USES && own.used > 0 && passed >= whole * LEAST_SHARE;
         let amount = self.amount(budget, series);
         let left = amount.saturating_sub(own.used) as f64;
-        let exhausted = known.then(|| now.0.saturating_add((left / own.used as f64 * passed) as i64));
+        let pace = known.then(|| Timestamp(now.0.saturating_add((left / own.used as f64 * passed) as i64)));
+        let spent = own.spent.filter(|_| own.used >= amount);
         Some(BudgetView {
             budget: budget.name.clone(),
             subject,
@@ -174,7 +182,7 @@ impl BudgetState {
             start,
             end,
             projected: known.then(|| own.used as f64 / unit / passed * whole),
-            exhausted_at: exhausted.map(Timestamp).filter(|at| *at < end),
+            exhausted_at: spent.or(pace).filter(|at| *at < end),
             late: self.late,
         })
     }

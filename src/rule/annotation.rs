@@ -15,7 +15,10 @@ pub const CONTEXT: [(&str, &str); 4] = [
     ("baseline", "the baseline that the rule reads, the first of several"),
     ("peers", "what the peers have, when the rule reads it"),
     ("score", "the agent's points, when the rule reads `score`"),
-    ("exhausted_at", "when nothing is left of the rule's budget at this pace, RFC 3339, or `not within the period`"),
+    (
+        "exhausted_at",
+        "since when nothing is left of the rule's budget, or when that will be at this pace, RFC 3339, or `not within the period`",
+    ),
 ];
 
 /// The fields of every template, with their meaning.
