@@ -27,6 +27,17 @@ fn run_while(
     works: impl Fn(&str, i64) -> bool,
     fails: impl Fn(&str, i64) -> bool,
 ) -> (Vec<AlertEvent>, Vec<(i64, Severity)>) {
+    let (_, events, told) = play(rule, seconds, works, fails);
+    (events, told)
+}
+
+/// The same, and the engine at the end.
+fn play(
+    rule: &str,
+    seconds: i64,
+    works: impl Fn(&str, i64) -> bool,
+    fails: impl Fn(&str, i64) -> bool,
+) -> (Engine, Vec<AlertEvent>, Vec<(i64, Severity)>) {
     let text = format!("alerts:\n  - name: r\n    window: 1m\n{rule}");
     let (rules, faults) = load(&[SourceFile::new("r.yaml", text)], Span::seconds(15));
     assert_eq!(faults, [], "{}", faults[0]);
@@ -62,7 +73,18 @@ fn run_while(
             _ => {}
         });
     });
-    (events, told)
+    (engine, events, told)
+}
+
+/// A level that `keep_firing_for` keeps is shown with the values of a milder one that holds, and with its condition.
+#[test]
+fn value_threshold_and_condition_are_of_one_level() {
+    let rule = "    levels: {warning: error_rate > 20%, critical: error_rate > 70%}\n    keep_firing_for: 10m\n";
+    let (engine, ..) = play(rule, 420, |_, _| true, |_, second| second < 180 || second % 30 == 0);
+    let alerts = engine.alerts();
+    let [alert, _] = &alerts[..] else { panic!("{alerts:?}") };
+    let shown = (alert.severity, alert.threshold, alert.condition.as_str());
+    assert_eq!(shown, (Severity::Critical, Some(0.2), "error_rate > 20%"), "{alert:?}");
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub struct Evidence {
     pub n: u64,
     /// The window that the value is of.
     pub window: Span,
+    /// The level whose comparison it is; `None` when no level had data.
+    pub level: Option<u8>,
     /// What the annotations say beside.
     pub context: Context,
 }
@@ -96,6 +98,7 @@ impl Finding<'_> {
             unit: decides.map_or(Unit::Any, |margin| margin.unit),
             n,
             window,
+            level: shown.map(|level| level as u8),
             context: self.context,
         }
     }
@@ -240,6 +243,7 @@ impl Alert {
             holding.get_or_insert(self.since);
         }
         (self.level, self.worst, self.holding) = (level as u8, worst as u8, holding);
+        self.evidence.level = None;
         if before.program.inputs != rule.program.inputs {
             self.trend = Trend::default();
         }
@@ -367,6 +371,8 @@ pub fn event(
     now: Timestamp,
 ) -> AlertEvent {
     let level = levels.get(alert.level as usize);
+    // A level that is kept while a milder one holds is shown with what that one says.
+    let says = levels.get(alert.evidence.level.unwrap_or(alert.level) as usize);
     let muted = match alert.opens {
         _ if rule.terms.shadow => Some(Muted::Shadow),
         Some(until) => Some(Muted::Hours { until }),
@@ -379,7 +385,7 @@ pub fn event(
         subject: subject.clone(),
         state,
         severity: level.map_or(rule.severity, |level| level.severity),
-        condition: level.map_or(&rule.condition, |level| &level.condition).clone(),
+        condition: says.map_or(&rule.condition, |level| &level.condition).clone(),
         value: alert.evidence.value,
         threshold: alert.evidence.threshold,
         unit: alert.evidence.unit,
