@@ -7,7 +7,7 @@ use super::output::plural;
 use super::{Exit, Failure, Output, ranking};
 use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
 use crate::engine::view::View;
-use crate::model::{Severity, Unit};
+use crate::model::{Severity, Span, Unit};
 use crate::settings::{Mode, ParameterKind, Settings};
 use crate::shell::daemon::{self, Options, Seen};
 use crate::shell::log;
@@ -16,6 +16,9 @@ use crate::shell::source::pattern;
 
 /// The configuration that is looked for when none is named.
 const DEFAULT_CONFIG: &str = "evenkeel.yaml";
+
+/// A newest record that is older than this is said to be.
+const OLD: Span = Span::hours(1);
 
 /// Watch, alert and tune until stopped.
 #[derive(Debug, clap::Args)]
@@ -104,10 +107,12 @@ fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::
 
 fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result<(), Failure> {
     let counters = &view.counters;
-    let (read, agents) = (plural(counters.records as usize, "execution"), plural(view.agents.len(), "agent"));
+    let (read, agents) = (plural(counters.records as usize, "execution"), plural(view.known_agents as usize, "agent"));
     write!(out, "{read} of {agents}")?;
-    if let Some(now) = view.now {
-        write!(out, " up to {now}")?;
+    if let Some(newest) = view.newest {
+        let age = view.now.unwrap_or(newest).since(newest);
+        let old = if age >= OLD { out.yellow(format!(" ({} ago)", age.shown())) } else { String::new() };
+        write!(out, ", the newest at {newest}{old}")?;
     }
     if counters.quarantined > 0 {
         let lines = plural(counters.quarantined as usize, "line");
@@ -118,6 +123,8 @@ fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result
     if !view.agents.is_empty() {
         writeln!(out, "\n{}", out.bold("Agents"))?;
         ranking::write(out, &view.agents)?;
+    } else if let Some(scores) = settings.map(|settings| &settings.scores).filter(|_| view.known_agents > 0) {
+        writeln!(out, "\nNo agent ran in the last {}, which scores look at.", scores.window)?;
     }
     changes(out, &view.recommendations, settings)
 }

@@ -208,6 +208,7 @@ impl Engine {
 
     /// Tells receivers of alerts that began to fire while history was read and still do.
     pub(super) fn tell_untold(&mut self, now: Timestamp) {
+        self.look_at_alerts(now);
         for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
             self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
             if !self.state.dispatch.knows(&event) {

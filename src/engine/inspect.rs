@@ -226,16 +226,23 @@ impl<'a> Gaze<'a> {
 
     /// The alert of a series with what the rule sees now, which may be more than it has decided on.
     pub fn event(&self, series: usize) -> Option<AlertEvent> {
+        let seen = self.seen(series)?;
+        let levels = evaluate::levels(self.rule, self.split, series, self.evaluation.names);
+        let subject = self.subject(series);
+        Some(alert::event(self.alert_state(series), &seen, self.rule, levels, &subject, self.evaluation.now))
+    }
+
+    /// The same, as evaluations keep it.
+    fn seen(&self, series: usize) -> Option<Alert> {
         let alert = self.alert(series)?;
-        let (now, rule, sight) = (self.evaluation.now, self.rule, self.at(series));
+        let (rule, sight) = (self.rule, self.at(series));
         let case = evaluate::case(rule, self.split, series, self.evaluation.names);
         let judged = evaluate::judge(rule, case, &sight.values.0);
         let context = match self.plan.recites {
             true => self.evaluation.context(self.index, series, &sight.values.0),
             false => Context::default(),
         };
-        let seen = alert.seen(&judged.finding(&sight.values, context), rule);
-        Some(alert::event(self.alert_state(series), &seen, rule, sight.levels, &self.subject(series), now))
+        Some(alert.seen(&judged.finding(&sight.values, context), rule))
     }
 
     /// What is well with a part of evenkeel of which there is no data: it says something only when it is not.
@@ -279,6 +286,19 @@ impl Engine {
             events.extend(gaze.state.alerts.iter().filter_map(|(series, _)| gaze.event(series)));
         }
         events
+    }
+
+    /// Lets every alert say what its rule sees at `now`. An evaluation leaves alone what only time has changed, and
+    /// between the end of a recording and now there may be years.
+    pub(super) fn look_at_alerts(&mut self, now: Timestamp) {
+        for index in 0..self.policy.rules.len() {
+            let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+            let gaze = Gaze::new(self, index, now, &budgets);
+            let seen = gaze.state.alerts.iter().filter_map(|(series, _)| Some((series, gaze.seen(series)?.evidence)));
+            let seen: Vec<_> = seen.filter(|(_, evidence)| evidence.value.is_some()).collect();
+            let alerts = &mut self.state.rules[index].alerts;
+            seen.into_iter().for_each(|(series, found)| alerts.get_mut(series).expect("it has one").evidence = found);
+        }
     }
 
     /// What a rule says of a subject at `now`, or at the engine's clock if that is later; otherwise why

@@ -236,6 +236,17 @@ impl Engine {
         &self.plan.fields
     }
 
+    /// When the first record of all agents ended and when the newest did, and what was counted since.
+    pub fn lived(&self) -> (Option<Timestamp>, Option<Timestamp>, Counters) {
+        let first = self.state.splits[Plan::AGENTS].series.iter().map(|series| series.first_seen).min();
+        (first, self.newest(), self.state.counters)
+    }
+
+    /// When the newest record ended; `None` before the first that says so.
+    fn newest(&self) -> Option<Timestamp> {
+        self.state.newest.filter(|newest| *newest > Timestamp::MIN)
+    }
+
     /// The engine's clock; `None` before the first event.
     pub fn now(&self) -> Option<Timestamp> {
         self.state.clock
@@ -274,6 +285,8 @@ impl Engine {
             silences: self.state.dispatch.silences.list(),
             acknowledged: self.state.dispatch.acks.count() as u64,
             now: self.state.clock,
+            newest: self.newest(),
+            known_agents: self.state.splits[Plan::AGENTS].series.len() as u64,
             agents: self.agents(now),
             alerts,
             budgets: self.budgets(now),

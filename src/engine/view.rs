@@ -16,6 +16,10 @@ use crate::model::{Subject, Timestamp, Unit};
 pub struct View {
     /// The engine's clock; `None` before the first event.
     pub now: Option<Timestamp>,
+    /// When the newest record ended; `None` before the first that says so.
+    pub newest: Option<Timestamp>,
+    /// Agents that were ever seen; `agents` has those that ran in the window that scores look at.
+    pub known_agents: u64,
     /// Agents from best to worst; those with insufficient data last.
     pub agents: Vec<AgentView>,
     /// Alerts that are pending or firing, the gravest first.

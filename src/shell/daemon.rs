@@ -302,8 +302,15 @@ impl Daemon {
         while let Some(event) = self.targets.try_next() {
             self.event(event);
         }
+        let history = self.machine.fold.backfill;
         let effects = self.machine.caught_up();
         self.hand_out(effects);
+        if history && !self.machine.fold.backfill {
+            let (first, newest, counters) = self.machine.fold.engine.lived();
+            let (from, to) = (first.map(tracing::field::display), newest.map(tracing::field::display));
+            let (fired, ended) = (counters.fired, counters.resolved);
+            tracing::info!(from, to, fired, ended, "history is read; nobody is told of alerts that ended in it");
+        }
         if self.summary != Summary::Reading {
             return;
         }
@@ -357,9 +364,9 @@ impl Daemon {
                 }
                 Effect::Apply(change) => self.targets.change(change),
                 Effect::Report(report) => {
-                    // Of history only the outcome is worth a line, and that is the summary.
-                    if !self.machine.fold.backfill {
-                        log::report(&report);
+                    // Of history only the outcome is worth a line, and that is said at its end.
+                    if !self.machine.fold.is_history(&report) {
+                        log::report(&report, wall());
                     }
                     self.store.put(self.machine.fold.now(), report);
                 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::journal::{Entry, Logged, Pace};
 use crate::diagnostic::Diagnostic;
-use crate::engine::event::{Command, Effect, Event};
+use crate::engine::event::{Command, Effect, Event, Report};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
 use crate::policy::{Policy, PolicySource};
@@ -24,6 +24,8 @@ pub struct Fold {
     pub source: PolicySource,
     /// Whether history is being read.
     pub backfill: bool,
+    /// When it was read: what was decided up to then is history, too. `None` when it was read before this process.
+    read_at: Option<Timestamp>,
     policy: Arc<Policy>,
     readers: BTreeMap<String, Reader>,
 }
@@ -43,7 +45,7 @@ impl Fold {
     /// Goes on from a state under a policy.
     pub fn new(policy: Arc<Policy>, source: PolicySource, state: State, backfill: bool) -> Fold {
         let engine = Engine::new(Arc::clone(&policy), state);
-        let mut fold = Fold { engine, source, backfill, policy, readers: BTreeMap::new() };
+        let mut fold = Fold { engine, source, backfill, read_at: None, policy, readers: BTreeMap::new() };
         fold.make_readers();
         fold
     }
@@ -58,6 +60,12 @@ impl Fold {
         self.engine.now().unwrap_or_default()
     }
 
+    /// Whether a report is of something that happened before anybody watched.
+    pub fn is_history(&self, report: &Report) -> bool {
+        let past = |at: Timestamp| self.read_at.is_some_and(|read| at <= read);
+        self.backfill || matches!(report, Report::Alert(alert) if past(alert.at))
+    }
+
     /// Hands an entry to the engine.
     pub fn apply(&mut self, entry: &Entry<'_>) -> Applied {
         let effects = match &entry.event {
@@ -67,7 +75,7 @@ impl Fold {
             Logged::Command(command) => {
                 match command {
                     Command::BeginBackfill => self.backfill = true,
-                    Command::EndBackfill => self.backfill = false,
+                    Command::EndBackfill => (self.backfill, self.read_at) = (false, Some(entry.now)),
                     _ => {}
                 }
                 self.engine.handle(entry.now, Event::Command(command.clone()))

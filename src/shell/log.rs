@@ -9,6 +9,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, Report};
+use crate::model::{Span, Timestamp};
 
 /// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
 /// call changes nothing.
@@ -46,10 +47,14 @@ pub fn diagnostics(diagnostics: &[Diagnostic]) -> (usize, usize) {
     (errors, diagnostics.len() - errors)
 }
 
-/// Writes a report as a log line; pending alerts and what goes well are for those who ask for detail.
-pub fn report(report: &Report) {
+/// An alert that changed longer ago than this has the time in its line: lines that were written meanwhile are read
+/// after a pause, and recorded clocks show other times.
+const FRESH: Span = Span::seconds(5);
+
+/// Writes a report as a log line at `now`; pending alerts and what goes well are for those who ask for detail.
+pub fn report(report: &Report, now: Timestamp) {
     match report {
-        Report::Alert(alert) => alert_line(alert),
+        Report::Alert(alert) => alert_line(alert, now),
         Report::Notification(notification) => notification_line(notification),
         Report::Recommendation(advice) => {
             tracing::debug!(advice.target, advice.agent, ?advice.decision, "{}", advice.reason);
@@ -57,18 +62,20 @@ pub fn report(report: &Report) {
     }
 }
 
-fn alert_line(alert: &AlertEvent) {
+fn alert_line(alert: &AlertEvent, now: Timestamp) {
+    let at = (now.since(alert.at) > FRESH).then(|| alert.at.to_rfc3339());
+    let at = at.as_deref();
     let show = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
     let (value, threshold) = (show(alert.value), show(alert.threshold));
     let (rule, subject, severity, n) = (&alert.rule, alert.subject.to_string(), alert.severity.as_str(), alert.n);
     let condition = &alert.condition;
     match alert.state {
         AlertState::Firing => {
-            tracing::warn!(rule, subject, severity, value, threshold, n, "alert fires: {condition}");
+            tracing::warn!(at, rule, subject, severity, value, threshold, n, "alert fires: {condition}");
         }
-        AlertState::Resolved => tracing::info!(rule, subject, severity, value, threshold, n, "alert is resolved"),
+        AlertState::Resolved => tracing::info!(at, rule, subject, severity, value, threshold, n, "alert is resolved"),
         AlertState::Pending | AlertState::Inactive => {
-            tracing::debug!(rule, subject, value, threshold, n, "alert is {}", alert.state.as_str());
+            tracing::debug!(at, rule, subject, value, threshold, n, "alert is {}", alert.state.as_str());
         }
     }
 }
