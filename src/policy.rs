@@ -3,6 +3,7 @@
 //! [`PolicySource`] is the text of every file behind it. The journal keeps that text, so that a
 //! restart folds old events under the policy that was in force when they happened.
 
+mod kind;
 mod reach;
 
 use std::path::Path;
@@ -13,9 +14,11 @@ use sha2::{Digest as _, Sha256};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::profile::Profiles;
 use crate::profile::price::PriceTable;
+use crate::rule::left_out::LeftOut;
+use crate::rule::load::Read;
 use crate::rule::{self, Rule};
-use crate::settings::{Settings, table};
-use crate::wire::yaml::{self, Value};
+use crate::settings::Settings;
+pub use kind::Kind;
 
 /// Every text that makes a policy, read at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +40,8 @@ pub struct Policy {
     pub settings: Settings,
     /// The rules, in the order of their files.
     pub rules: Vec<Rule>,
+    /// Rules that read what the settings do not have, and that hold under others.
+    pub left_out: Vec<LeftOut>,
     /// What is assumed of models before their own data speak.
     pub profiles: Profiles,
     /// What tokens cost.
@@ -78,75 +83,16 @@ impl Policy {
             None => (Settings::default(), Vec::new()),
         };
         let rule_files = files(&source.rules);
-        let (rules, of_rules) = rule::load::load_with(&rule_files, &settings);
+        let path = source.config.as_ref().map(|(path, _)| path.as_str());
+        let Read { rules, left_out, diagnostics: of_rules } = rule::load::load_with(&rule_files, &settings, path);
         let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));
         if let Some(config) = source.config.as_ref().filter(|_| !has_errors(&diagnostics)) {
             diagnostics.extend(reach::faults(&file(config), &rule_files, &settings, &rules));
         }
-        let policy = Policy { settings, rules, profiles, prices, fingerprint: source.fingerprint() };
+        let policy = Policy { settings, rules, left_out, profiles, prices, fingerprint: source.fingerprint() };
         ((!has_errors(&diagnostics)).then_some(policy), diagnostics)
-    }
-}
-
-/// What a file of a policy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// `evenkeel.yaml`.
-    Config,
-    /// Alert rules.
-    Rules,
-    /// A model document, or a table of scaling.
-    Profile,
-    /// A price table.
-    Prices,
-    /// Tests of rules.
-    Tests,
-}
-
-impl Kind {
-    /// The kind whose keys stand at the top of the text; `None` when there are none of any kind.
-    ///
-    /// A configuration too has `rules` and `prices`: there they list paths, elsewhere mappings.
-    pub fn of(file: &SourceFile) -> Option<Kind> {
-        let root = match yaml::parse(file) {
-            Ok(root) => root,
-            Err(_) => return Kind::of_broken(&file.text),
-        };
-        let Value::Mapping(entries) = &root.value else { return None };
-        let mappings = |value: &Value| matches!(value, Value::Sequence(items) if items.iter().any(|item| matches!(item.value, Value::Mapping(_))));
-        // Only a test file has tests; its rules and settings are about them.
-        if entries.iter().any(|(key, _)| key.text == "tests") {
-            return Some(Kind::Tests);
-        }
-        let kinds = entries.iter().filter_map(|(key, node)| match (key.text.as_str(), mappings(&node.value)) {
-            ("rules", false) | ("prices", false) => Some(Kind::Config),
-            (word, _) => Kind::of_key(word),
-        });
-        Kind::most(kinds)
-    }
-
-    /// The kind of a text that is no YAML, by the words that begin its lines.
-    fn of_broken(text: &str) -> Option<Kind> {
-        Kind::most(text.lines().filter_map(|line| Kind::of_key(line.split_once(':')?.0)))
-    }
-
-    fn of_key(key: &str) -> Option<Kind> {
-        match key {
-            "alerts" | "rules" | "slos" => Some(Kind::Rules),
-            "prices" => Some(Kind::Prices),
-            "tests" => Some(Kind::Tests),
-            "model" | "scaling" | "scaling_factors" | "base_performance" => Some(Kind::Profile),
-            key => table::section("config").fields.iter().any(|field| field.name == key).then_some(Kind::Config),
-        }
-    }
-
-    /// The kind that most of the keys speak for.
-    fn most(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
-        let mut votes = std::collections::BTreeMap::new();
-        kinds.for_each(|kind| *votes.entry(kind).or_insert(0) += 1);
-        votes.into_iter().max_by_key(|(_, n)| *n).map(|(kind, _)| kind)
     }
 }
 
@@ -156,6 +102,7 @@ impl Default for Policy {
         Policy {
             settings: Settings::default(),
             rules: Vec::new(),
+            left_out: Vec::new(),
             profiles: Profiles::shipped(),
             prices: PriceTable::shipped(),
             fingerprint: 0,
@@ -212,25 +159,5 @@ mod tests {
         let mut moved = one.clone();
         moved.prices.append(&mut moved.rules.clone());
         assert_ne!(one.fingerprint(), moved.fingerprint());
-    }
-
-    #[test]
-    fn kinds_are_told_by_their_keys() {
-        for (text, kind) in [
-            ("sources: []\nrules: [rules]\nprices: [p.yaml]\n", Some(Kind::Config)),
-            ("rules: [rules]\n", Some(Kind::Config)),
-            (RULES, Some(Kind::Rules)),
-            ("rules:\n- {alert: a, expr: b}\n", Some(Kind::Rules)),
-            (PROFILE, Some(Kind::Profile)),
-            ("scaling: []\n", Some(Kind::Profile)),
-            (PRICES, Some(Kind::Prices)),
-            ("rules: [r.yaml]\ntests: []\n", Some(Kind::Tests)),
-            ("alerts: [\n", Some(Kind::Rules)),
-            ("{\"name\": \"package\"}", None),
-            ("", None),
-            ("- 1\n", None),
-        ] {
-            assert_eq!(Kind::of(&SourceFile::new("f", text)), kind, "{text}");
-        }
     }
 }

@@ -199,13 +199,13 @@ fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
         fs::write(dir.path().join(name), text).expect("written");
     }
     let alone = [
-        "warning: whether there is a budget `daily` says a configuration, and none was read",
-        "warning: whether executions have a label `squad` says a configuration, and none was read",
+        "warning: the rule `spent` is left out: no configuration was read that has a budget `daily`",
+        "warning: the rule `squads` is left out: no configuration was read that has a label `squad`",
     ];
     assert_eq!(messages(dir.path(), &["r.yaml"]), alone);
     assert_eq!(check(dir.path(), &["r.yaml"]).status.code(), Some(0));
     assert_eq!(messages(dir.path(), &["typo.yaml"]), ["error: `agnet` is not a label of executions"]);
-    let known = ["error: there is no budget `daily`"];
+    let known = ["warning: the rule `spent` is left out: etc/evenkeel.yaml has no budget `daily`"];
     assert_eq!(messages(dir.path(), &["r.yaml", "--config", "etc/evenkeel.yaml"]), known);
     fs::write(dir.path().join("evenkeel.yaml"), config.replace("weekly", "daily").replace("week}", "week, by: agent}"))
         .expect("written");
@@ -247,4 +247,62 @@ fn a_configuration_is_named_as_other_verbs_have_it() {
     let (exit, text) = shown(&["--config", "none.yaml"]);
     assert_eq!(exit, Some(78), "{text}");
     assert!(text.contains("cannot read none.yaml"), "{text}");
+}
+
+#[test]
+fn the_configuration_of_the_environment_is_checked() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(dir.path().join("etc")).expect("a folder");
+    let config = "rules: [r.yaml]\nbudgets: [{name: daily, amount: $5, period: day}]\n";
+    let loose = "alerts: [{name: spent, budget: daily, condition: budget > 80%}]\n";
+    for (name, text) in [("etc/my.yaml", config), ("etc/r.yaml", RULES), ("loose.yaml", loose)] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let shown = |config: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command.current_dir(dir.path()).env("EVENKEEL_CONFIG", config).arg("check").args(arguments);
+        let output = command.output().expect("it runs");
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    };
+    let under = "under etc/my.yaml; --config names another configuration\n";
+    assert_eq!(shown("etc/my.yaml", &[]), (Some(0), format!("ok: 1 configuration, 1 rule file\n{under}")));
+    let both = format!("ok: 1 configuration, 2 rule files\n{under}");
+    assert_eq!(shown("etc/my.yaml", &["loose.yaml"]), (Some(0), both));
+    let (exit, text) = shown("etc/none.yaml", &[]);
+    assert!(exit == Some(78) && text.contains("cannot read etc/none.yaml"), "{exit:?} {text}");
+    // `--config` wins, and an empty name is none.
+    assert_eq!(shown("etc/none.yaml", &["--config", "etc/my.yaml"]).0, Some(0));
+    let (exit, text) = shown("", &[]);
+    assert!(exit == Some(0) && text.contains("ok: 1 configuration, 2 rule files"), "{exit:?} {text}");
+}
+
+#[test]
+fn files_of_other_programs_in_a_folder_are_passed_over_and_counted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let large = format!("{{\"packages\": \"{}\"}}", "x".repeat(1 << 20));
+    for (name, text) in [
+        ("limits.yaml", "apiVersion: v1\nlimits: {cpu: 500m}\n"),
+        ("quota.yml", "limits: {cpu: 500m}\n"),
+        ("litellm.yaml", "model_list: []\nlimits: {rpm: 60}\n"),
+        ("agent.json", "{\"model\": \"gpt-4o\", \"temperature\": 0}"),
+        ("package-lock.json", &large),
+        ("r.yaml", RULES),
+        ("wrong.yaml", "alerts: [{name: a, condition: erorr_rate > 1%}]\n"),
+    ] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    fs::write(dir.path().join("latin.yaml"), b"owner: J\xf6rg\n").expect("written");
+    let output = check(dir.path(), &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    assert!(
+        text.contains("no metric `erorr_rate`\n --> wrong.yaml:1:31\n") && text.contains("1 error, 0 warnings"),
+        "{text}"
+    );
+    let counted = "passed over 6 files not recognisably evenkeel's; a file that is named is checked\n";
+    assert!(text.contains("checked 2 rule files\n") && text.ends_with(counted), "{text}");
+    // What is named is checked, whatever it is.
+    assert_eq!(messages(dir.path(), &["quota.yml"]), ["error: limits has no field `cpu`"]);
+    assert_eq!(messages(dir.path(), &["agent.json"]), ["error: a profile has no field `temperature`"]);
 }

@@ -54,7 +54,7 @@ fn a_generated_recording_goes_round() {
     fs::copy(home().join("rules/default.yaml"), folder.join("mine.yaml")).expect("copied");
     let fired = fired(folder, "runs.jsonl", "mine.yaml");
     let mut chosen: Vec<(String, String)> = Vec::new();
-    for rule in ["error_burst", "success_drop", "cost_spike", "p95_shift"] {
+    for rule in ["error_burst", "success_drop", "cost_jump", "p95_shift"] {
         chosen.extend(fired.iter().find(|(_, name)| name == rule).cloned());
     }
     assert!(chosen.len() >= 2, "{fired:?}");

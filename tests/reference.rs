@@ -34,8 +34,8 @@ fn read(rule: &str, body: &str) -> (Vec<Rule>, StoryFile) {
     let settings = story::settings_of(&file);
     let covered = if rule.contains("covers:") { COVERED } else { "" };
     let text = SourceFile::new("r.yaml", format!("alerts:\n- {}\n{covered}", rule.replace('\n', "\n  ")));
-    let (rules, faults) = load::load_with(&[text], &settings);
-    assert_eq!(faults, [], "{rule}");
+    let load::Read { rules, diagnostics, .. } = load::load_with(&[text], &settings, None);
+    assert_eq!(diagnostics, [], "{rule}");
     let (file, faults) = story::load(&file, &rules);
     assert_eq!(faults, [], "{body}");
     (rules, file.expect("no faults"))

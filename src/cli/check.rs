@@ -14,7 +14,8 @@ use crate::model::Record;
 use crate::policy::{Kind, Policy, PolicySource};
 use crate::rehearsal::against::Sight;
 use crate::replay;
-use crate::rule;
+use crate::rule::left_out::LeftOut;
+use crate::rule::{self, load::Read};
 use crate::settings::Settings;
 use crate::shell::policy_files;
 use crate::wire::yaml;
@@ -24,7 +25,7 @@ use crate::wire::yaml;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  evenkeel check                   everything below this folder
+  evenkeel check                   everything below this folder, or the configuration of EVENKEEL_CONFIG
   evenkeel check evenkeel.yaml     a configuration and all files that it names
   evenkeel check rules/mine.yaml   one file of rules; what it may name says the configuration
                                    of EVENKEEL_CONFIG, else evenkeel.yaml of this folder
@@ -35,7 +36,11 @@ Examples:
                                    also what this recording has nothing for: labels, fields,
                                    rules and levels that never fired
 
-What a file is, its keys tell. Files of a folder that are none of evenkeel's are passed over.
+What a file is, its keys tell. The rules of one PATH are loaded together, as `--rules PATH` of other
+verbs does it. A folder may hold files of other programs: a file that was found in one counts as
+evenkeel's if its name begins with `evenkeel`, or if at least half of the keys at its top are
+evenkeel's and one there or below is hardly found elsewhere (`condition`, `state_dir`). The others are
+passed over and counted. A file that is named is always checked.
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.
@@ -43,7 +48,7 @@ pub struct Args {
     paths: Vec<PathBuf>,
 
     /// The configuration whose budgets and labels the rules may name; it is checked too. By default
-    /// EVENKEEL_CONFIG, else evenkeel.yaml of this folder: that is checked only if it is among PATH.
+    /// EVENKEEL_CONFIG; else evenkeel.yaml of this folder, which is checked only if it is among PATH.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -63,8 +68,10 @@ struct Findings {
     configs: Vec<PathBuf>,
     /// Rule files that no configuration names.
     rules: Vec<PathBuf>,
-    /// The settings that hold for those, if there are any.
-    settings: Option<Settings>,
+    /// Rules that the configuration at hand has nothing for.
+    left_out: BTreeSet<(String, String)>,
+    /// Files of folders that are not evenkeel's.
+    passed_over: usize,
 }
 
 /// Checks and reports.
@@ -76,11 +83,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
              `--config {text}`, and other files to check before --against"
         )));
     }
-    let config = args.config.clone().or_else(recording::at_hand);
-    let mut findings = examine(&args, config.as_deref());
+    let of_environment = recording::of_environment().filter(|_| args.config.is_none());
+    let named = args.config.clone().or_else(|| of_environment.clone());
+    let config = named.clone().or_else(recording::at_hand);
+    let mut findings = examine(&args.paths, named, config.as_deref());
     // Who names rules alone hears whose budgets and labels they may name, as with other verbs.
-    let alone = args.config.is_none() && findings.configs.is_empty() && !findings.rules.is_empty();
-    if let Some(config) = config.as_ref().filter(|_| alone) {
+    let alone = findings.configs.is_empty() && !findings.rules.is_empty();
+    if let Some(config) = config.as_ref().filter(|_| of_environment.is_some() || alone && args.config.is_none()) {
         writeln!(Output::stderr(false), "under {}; --config names another configuration", config.display())?;
     }
     let read = match (args.against.is_empty(), has_errors(&findings.diagnostics)) {
@@ -115,6 +124,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     } else {
         writeln!(out, "checked {}", looked_at.join(", "))?;
     }
+    if !findings.left_out.is_empty() {
+        writeln!(out, "{} left out for want of what they read", plural(findings.left_out.len(), "rule"))?;
+    }
+    if findings.passed_over > 0 {
+        let files = plural(findings.passed_over, "file");
+        writeln!(out, "passed over {files} not recognisably evenkeel's; a file that is named is checked")?;
+    }
     if let Some(reading) = read {
         writeln!(out, "held against {}", plural(reading.records as usize, "record"))?;
         for reason in reading.reasons {
@@ -124,23 +140,31 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn examine(args: &Args, config: Option<&Path>) -> Findings {
+/// Looks at the configuration that is `named`, and at the files of `paths`; `config` is what holds for rules of no
+/// configuration's own.
+fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> Findings {
     // One with faults of shape says nothing of what it has.
     let readable = config.and_then(|path| policy_files::read_file(path).ok()).filter(|file| yaml::parse(file).is_ok());
-    let settings = readable.map(|file| Settings::salvage(&file, Path::new("")).0);
-    let mut findings = Findings { settings, ..Findings::default() };
+    let settings = readable.map(|file| (Settings::salvage(&file, Path::new("")).0, file.path));
+    let mut findings = Findings::default();
     let mut files: Vec<(SourceFile, Kind)> = Vec::new();
-    let folder = (args.paths.is_empty() && args.config.is_none()).then(|| PathBuf::from("."));
-    for path in args.config.iter().chain(&args.paths).chain(&folder) {
+    let folder = (paths.is_empty() && named.is_none()).then(|| PathBuf::from("."));
+    for path in named.iter().chain(paths).chain(&folder) {
         let folder = path.is_dir();
         let (found, faults) = policy_files::files_of(path);
         findings.diagnostics.extend(faults);
         let tests = if folder { policy_files::tests_of(path, &mut findings.diagnostics) } else { Vec::new() };
         for path in found.into_iter().chain(tests) {
-            match policy_files::read_file(&path) {
-                Ok(file) => match Kind::of(&file).or((args.config.as_ref() == Some(&path)).then_some(Kind::Config)) {
+            // What is found below the working folder is named as one would type it.
+            let path = path.strip_prefix("./").map_or(path.clone(), Path::to_owned);
+            let read = policy_files::read_file(&path);
+            if folder && !policy_files::is_own(&path, read.as_ref().ok()) {
+                findings.passed_over += 1;
+                continue;
+            }
+            match read {
+                Ok(file) => match Kind::of(&file).or((named.as_ref() == Some(&path)).then_some(Kind::Config)) {
                     Some(kind) => files.push((file, kind)),
-                    None if folder => {}
                     None => findings.diagnostics.push(unknown(&file)),
                 },
                 Err(fault) => findings.diagnostics.push(*fault),
@@ -149,19 +173,34 @@ fn examine(args: &Args, config: Option<&Path>) -> Findings {
     }
     // Configurations first: they know which of the other files belong together.
     files.sort_by_key(|(_, kind)| *kind != Kind::Config);
+    let mut loose: Vec<SourceFile> = Vec::new();
+    let mut others: Vec<(SourceFile, Kind)> = Vec::new();
     for (file, kind) in files {
-        if kind == Kind::Config {
-            let path = PathBuf::from(&file.path);
-            if findings.first_look(&path, kind) {
+        let path = PathBuf::from(&file.path);
+        if !findings.first_look(&path, kind) {
+            continue;
+        }
+        match kind {
+            Kind::Config => {
                 findings.policy(&path);
                 findings.configs.push(path);
             }
-        } else if findings.first_look(Path::new(&file.path), kind) {
-            if kind == Kind::Rules {
-                findings.rules.push(PathBuf::from(&file.path));
+            Kind::Rules => {
+                findings.rules.push(path);
+                loose.push(file);
             }
-            findings.alone(file, kind);
+            _ => others.push((file, kind)),
         }
+    }
+    // Together, as other verbs load them: a name stands once, and rules may cover those of another file.
+    let read = match &settings {
+        Some((settings, path)) => rule::load::load_with(&loose, settings, Some(path)),
+        None => rule::load::load_with(&loose, &Settings::default(), None),
+    };
+    findings.leave_out(read.left_out);
+    findings.add(read.diagnostics);
+    for (file, kind) in others {
+        findings.alone(file, kind);
     }
     findings
 }
@@ -193,28 +232,26 @@ impl Findings {
                 self.first_look(Path::new(path), kind);
             }
         }
-        let (_, faults) = Policy::load(&source, source.base_dir());
+        let (policy, faults) = Policy::load(&source, source.base_dir());
+        self.leave_out(policy.map(|policy| policy.left_out).unwrap_or_default());
         self.add(unreadable.into_iter().chain(faults));
     }
 
-    /// Checks a file on its own.
+    fn leave_out(&mut self, rules: Vec<LeftOut>) {
+        self.left_out.extend(rules.into_iter().map(|left| (left.place, left.rule)));
+    }
+
+    /// Checks a file of something else than rules on its own.
     fn alone(&mut self, file: SourceFile, kind: Kind) {
         if kind == Kind::Tests {
             // Its rules are looked at under their own name, if that is among what is checked.
-            let ((_, rules), faults) = policy_files::rules_of_test(&file);
-            let of_tests = rule::story::load::load_beside(&file, &rules, &faults).1;
+            let (_, Read { rules, left_out, diagnostics: faults }) = policy_files::rules_of_test(&file);
+            let of_tests = rule::story::load::load_beside(&file, &rules, &left_out, !has_errors(&faults)).1;
             let looked_at = |path: &str| Path::new(path).canonicalize().is_ok_and(|path| self.seen.contains(&path));
             let untold = |fault: &Diagnostic| fault.level == Level::Error && !looked_at(&fault.file);
             let of_rules: Vec<Diagnostic> = faults.into_iter().filter(untold).collect();
             self.add(of_rules.into_iter().chain(of_tests));
             return;
-        }
-        if kind == Kind::Rules {
-            let faults = match &self.settings {
-                Some(settings) => rule::load::load_with(&[file], settings).1,
-                None => rule::load::faults_alone(&[file]),
-            };
-            return self.add(faults);
         }
         let text = vec![(file.path, file.text.to_string())];
         let mut source = PolicySource::default();
@@ -246,7 +283,7 @@ impl Findings {
             return Err(Failure::Usage("--against needs rules: name a configuration or rule files".into()));
         }
         let (source, _) = policy_files::read(config.as_deref(), &rules);
-        let policy = recording::policy(config.as_deref(), &rules)?;
+        let policy = recording::load(config.as_deref(), &rules)?;
         let sight = RefCell::new(Sight::new(&policy));
         let args = RecordingArgs { files: args.against.clone(), config, source: None };
         let see = |record: &Record<'_>| sight.borrow_mut().record(record);

@@ -62,10 +62,14 @@ const AHEAD: usize = 1 << 20;
 /// Reasons kept for show.
 const REASONS: usize = 5;
 
+/// The configuration that EVENKEEL_CONFIG names.
+pub fn of_environment() -> Option<PathBuf> {
+    std::env::var_os("EVENKEEL_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from)
+}
+
 /// The configuration that holds where none is named: that of the environment, else of this folder.
 pub fn at_hand() -> Option<PathBuf> {
-    let named = std::env::var_os("EVENKEEL_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    named.or_else(|| Some(PathBuf::from(CONFIG)).filter(|path| path.exists()))
+    of_environment().or_else(|| Some(PathBuf::from(CONFIG)).filter(|path| path.exists()))
 }
 
 /// The policy of a verb that looks at files.
@@ -75,6 +79,15 @@ pub fn policy(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failur
         writeln!(Output::stderr(false), "under {}; --config names another configuration", found.display())?;
     }
     let config = config.or(found.as_deref());
+    let policy = load(config, rules)?;
+    for left in &policy.left_out {
+        writeln!(Output::stderr(false), "warning: {}: the rule `{}` is left out: {}", left.place, left.rule, left.why)?;
+    }
+    Ok(policy)
+}
+
+/// [`policy`] of a verb that says by itself what is left out, under this configuration and no other.
+pub fn load(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failure> {
     let mut policy = policy_files::load(config, rules).map_err(Failure::Configuration)?.policy;
     if config.is_none() {
         // A recording is looked at whole unless somebody said otherwise.

@@ -12,6 +12,7 @@ use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::margin::{RuleView, States};
 use crate::model::Timestamp;
+use crate::rule::left_out::LeftOut;
 use crate::rule::{export, shipped};
 use crate::shell::policy_files;
 
@@ -74,6 +75,8 @@ struct Listed {
     /// When the states were counted; null for files.
     at: Option<Timestamp>,
     rules: Vec<RuleView>,
+    /// Rules of the files that the configuration has nothing for.
+    left_out: Vec<LeftOut>,
 }
 
 /// Runs the verb.
@@ -90,7 +93,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         remote::read(answer.map_err(|failure| remote::or(failure, "name PATHs of rule files"))?)?
     } else {
         let policy = recording::policy(config.as_deref(), paths)?;
-        Listed { at: None, rules: policy.rules.iter().map(RuleView::of).collect() }
+        Listed { at: None, rules: policy.rules.iter().map(RuleView::of).collect(), left_out: policy.left_out }
     };
     if out.json {
         out.json(&listed)?;
@@ -147,7 +150,14 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
         _ => text,
     })?;
     let at = listed.at.map_or_else(String::new, |at| format!(" at {at}"));
-    writeln!(out, "\n{}{at}", plural(listed.rules.len(), "rule"))?;
+    let left_out = match listed.left_out.len() {
+        0 => String::new(),
+        n => format!(", {n} left out"),
+    };
+    writeln!(out, "\n{}{left_out}{at}", plural(listed.rules.len(), "rule"))?;
+    for left in listed.left_out.iter().filter(|_| counted) {
+        writeln!(out, "left out: {}, {}: {}", left.rule, left.place, left.why)?;
+    }
     if let Some(file) = listed.rules.iter().find_map(|rule| rule.place.strip_prefix(shipped::BUILT_IN)) {
         let file = file.split(':').next().unwrap_or_default();
         writeln!(out, "built-in rules are shown by `evenkeel rules print {file}`")?;

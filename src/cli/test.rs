@@ -13,6 +13,8 @@ use super::{Exit, Failure, Output, junit};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::policy::Kind;
 use crate::rehearsal::{self, coverage};
+use crate::rule::left_out::LeftOut;
+use crate::rule::load::Read;
 use crate::rule::story::StoryFile;
 use crate::rule::{self, Rule};
 use crate::shell::policy_files;
@@ -87,6 +89,8 @@ struct Summary {
 /// Rules and the test files about them.
 struct Suite {
     rules: Vec<Rule>,
+    /// Rules that the settings of the tests have nothing for.
+    left_out: Vec<LeftOut>,
     files: Vec<StoryFile>,
 }
 
@@ -144,14 +148,15 @@ fn load(paths: &[PathBuf]) -> (Vec<Suite>, Vec<Diagnostic>) {
             diagnostics.push(no_tests(&file, kind));
             continue;
         }
-        let (rules, faults) = policy_files::rules_of_test(&file);
-        let (story, also) = rule::story::load::load_beside(&file, &rules.1, &faults);
+        let (named, Read { rules, left_out, diagnostics: faults }) = policy_files::rules_of_test(&file);
+        let whole = !has_errors(&faults);
+        let (story, also) = rule::story::load::load_beside(&file, &rules, &left_out, whole);
         // The rules have their own check; here only what stops the tests counts.
         diagnostics.extend(faults.into_iter().filter(|fault| fault.level == Level::Error));
         diagnostics.extend(also);
         let settings = rule::story::load::settings_of(&file);
         let under = format!("{:?}{:?}{:?}", settings.evaluation_interval, settings.labels(), settings.budgets);
-        let suite = suites.entry((rules.0, under)).or_insert_with(|| Suite { rules: rules.1, files: Vec::new() });
+        let suite = suites.entry((named, under)).or_insert_with(|| Suite { rules, left_out, files: Vec::new() });
         suite.files.extend(story);
     }
     (suites.into_values().collect(), diagnostics)
@@ -197,6 +202,8 @@ fn cover(suite: &Suite, args: &Args, summary: &mut Summary) {
     let asserted = coverage::asserted(stories());
     let untested = suite.rules.iter().filter(|rule| !asserted.contains(rule.name.as_str()));
     summary.untested.extend(untested.map(|rule| format!("{} ({})", rule.name, rule.place)));
+    let left_out = suite.left_out.iter();
+    summary.untested.extend(left_out.map(|left| format!("{} ({}), left out: {}", left.rule, left.place, left.why)));
     if summary.failed > 0 {
         return;
     }

@@ -3,10 +3,12 @@
 //! A faulty rule is left out and the rest load; whether that is good enough is the caller's choice
 //! (a reload takes all or nothing, see [`crate::diagnostic::has_errors`]).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::cover::{self, Covering};
+use super::left_out::{LeftOut, Missing};
 use super::lex::Fault;
 use super::takes::Takes;
 use super::terms::Level;
@@ -31,27 +33,30 @@ const FEW: u32 = 3;
 pub const RATIO_MIN_SAMPLES: u32 = 5;
 /// The longest label value or annotation, in bytes.
 pub const TEXT_LIMIT: usize = 4_096;
-/// What to do about something that only a configuration can say.
-const BESIDE: &str = "check the file with its configuration: `evenkeel check --config evenkeel.yaml`";
 
-/// Loads rule files in their order. `evaluation_interval` is how often rules are evaluated: a
-/// window must not be shorter.
+/// What rule files hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Read {
+    /// The rules that hold, in the order of their files.
+    pub rules: Vec<Rule>,
+    /// Rules that are right and read what this configuration does not have.
+    pub left_out: Vec<LeftOut>,
+    /// What is wrong, and a warning for each rule that is left out.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Loads rule files in their order, without a configuration. `evaluation_interval` is how often rules are
+/// evaluated: a window must not be shorter.
 pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<Diagnostic>) {
-    load_with(files, &Settings { evaluation_interval, ..Settings::default() })
+    let read = load_with(files, &Settings { evaluation_interval, ..Settings::default() }, None);
+    (read.rules, read.diagnostics)
 }
 
-/// [`load`], under settings: rules may name their budgets and labels.
-pub fn load_with(files: &[SourceFile], settings: &Settings) -> (Vec<Rule>, Vec<Diagnostic>) {
-    read(files, settings, false)
-}
-
-/// What is wrong in rule files whose configuration is not known: that it lacks what they name is only likely.
-pub fn faults_alone(files: &[SourceFile]) -> Vec<Diagnostic> {
-    read(files, &Settings::default(), true).1
-}
-
-fn read(files: &[SourceFile], settings: &Settings, alone: bool) -> (Vec<Rule>, Vec<Diagnostic>) {
+/// [`load`], under settings: rules may name their budgets and labels. `config` is the file they come from; without
+/// one nobody said which budgets and labels there are.
+pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>) -> Read {
     let own = settings.labels();
+    let left_out = RefCell::default();
     let mut rules: Vec<Rule> = Vec::new();
     let mut diagnostics = Vec::new();
     // Every name that was given, by faulty rules too, with its place.
@@ -71,7 +76,9 @@ fn read(files: &[SourceFile], settings: &Settings, alone: bool) -> (Vec<Rule>, V
             evaluation_interval: settings.evaluation_interval,
             own: &own,
             budgets: &settings.budgets,
-            alone,
+            config,
+            missing: RefCell::default(),
+            left_out: &left_out,
         };
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
@@ -91,7 +98,7 @@ fn read(files: &[SourceFile], settings: &Settings, alone: bool) -> (Vec<Rule>, V
         diagnostics.extend(faults.into_diagnostics());
     }
     diagnostics.extend(cover::check(covering, &names, &mut rules));
-    (rules, diagnostics)
+    Read { rules, left_out: left_out.into_inner(), diagnostics }
 }
 
 pub(super) struct RuleReader<'a> {
@@ -100,9 +107,12 @@ pub(super) struct RuleReader<'a> {
     /// Labels of the settings.
     own: &'a [Label],
     /// Budgets of the settings.
-    budgets: &'a [Budget],
-    /// Whether no configuration is known, so that it may have budgets and labels beside these.
-    alone: bool,
+    pub(super) budgets: &'a [Budget],
+    /// The file of the settings; `None` when there is none, so that there may be budgets and labels beside these.
+    pub(super) config: Option<&'a str>,
+    /// What the rule that is being read names and the settings do not have.
+    pub(super) missing: RefCell<Option<Missing>>,
+    pub(super) left_out: &'a RefCell<Vec<LeftOut>>,
 }
 
 impl RuleReader<'_> {
@@ -123,7 +133,7 @@ impl RuleReader<'_> {
         let (by, filter) = match budget {
             Some(budget) => (budget.by.clone(), budget.filter.clone()),
             // Who is looked at is not known either: any label may be.
-            None if self.alone && fields.node("budget").is_some() => {
+            None if fields.node("budget").is_some() => {
                 (Dimension::ALL.into_iter().filter(|label| Takes::Executions.has(*label)).collect(), Vec::new())
             }
             None => {
@@ -159,7 +169,8 @@ impl RuleReader<'_> {
         let annotations = self.annotations(&fields, &inputs, &by, &labels);
         let place = self.place(node);
         fields.finish();
-        if self.faults.errors() > before || levels.is_empty() {
+        let missing = self.leave_out(name.as_deref(), &place);
+        if self.faults.errors() > before || levels.is_empty() || missing {
             return None;
         }
         let (Level { severity, condition, root, hold }, _) = levels.swap_remove(0);
@@ -229,42 +240,6 @@ impl RuleReader<'_> {
             false => self.faults.warning(bytes.clone(), message, help),
         });
         window
-    }
-
-    /// The budget that the rule reads; it says who is looked at.
-    fn budget(&self, fields: &Fields<'_>) -> Option<&Budget> {
-        let name = fields.text("budget")?;
-        for key in ["by", "where"] {
-            if fields.node(key).is_some() {
-                let message = format!("a rule about a budget has no `{key}` of its own");
-                self.faults.error(fields.place(key), message, "the budget says who is looked at; delete it");
-            }
-        }
-        let found = self.budgets.iter().find(|budget| budget.name == name.value);
-        if found.is_none() && self.alone {
-            let message = format!("whether there is a budget `{}` says a configuration, and none was read", name.value);
-            self.faults.warning(name.bytes, message, BESIDE);
-        } else if found.is_none() {
-            let help = match self.budgets.is_empty() {
-                true => "evenkeel.yaml has no `budgets:`".to_owned(),
-                false => one_of(&name.value, self.budgets.iter().map(|budget| budget.name.as_str())),
-            };
-            self.faults.error(name.bytes, format!("there is no budget `{}`", name.value), help);
-        }
-        found
-    }
-
-    /// Conditions read `budget` when and only when the rule names one.
-    fn budget_is_read(&self, fields: &Fields<'_>, inputs: &[Input]) {
-        let reads = inputs.contains(&Input::Budget);
-        if reads && fields.node("budget").is_none() {
-            let place = if fields.node("levels").is_some() { "levels" } else { "condition" };
-            let message = "the condition reads `budget` and the rule names none";
-            self.faults.error(fields.place(place), message, "add `budget: NAME`, one of `budgets:` in evenkeel.yaml");
-        } else if let Some(name) = fields.text("budget").filter(|_| !reads && !inputs.is_empty()) {
-            let message = "the condition does not read `budget`";
-            self.faults.error(name.bytes, message, "compare it: `budget > 80%`");
-        }
     }
 
     /// Peers and scores are those of agents.
@@ -344,12 +319,11 @@ impl RuleReader<'_> {
         if dimension.is_none() {
             let words = Dimension::ALL.iter().map(Dimension::as_str).chain(self.own.iter().map(Label::as_str));
             let words = words.chain(also.iter().copied());
-            let label = Label::new(word, 0).filter(|_| self.alone && did_you_mean(word, words.clone()).is_none());
-            if label.is_some() {
-                let message =
-                    format!("whether executions have a label `{word}` says a configuration, and none was read");
-                self.faults.warning(bytes.clone(), message, BESIDE);
-                return label.map(Dimension::Custom);
+            let unknown = self.config.is_none() && did_you_mean(word, words.clone()).is_none();
+            if let Some(label) = Label::new(word, 0).filter(|_| unknown) {
+                let known: Vec<&str> = words.collect();
+                self.lacks(bytes, format!("label `{word}`"), format!("there are {} without one", known.join(", ")));
+                return Some(Dimension::Custom(label));
             }
             let help = one_of(word, words);
             self.faults.error(bytes.clone(), format!("`{word}` is not a label of executions"), help);

@@ -11,6 +11,7 @@ mod condition;
 mod cover;
 pub mod export;
 mod hours;
+pub mod left_out;
 mod levels;
 mod lex;
 pub mod load;

@@ -186,7 +186,12 @@ pub fn rules() -> String {
     let mut page = String::from(GENERATED);
     page += "# Alert rules\n\nA rule file is YAML: a list below `alerts:` (or `rules:`). `evenkeel check` reads it and \
              reports every fault in one run; the daemon takes a set of files whole or not at all. Which budgets and labels of your own a rule \
-             may name says the configuration: `evenkeel check rules.yaml --config evenkeel.yaml`.\n\n```yaml\nalerts:\n";
+             may name says the configuration: `evenkeel check rules.yaml --config evenkeel.yaml`.\n\nEvery verb loads rules in the same way. \
+             The files and folders of one call are one set, in which a name stands once. A rule about a budget that the configuration does not \
+             have is left out of it with a warning that names it, and the others hold; so are, where no configuration is read, rules that name labels \
+             of your own. `evenkeel rules`, `/healthz` and the last line of `check` and `replay` count them. A name that is one slip away from that of a \
+             budget is an error all the same. The shipped folder `rules/` loads as a whole; of `default.yaml` and `claude-force.yaml` you will hardly \
+             want both.\n\n```yaml\nalerts:\n";
     for (i, (name, _, _, example)) in FIELDS.iter().filter(|(name, ..)| !alone(name)).enumerate() {
         let lead = if i == 0 { "  - " } else { "    " };
         let _ = writeln!(page, "{lead}{name}: {example}");

@@ -64,7 +64,7 @@ mod tests {
                 "provider_incident",
                 "p95_shift",
                 "success_drop",
-                "cost_spike",
+                "cost_jump",
                 "chronic_burn",
                 "field_loss",
                 "loop",
@@ -88,9 +88,9 @@ mod tests {
         let text = format!("budgets:\n{}", list.concat());
         let settings = crate::settings::Settings::salvage(&SourceFile::new("e.yaml", text), std::path::Path::new("")).0;
         let pack = budget_pack(settings.budgets.iter().map(|b| b.name.as_str())).expect("three budgets");
-        let (rules, faults) = crate::rule::load::load_with(&[pack], &settings);
-        assert_eq!(faults, []);
-        let found: Vec<_> = rules.iter().map(|rule| (rule.name.as_str(), rule.budget.as_deref())).collect();
+        let read = crate::rule::load::load_with(&[pack], &settings, None);
+        assert_eq!(read.diagnostics, []);
+        let found: Vec<_> = read.rules.iter().map(|rule| (rule.name.as_str(), rule.budget.as_deref())).collect();
         let second = format!("budget_{}", names[1]);
         let expected = [("budget_daily", Some("daily")), (&second, Some(names[1])), ("budget_3", Some(&long))];
         assert_eq!(found, expected);

@@ -99,6 +99,11 @@ pub fn section(name: &str) -> &'static Section {
 }
 
 impl Section {
+    /// Whether it has a field of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+
     /// The field of a name.
     pub fn field(&self, name: &str) -> &'static Field {
         self.fields.iter().find(|field| field.name == name).expect("every field is in the table")

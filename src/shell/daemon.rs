@@ -418,6 +418,9 @@ impl Daemon {
             let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
             status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
         }
+        for left in &self.machine.fold.engine.policy().left_out {
+            status.warnings.push(format!("{}: the rule `{}` is left out: {}", left.place, left.rule, left.why));
+        }
         let now = if self.machine.is_without_time() { Timestamp::MIN } else { self.machine.now() };
         Picture::new(self.machine.fold.engine.view_at(now), status)
     }

@@ -5,12 +5,13 @@
 //! in it, so that one run tells everything.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::policy::{Kind, Policy, PolicySource};
-use crate::rule::{self, Rule};
+use crate::rule::{self, load::Read};
 use crate::settings::Settings;
 use crate::wire::yaml::BYTES_LIMIT;
 
@@ -129,16 +130,16 @@ pub fn tests_of(path: &Path, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     files
 }
 
-/// The rules that a test file is about, with the files they are read from and what is wrong in those.
-pub fn rules_of_test(file: &SourceFile) -> ((Vec<PathBuf>, Vec<Rule>), Vec<Diagnostic>) {
+/// The files of rules that a test file is about, and what is read from them under its settings.
+pub fn rules_of_test(file: &SourceFile) -> (Vec<PathBuf>, Read) {
     let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
     let named: Vec<PathBuf> = rule::story::load::rules_of(file).iter().map(|path| folder.join(path)).collect();
     let mut faults = Vec::new();
     let files = texts(&named, &mut faults);
     let settings = rule::story::load::settings_of(file);
-    let (rules, also) = rule::load::load_with(&files, &settings);
-    faults.extend(also);
-    ((named, rules), faults)
+    let mut read = rule::load::load_with(&files, &settings, Some(&file.path));
+    faults.append(&mut read.diagnostics);
+    (named, Read { diagnostics: faults, ..read })
 }
 
 fn collect(folder: &Path, depth: usize, tests: bool, files: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) {
@@ -194,6 +195,20 @@ pub fn read_file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
     }
 }
 
+/// Whether a file that was found in a folder is recognisably evenkeel's; `read` is its text, if it could be read as
+/// one. Of what cannot be opened nobody knows, so that it counts as such.
+pub fn is_own(path: &Path, read: Option<&SourceFile>) -> bool {
+    let own = |file: &SourceFile| Kind::among(file).is_some();
+    match read {
+        Some(file) => own(file),
+        None => {
+            let mut bytes = Vec::new();
+            let begin = fs::File::open(path).and_then(|file| file.take(BYTES_LIMIT as u64).read_to_end(&mut bytes));
+            begin.is_err() || own(&SourceFile::new(shown(path), String::from_utf8_lossy(&bytes)))
+        }
+    }
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let help = match error.kind() {
         io::ErrorKind::NotFound => "check the path; in a configuration it is relative to the folder of that file",
@@ -209,8 +224,6 @@ fn shown(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

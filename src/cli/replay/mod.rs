@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::output::plural;
 use super::ranking::Table;
 use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
@@ -20,6 +21,7 @@ use crate::engine::event::{
 };
 use crate::model::{Severity, Timestamp};
 use crate::replay;
+use crate::rule::left_out::LeftOut;
 use crate::rule::names::reads_window;
 use account::{Account, Firings, Messages, RuleSummary};
 
@@ -89,6 +91,8 @@ struct Summary<'a> {
     reading: Reading,
     evaluations: u64,
     rules: &'a BTreeMap<String, RuleSummary>,
+    /// Rules that the configuration has nothing for.
+    left_out: Vec<LeftOut>,
     /// Messages per receiver.
     messages: BTreeMap<&'a str, u64>,
     /// The same by what they say.
@@ -111,6 +115,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         return curve::run(policy, rule, args.per_week, &args.recording, out);
     }
     let mut account = Account::new(policy.rules.iter().map(|rule| rule.name.as_str()));
+    let left_out = policy.left_out.clone();
     let mut failed = None;
     let (engine, reading) = recording::read(policy, &args.recording, |engine, now, effects| {
         replay::perfect_world(engine, now, effects, &mut |now, effect| {
@@ -132,6 +137,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         reading,
         evaluations: engine.view().counters.evaluations,
         rules: &account.rules,
+        left_out,
         messages,
         messages_by_state: &account.messages,
     };
@@ -228,6 +234,9 @@ fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
         "\n{} records, {} lines rejected, {} evaluations",
         reading.records, reading.rejected, summary.evaluations
     )?;
+    if !summary.left_out.is_empty() {
+        writeln!(out, "{} left out for want of what they read", plural(summary.left_out.len(), "rule"))?;
+    }
     for reason in &reading.reasons {
         writeln!(out, "  {reason}")?;
     }

@@ -47,7 +47,8 @@ impl RuleReader<'_> {
         };
         self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter).reading(&inputs));
         fields.finish();
-        let (levels, slo) = written.filter(|_| self.faults.errors() == before)?;
+        let missing = self.leave_out(name.as_deref(), &self.place(node));
+        let (levels, slo) = written.filter(|_| self.faults.errors() == before && !missing)?;
         let (name, slo, first) = (name?, slo?, levels.first()?.clone());
         labels.entry("slo".to_owned()).or_insert_with(|| name.clone());
         if !own {

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::engine::event::AlertState;
 use crate::model::{Dimension, Part, Severity, Span, Timestamp, Unit};
 use crate::rule::Rule;
+use crate::rule::left_out::LeftOut;
 use crate::rule::lex::{self, Kind};
 use crate::settings::Settings;
 pub(super) use crate::wire::fields::Faults;
@@ -62,11 +63,17 @@ pub fn settings_of(file: &SourceFile) -> Settings {
 
 /// Reads a test file about `rules`. `None` when anything is wrong.
 pub fn load(file: &SourceFile, rules: &[Rule]) -> (Option<StoryFile>, Vec<Diagnostic>) {
-    load_beside(file, rules, &[])
+    load_beside(file, rules, &[], true)
 }
 
-/// [`load`], with what is wrong in the files of the rules: a rule with faults is left out of them, and may be named.
-pub fn load_beside(file: &SourceFile, rules: &[Rule], of_rules: &[Diagnostic]) -> (Option<StoryFile>, Vec<Diagnostic>) {
+/// [`load`], where the files of the rules hold more than `rules`: one that reads what the settings do not have is
+/// `left_out`; unless they are `whole`, others have faults, and may be named.
+pub fn load_beside(
+    file: &SourceFile,
+    rules: &[Rule],
+    left_out: &[LeftOut],
+    whole: bool,
+) -> (Option<StoryFile>, Vec<Diagnostic>) {
     let root = match yaml::parse(file) {
         Ok(root) => root,
         Err(fault) => return (None, vec![*fault]),
@@ -81,7 +88,7 @@ pub fn load_beside(file: &SourceFile, rules: &[Rule], of_rules: &[Diagnostic]) -
     if settings.receivers.is_empty() {
         settings.receivers = Settings::example_receiver(RECEIVER);
     }
-    let reader = Reader { faults: &faults, rules, whole: !has_errors(of_rules), settings: &settings };
+    let reader = Reader { faults: &faults, rules, left_out, whole, settings: &settings };
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let nodes = top.list("tests");
     let stories: Vec<Story> = nodes.iter().map(|node| reader.story(node, &mut names)).collect();
@@ -98,6 +105,7 @@ pub fn load_beside(file: &SourceFile, rules: &[Rule], of_rules: &[Diagnostic]) -
 struct Reader<'a> {
     faults: &'a Faults<'a>,
     rules: &'a [Rule],
+    left_out: &'a [LeftOut],
     /// Whether these are all rules that their files name.
     whole: bool,
     settings: &'a Settings,
@@ -173,6 +181,11 @@ impl Reader<'_> {
 
     /// The name, told of when no rule has it.
     fn rule(&self, name: Spanned<String>) -> String {
+        if let Some(left) = self.left_out.iter().find(|left| left.rule == name.value) {
+            let message = format!("the rule `{}` is left out: {}", left.rule, left.why);
+            self.faults.error(name.bytes, message, "give the test what the rule reads below `settings:`");
+            return name.value;
+        }
         if !self.whole || self.rules.iter().any(|rule| rule.name == name.value) {
             return name.value;
         }

@@ -46,7 +46,8 @@ impl Question {
             Question::Margins { rule, limit } => {
                 serde_json::to_value(engine.margins(now, rule.as_deref(), *limit).map_err(missing)?)
             }
-            Question::Rules => serde_json::to_value(engine.rules(now)).map(|rules| json!({"at": now, "rules": rules})),
+            Question::Rules => serde_json::to_value(engine.rules(now))
+                .map(|rules| json!({"at": now, "rules": rules, "left_out": engine.policy().left_out})),
         };
         json.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     }
