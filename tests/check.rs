@@ -183,6 +183,36 @@ digests: [{name: day, receivers: [ops]}]
 }
 
 #[test]
+fn a_mail_receiver_with_a_fault_may_be_named_by_address() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = |email: &str| {
+        format!(
+            "receivers: [{{name: mail, email: {{{email}}}}}]
+routes: [{{matchers: [\"severity=high\"], receivers: [mail/a@b.c]}}, {{receivers: [mail]}}]
+digests: [{{name: day, receivers: [mail/a@b.c]}}]
+"
+        )
+    };
+    for (email, fault) in [
+        ("from: x@y.z, to: [a@b.c, d@e.f]", "error: email has no `smtp`"),
+        ("smtp: {host: a}, from: x@y.z, to: [a@b.c, d@e.f]", "error: `smtp` is a single value, not a mapping"),
+        ("smtp: localhost, from: x@y.z, to: [a@b.c, d@]", "error: `to` is `d@`, not a mail address"),
+        ("smtp: localhost, from: x@y.z, to: {a: b}", "error: `to` is a single value, not a mapping"),
+        ("smtp: localhost, to: a@b.c", "error: email has no `from`"),
+        // Without faults, one of an address alone has the plain name.
+        ("smtp: localhost, from: x@y.z, to: a@b.c", "error: there is no receiver `mail/a@b.c`"),
+    ] {
+        fs::write(dir.path().join("evenkeel.yaml"), config(email)).expect("written");
+        let mut found = messages(dir.path(), &["evenkeel.yaml"]);
+        found.dedup();
+        assert_eq!(found, [fault], "{email}");
+    }
+    fs::write(dir.path().join("evenkeel.yaml"), config("smtp: localhost, from: x@y.z, to: [a@b.c, d@e.f]"))
+        .expect("written");
+    assert_eq!(messages(dir.path(), &["evenkeel.yaml"]), [""; 0]);
+}
+
+#[test]
 fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::create_dir_all(dir.path().join("etc")).expect("a folder");

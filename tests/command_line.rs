@@ -81,6 +81,31 @@ fn the_configuration_of_the_folder_holds_where_none_is_named() {
 }
 
 #[test]
+fn where_executions_were_looked_for_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    std::fs::create_dir(folder.path().join("etc")).expect("a folder");
+    write("etc/one.yaml", "sources: [{name: runs, path: logs/runs.jsonl}, {name: more, path: \"more/*.jsonl\"}]\n");
+    write("etc/none.yaml", "evaluation_interval: 1s\n");
+    for verb in ["report", "agents", "replay"] {
+        for (config, parts) in [
+            (None, ["no evenkeel.yaml in this folder", "name the executions"]),
+            (Some("etc/none.yaml"), ["etc/none.yaml has no `sources`", "name the executions"]),
+            (
+                Some("etc/one.yaml"),
+                ["etc/logs/runs.jsonl (source `runs`), etc/more/*.jsonl (source `more`)", "mend `path`"],
+            ),
+        ] {
+            let arguments: Vec<&str> = [verb].into_iter().chain(config.iter().flat_map(|c| ["--config", *c])).collect();
+            let output = evenkeel(folder.path(), &arguments);
+            let why = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{arguments:?}: {why}");
+            assert!(parts.iter().all(|part| why.contains(part)), "{arguments:?}: {why}");
+        }
+    }
+}
+
+#[test]
 fn every_fault_of_every_file_comes_in_one_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");

@@ -1,9 +1,12 @@
 //! Every verb loads files of rules in the same way: what one takes, the others take.
 
+mod live;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use live::{Home, free_port, run};
 use serde_json::Value;
 
 /// Exit code, standard output and standard error.
@@ -55,7 +58,7 @@ fn the_shipped_folder_works_with_every_verb() {
     let (_, text, _) = evenkeel(dir.path(), &["rules", rules, "--json"]);
     let listed: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(listed["left_out"][0]["rule"], "budget_daily", "{listed:#}");
-    assert_eq!(evenkeel(dir.path(), &["test", rules]).0, Some(0));
+    assert_eq!(evenkeel(dir.path(), &["test", rules, "--run", "each share of a budget"]).0, Some(0));
     // A configuration with that budget leaves nothing out.
     fs::write(dir.path().join("my.yaml"), "budgets: [{name: daily, amount: $5, period: day}]\n").expect("written");
     let (code, text, fault) = evenkeel(dir.path(), &["rules", rules, "--config", "my.yaml"]);
@@ -115,4 +118,28 @@ fn a_name_stands_once_in_a_set_for_every_verb() {
         let (code, text, fault) = evenkeel(dir.path(), &arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {text}{fault}");
     }
+}
+
+#[test]
+fn the_daemon_says_which_rules_it_leaves_out() {
+    let port = free_port();
+    let config = format!("sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nlisten: 127.0.0.1:{port}\n");
+    let rules = "alerts:\n- {name: fails, condition: error_rate > 10%}\n- {name: spent, budget: daily, condition: budget > 80%}\n";
+    let mut home = Home::new(&config, rules);
+    home.start();
+    home.until("the API answers", || run(&home, &["rules"]).0 == Some(0));
+    let (_, text, _) = run(&home, &["rules"]);
+    let why = "the rule `spent` is left out: evenkeel.yaml has no budget `daily`";
+    assert!(
+        text.contains("\n1 rule, 1 left out at ") && text.contains(&format!("warns: rules.yaml:3: {why}\n")),
+        "{text}"
+    );
+    let health = home.get("/healthz").expect("an answer");
+    assert!(health.contains(why) && health.contains("\"ok\""), "{health}");
+    let listed: Value = serde_json::from_str(&run(&home, &["rules", "--json"]).1).expect("JSON");
+    assert_eq!((&listed["rules"][0]["rule"], &listed["left_out"][0]["rule"]), (&"fails".into(), &"spent".into()));
+    // With the budget it holds.
+    fs::write(home.path("evenkeel.yaml"), format!("{config}budgets: [{{name: daily, amount: $5, period: day}}]\n"))
+        .expect("written");
+    home.until("the rule is there", || run(&home, &["rules"]).1.contains("\n2 rules at "));
 }

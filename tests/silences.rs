@@ -65,6 +65,7 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     assert_eq!(code, Some(0), "{fault}");
     let shown = run(&home, &["alerts"]).1;
     assert!(shown.contains("acknowledged by ada at "), "at once: {shown}");
+    assert_eq!(shown.matches("acknowledged by ada at ").count(), 1, "said once: {shown}");
     let (code, _, fault) = run(&home, &["alerts", "--ack", "zzzz"]);
     let expected = "no firing alert has an id that begins with `zzzz`; these fire:\n";
     assert!(code == Some(64) && fault.contains(expected), "{fault}");
@@ -91,6 +92,38 @@ fn without_a_token_nothing_can_be_changed() {
     home.until("the API answers", || run(&home, &["alerts"]).0 == Some(0));
     let (code, _, fault) = run(&home, &["silence", "add", "agent=a", "--comment", "c"]);
     assert!(code == Some(64) && fault.contains("changes need `api_token`"), "{fault}");
+}
+
+#[test]
+fn who_took_an_alert_on_is_shown_where_nobody_is_told_of_it() {
+    let port = free_port();
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{port}\napi_token: {{file: token}}\nreceivers: [{{name: ops, webhook: {{url: \"http://127.0.0.1:1\"}}, min_severity: critical}}]\n"
+    );
+    let mut home = Home::new(&config, RULES);
+    std::fs::write(home.path("token"), "s3cret\n").expect("writes");
+    home.start();
+    home.append("s.jsonl", (0..5).map(|n| execution(now_ms() + n, "b1", false)).collect::<String>());
+    home.until("it fires", || run(&home, &["alerts"]).1.contains("no receiver on its routes takes high alerts"));
+    let alert = |home: &Home| -> Value {
+        let shown: Value = serde_json::from_str(&run(home, &["alerts", "--json"]).1).expect("JSON");
+        shown["alerts"][0].clone()
+    };
+    let before = alert(&home);
+    assert!(before.get("acknowledged").is_some_and(Value::is_null), "{before:#}");
+    let id = before["id"].as_str().expect("an id");
+    let (code, _, fault) = run(&home, &["alerts", "--ack", id, "--author", "kim", "--note", "on it"]);
+    assert_eq!(code, Some(0), "{fault}");
+    let ack = alert(&home)["acknowledged"].clone();
+    assert_eq!(
+        (&ack["author"], &ack["note"], &ack["graver"]),
+        (&"kim".into(), &"on it".into(), &false.into()),
+        "{ack}"
+    );
+    let at = ack["at"].as_str().expect("a time");
+    let shown = run(&home, &["alerts"]).1;
+    let line = format!("takes high alerts\n  acknowledged by kim at {at}: on it\n");
+    assert!(shown.contains(&line), "{line}: {shown}");
 }
 
 /// The blocks of commands on a page after a heading.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
+use crate::engine::dispatch::AckView;
 use crate::engine::view::{DigestView, RefusedView, WaitingView, told};
 use crate::model::Unit;
 
@@ -165,6 +166,7 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
     );
     writeln!(out, "{detail}")?;
     let messages = &alert["messages"];
+    let mut said = Vec::new();
     for receiver in messages["receivers"].as_array().into_iter().flatten() {
         let last = serde_json::from_value(receiver["last"].clone()).ok();
         let waiting: Option<WaitingView> = serde_json::from_value(receiver["waiting"].clone()).ok();
@@ -173,15 +175,18 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
         if told.is_empty() {
             told.push_str("not told yet");
         }
-        let line = format!(
-            "  {}: {told}; {}",
-            receiver["receiver"].as_str().unwrap_or_default(),
-            receiver["why"].as_str().unwrap_or_default()
-        );
-        writeln!(out, "{line}")?;
+        let why = receiver["why"].as_str().unwrap_or_default();
+        writeln!(out, "  {}: {told}; {why}", receiver["receiver"].as_str().unwrap_or_default())?;
+        said.push(why);
     }
     if let Some(why) = messages["why"].as_str().filter(|why| !why.is_empty()) {
         writeln!(out, "  {why}")?;
+    }
+    // A receiver that is told no more because of it says so itself.
+    let ack: Option<AckView> = serde_json::from_value(alert["acknowledged"].clone()).ok();
+    if let Some(ack) = ack.filter(|ack| !said.iter().any(|why| why.starts_with(&ack.to_string()))) {
+        let graver = if ack.graver { ", before it got graver" } else { "" };
+        writeln!(out, "  {ack}{graver}")?;
     }
     Ok(())
 }

@@ -214,24 +214,43 @@ fn files(policy: &Policy, args: &RecordingArgs) -> Result<Vec<PathBuf>, Failure>
     if !args.files.is_empty() {
         return Ok(args.files.clone());
     }
-    if args.config.is_none() && at_hand().is_none() {
-        let why =
-            "no FILE is given: name the executions to look at, - for standard input, or a configuration by --config";
-        return Err(Failure::Usage(why.into()));
-    }
+    let Some(config) = args.config.clone().or_else(at_hand) else {
+        let why = format!(
+            "no FILE is given, and there is no {CONFIG} in this folder: name the executions to look at, - for standard \
+             input, or a configuration by --config"
+        );
+        return Err(Failure::Usage(why));
+    };
     let sources = match &args.source {
         Some(_) => vec![source(policy, args, Path::new("-"))?],
         None => policy.settings.sources.clone(),
     };
     let mut files = Vec::new();
-    for source in sources {
+    for source in &sources {
         let found = pattern::matching(&source.path);
         files.extend(found.map_err(|e| Failure::Usage(format!("cannot list {}: {e}", source.path.display())))?);
     }
     if files.is_empty() {
-        return Err(Failure::Usage("no FILE is given and no file of a source is there: name the executions".into()));
+        return Err(Failure::Usage(nothing_there(&config, &sources)));
     }
     Ok(files)
+}
+
+/// Where executions were looked for, and what to do.
+fn nothing_there(config: &Path, sources: &[Source]) -> String {
+    let config = config.display();
+    if sources.is_empty() {
+        return format!(
+            "no FILE is given, and {config} has no `sources`: name the executions to look at, or add a source"
+        );
+    }
+    let looked: Vec<String> =
+        sources.iter().map(|source| format!("{} (source `{}`)", source.path.display(), source.name)).collect();
+    format!(
+        "no FILE is given, and nothing is there yet where {config} has its sources: {}; name the executions to look at, \
+         or mend `path`",
+        looked.join(", ")
+    )
 }
 
 fn open(file: &Path) -> Result<Box<dyn Read + Send>, Failure> {

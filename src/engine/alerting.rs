@@ -247,7 +247,8 @@ impl Engine {
                 let group = receiver.clone();
                 receivers.push(MessageView { receiver, group, last: None, waiting: None, refused, next: None, why });
             }
-            AlertMessages { alert: event.id.clone(), receivers, why: self.untold(event) }
+            let acknowledged = self.state.dispatch.acks.view(&event.id, event.severity);
+            AlertMessages { alert: event.id.clone(), receivers, why: self.untold(event), acknowledged }
         };
         alerts.iter().map(one).collect()
     }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::dispatch::AckView;
 use super::event::{AlertEvent, Recommendation, Silence};
 use super::slo::SloView;
 use crate::model::{Subject, Timestamp, Unit};
@@ -313,6 +314,9 @@ pub struct AlertMessages {
     pub receivers: Vec<MessageView>,
     /// Why nobody is told; empty when somebody is.
     pub why: String,
+    /// Who took it on; the API shows it beside the alert.
+    #[serde(skip)]
+    pub acknowledged: Option<AckView>,
 }
 
 /// What one receiver was told of an alert, and what comes next.

@@ -59,10 +59,16 @@ fn stand_in() -> Channel {
     Channel::Webhook { url: String::new(), secret: None, token: None, timeout: Span::seconds(10) }
 }
 
+fn is_stand_in(receiver: &Receiver) -> bool {
+    matches!(&receiver.channel, Channel::Webhook { url, .. } if url.is_empty())
+}
+
 /// The receivers that are meant by a name: one, or all addresses of one, see [`Channel::Email`]; says when there is none.
 pub(super) fn named<'r>(section: &Section<'_>, known: &'r [Receiver], name: &Spanned<String>) -> Vec<&'r Receiver> {
     let Spanned { value, bytes } = name;
-    let own = |r: &&Receiver| r.name == *value || r.name.strip_prefix(value).is_some_and(|rest| rest.starts_with('/'));
+    let below = |name: &str, whole: &str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
+    // Whose addresses cannot be read has any.
+    let own = |r: &&Receiver| r.name == *value || below(&r.name, value) || is_stand_in(r) && below(value, &r.name);
     let found: Vec<&Receiver> = known.iter().filter(own).collect();
     if found.is_empty() {
         let help = match known.len() {
@@ -215,7 +221,7 @@ fn alertmanager(section: Section<'_>, interval: Span) -> Vec<(String, Channel)> 
     peers.into_iter().map(channel).collect()
 }
 
-/// One channel per recipient, with what it adds to the receiver's name.
+/// One channel per recipient, with what it adds to the receiver's name; a stand-in for each that has faults.
 fn email(section: Section<'_>) -> Vec<(String, Channel)> {
     let server = section.require("smtp", section.text("smtp"));
     let bytes = server.as_ref().map_or(section.fields.place("smtp"), |server| server.bytes.clone());
@@ -231,10 +237,14 @@ fn email(section: Section<'_>) -> Vec<(String, Channel)> {
     let from = section.require("from", section.text("from")).and_then(|from| mailbox(&section, from, "from"));
     let recipients = section.require("to", section.texts("to")).unwrap_or_default();
     let several = recipients.len() > 1;
-    let mut to: Vec<String> = Vec::new();
+    let (mut to, mut faulty): (Vec<String>, Vec<String>) = Default::default();
     for recipient in recipients {
         let bytes = recipient.bytes.clone();
-        let Some(recipient) = mailbox(&section, recipient, "to") else { continue };
+        let written = recipient.value.clone();
+        let Some(recipient) = mailbox(&section, recipient, "to") else {
+            faulty.push(written);
+            continue;
+        };
         if to.contains(&recipient) {
             section.reader.faults.warning(bytes, format!("`to` names {recipient} twice"), "delete one of them");
         } else {
@@ -261,19 +271,23 @@ fn email(section: Section<'_>) -> Vec<(String, Channel)> {
     }
     let timeout = section.span("timeout").unwrap_or(Span::seconds(30));
     section.finish();
-    let (Some((host, port)), Some(from)) = (server, from) else { return Vec::new() };
+    let suffix = |to: &str| if several { format!("/{to}") } else { String::new() };
+    let stand_ins = faulty.iter().map(|to| (suffix(to), stand_in()));
+    let (Some((host, port)), Some(from)) = (server, from) else {
+        return to.iter().map(|to| (suffix(to), stand_in())).chain(stand_ins).collect();
+    };
     let port = port.unwrap_or(match tls {
         SmtpTls::Starttls => 587,
         SmtpTls::Implicit => 465,
         SmtpTls::None => 25,
     });
     let channel = |to: String| {
-        let suffix = if several { format!("/{to}") } else { String::new() };
+        let suffix = suffix(&to);
         let (host, ca_file) = (host.clone(), ca_file.clone());
         let (username, password, from) = (username.clone(), password.clone(), from.clone());
         (suffix, Channel::Email { host, port, tls, ca_file, username, password, from, to, timeout })
     };
-    to.into_iter().map(channel).collect()
+    to.into_iter().map(channel).chain(stand_ins).collect()
 }
 
 /// `host`, `host:port`, `[::1]:port`.

@@ -35,7 +35,7 @@ pub use flood::grouped;
 pub use heard::Heard;
 pub use mute::Sources;
 pub use route::gets_messages;
-pub use silence::{ACKS, Acks, SILENCES, Silences};
+pub use silence::{ACKS, AckView, Acks, SILENCES, Silences};
 
 /// Alerts that one message of a group shows, at most.
 const SHOWN: usize = 100;

@@ -1,6 +1,7 @@
 //! Silences and acknowledgements: what people said of alerts, until it lapses.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,26 @@ impl Silences {
     }
 }
 
+/// Who took an alert on, whether or not anybody is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AckView {
+    /// Who works on it.
+    pub author: String,
+    /// What they want to say.
+    pub note: String,
+    /// When they said so.
+    pub at: Timestamp,
+    /// Whether it got graver since, so that it is repeated again.
+    pub graver: bool,
+}
+
+impl fmt::Display for AckView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "acknowledged by {} at {}", self.author, self.at)?;
+        if self.note.is_empty() { Ok(()) } else { write!(f, ": {}", self.note) }
+    }
+}
+
 /// Who took an alert on, at which severity.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Acks {
@@ -97,6 +118,13 @@ impl Acks {
     /// Whether somebody took the alert on at this severity or a graver one.
     pub fn cover(&self, alert: &str, severity: Severity) -> bool {
         self.all.get(alert).is_some_and(|(known, _)| *known >= severity)
+    }
+
+    /// Who took it on, for people who ask.
+    pub fn view(&self, alert: &str, severity: Severity) -> Option<AckView> {
+        let ack = self.of(alert)?;
+        let (author, note, at) = (ack.author.clone(), ack.note.clone(), ack.at);
+        Some(AckView { author, note, at, graver: !self.cover(alert, severity) })
     }
 
     /// Who took it on.

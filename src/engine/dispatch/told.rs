@@ -117,10 +117,9 @@ impl Dispatch {
             );
             add(MuteKind::Flapping, why, None, Some(until));
         }
-        if let Some(ack) = self.acks.of(&event.id) {
-            let note = if ack.note.is_empty() { String::new() } else { format!(": {}", ack.note) };
-            let graver = if self.acks.cover(&event.id, event.severity) { "" } else { ", but it got graver since" };
-            let why = format!("acknowledged by {} at {}{note}; not repeated until it ends{graver}", ack.author, ack.at);
+        if let Some(ack) = self.acks.view(&event.id, event.severity) {
+            let graver = if ack.graver { ", but it got graver since" } else { "" };
+            let why = format!("{ack}; not repeated until it ends{graver}");
             add(MuteKind::Acknowledgement, why, Some(&ack.author), None);
         }
         if self.places.get(&key).into_iter().flatten().any(|place| place.1 == flood::key(&event.rule)) {
@@ -156,9 +155,8 @@ impl Dispatch {
                 None => (group.due, "its group is told now".to_owned()),
             };
         }
-        if let Some(ack) = self.acks.of(&event.id).filter(|_| self.acks.cover(&event.id, event.severity)) {
-            let note = if ack.note.is_empty() { String::new() } else { format!(": {}", ack.note) };
-            return (None, format!("acknowledged by {} at {}{note}", ack.author, ack.at));
+        if let Some(ack) = self.acks.view(&event.id, event.severity).filter(|ack| !ack.graver) {
+            return (None, ack.to_string());
         }
         let refused = member.heard.refused().is_some();
         match group.repeat_at(route, &self.acks) {

@@ -33,6 +33,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::engine::dispatch::AckView;
 use crate::engine::event::{AlertEvent, Silence};
 use crate::engine::view::{AlertMessages, View};
 use crate::model::Timestamp;
@@ -253,7 +254,10 @@ async fn agents(State(pictures): State<Pictures>) -> Response {
 
 async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    let told = |(n, alert): (usize, &AlertEvent)| ToldAlert { alert: alert.shown(), messages: view.messages.get(n) };
+    let told = |(n, alert): (usize, &AlertEvent)| {
+        let messages = view.messages.get(n);
+        ToldAlert { alert: alert.shown(), acknowledged: messages.and_then(|m| m.acknowledged.as_ref()), messages }
+    };
     let items: Vec<ToldAlert<'_>> = view.alerts.iter().enumerate().map(told).collect();
     Json(json!({"at": view.now, "alerts": items, "digests": view.digests})).into_response()
 }
@@ -263,6 +267,7 @@ async fn alerts(State(pictures): State<Pictures>) -> Response {
 struct ToldAlert<'a> {
     #[serde(flatten)]
     alert: serde_json::Value,
+    acknowledged: Option<&'a AckView>,
     messages: Option<&'a AlertMessages>,
 }
 
