@@ -76,6 +76,7 @@ fn alert(state: AlertState) -> AlertEvent {
         labels: Default::default(),
         annotations: Default::default(),
         muted: None,
+        reason: String::new(),
         trend: None,
     }
 }

@@ -38,6 +38,7 @@ fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
         labels: [("team".to_owned(), "core".to_owned())].into(),
         annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
         muted: None,
+        reason: String::new(),
         trend: None,
     };
     Delivery {

@@ -376,7 +376,11 @@ fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
     assert_eq!(id(&engine.view().alerts), id(&view.alerts));
     rule.window = Span::minutes(6);
     engine.reload(now, policy(vec![rule]));
-    let ended = transitions(&end(&mut engine));
+    assert_eq!(transitions(&end(&mut engine)).len(), 0, "it goes on for as long as the window is");
+    assert!(engine.view().alerts[0].reason.contains("does not know enough yet"), "{:?}", engine.view().alerts);
+    let now = engine.now().expect("records were fed") + Span::minutes(6);
+    let effects: Vec<_> = engine.handle(now, Event::Deadline).into_iter().map(|effect| (now, effect)).collect();
+    let ended = transitions(&effects);
     assert!(engine.view().alerts.is_empty() && ended.len() == 1, "no data, so it ends: {ended:?}");
 }
 

@@ -64,6 +64,11 @@ fn decides_alike(interval: &str) {
         }
         let text = |name: &str| line[name].as_str().unwrap_or("null").to_owned();
         let json = |name: &str| line[name].to_string();
+        // The history has the reason among the annotations.
+        let mut annotations = line["annotations"].clone();
+        if line["reason"].is_string() {
+            annotations["reason"] = line["reason"].clone();
+        }
         let row = [
             text("id"),
             text("state"),
@@ -79,7 +84,7 @@ fn decides_alike(interval: &str) {
             text("active_since"),
             text("fired_at"),
             json("labels"),
-            json("annotations"),
+            annotations.to_string(),
         ];
         said.insert(row.join("\t"));
     }

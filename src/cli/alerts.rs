@@ -165,6 +165,9 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
         text("id")
     );
     writeln!(out, "{detail}")?;
+    if !text("reason").is_empty() {
+        writeln!(out, "  {}", text("reason"))?;
+    }
     let messages = &alert["messages"];
     let mut said = Vec::new();
     for receiver in messages["receivers"].as_array().into_iter().flatten() {

@@ -145,6 +145,7 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
         active_since: now,
         fired_at: Some(now),
         muted: None,
+        reason: String::new(),
         trend: Some(Box::new(course(now))),
         labels: [("test".to_owned(), "true".to_owned())].into(),
         annotations: [("summary".to_owned(), summary.to_owned())].into(),

@@ -54,7 +54,7 @@ impl Engine {
         for (index, split) in state.splits.iter_mut().enumerate() {
             split.pauses = self.plan.rules.iter().any(|plan| plan.split == index && plan.usual);
         }
-        for (rule, plan) in self.policy.rules.iter().zip(&self.plan.rules) {
+        for (index, (rule, plan)) in self.policy.rules.iter().zip(&self.plan.rules).enumerate() {
             let split = &mut state.splits[plan.split];
             let same = known.remove(&rule.name);
             let changed = moving.remove(&rule.name);
@@ -66,14 +66,18 @@ impl Engine {
                 state.rules.push(own);
                 continue;
             };
-            own.change(before, rule);
+            let forgot = own.change(before, rule);
             let limit = self.policy.settings.limits.series;
             let now = state.clock.unwrap_or_default();
+            let full = state.partials.of_conditions(now, rule, &self.plan, index).map(|p| p.since + p.window);
             for (subject, mut alert) in alerts {
                 let series = place(before, rule, split, &state.names, (now, limit), &subject);
                 match series.filter(|series| !own.alerts.has(*series)) {
                     Some(series) => {
                         let levels = |rule| evaluate::levels(rule, split, series, &state.names);
+                        let unseen = split.series[series].total == 0;
+                        let until = full.max((forgot || unseen).then_some(now + rule.window));
+                        alert.carry((now, until), before, levels(before), &subject);
                         alert.change((before, levels(before)), (rule, levels(rule)));
                         own.alerts.put(series, alert);
                         adopted.changed = true;

@@ -5,12 +5,12 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::carry::{self, Carried};
 use super::evaluate;
-use super::event::{AlertEvent, AlertState, Muted};
+use super::event::AlertState;
 use super::rules::Inputs;
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
-use crate::rule::names::reads_window;
-use crate::rule::{Input, Level, NoData, Rule, Verdict, annotation};
+use crate::rule::{Level, NoData, Rule, Verdict};
 
 /// An alert that is pending or firing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,11 +32,16 @@ pub struct Alert {
     /// By level: since when it has held; empty for a rule without levels.
     holding: Vec<Option<Timestamp>>,
     /// Since when its level has not held while a milder one does.
-    lapsed: Option<Timestamp>,
+    pub(super) lapsed: Option<Timestamp>,
     /// When it may be told; `None`: at once.
-    opens: Option<Timestamp>,
+    pub opens: Option<Timestamp>,
     /// How its value went.
     pub trend: Trend,
+    /// What a reload left undecided, see [`Carried`].
+    pub carried: Option<Box<Carried>>,
+    /// Why it ended, if there is more to it than that its condition holds no more.
+    #[serde(skip)]
+    pub reason: String,
 }
 
 /// The numbers of one evaluation.
@@ -139,7 +144,8 @@ pub fn step(
 ) -> Option<(AlertState, Alert)> {
     let lost = found.verdicts.iter().all(Option::is_none);
     let policy = if lost { rule.terms.no_data } else { NoData::Ok };
-    if policy == NoData::Keep {
+    let undecided = slot.as_mut().is_some_and(|alert| alert.is_undecided(now, &found, lost, rule));
+    if policy == NoData::Keep || undecided {
         // What it is stays as it is, but its hours begin all the same.
         let alert = slot.as_mut()?;
         return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
@@ -164,6 +170,8 @@ pub fn step(
             lapsed: None,
             opens: None,
             trend: Trend::default(),
+            carried: None,
+            reason: String::new(),
         });
         alert.trend.push(now, alert.evidence.value);
         alert.mark(now, &found, lost);
@@ -174,7 +182,9 @@ pub fn step(
     };
     if any {
         alert.cleared = None;
-        alert.mark(now, &found, lost);
+        // Of windows that a reload began a graver level may still come of what they do not hold yet.
+        let lacks = alert.judged() || lost;
+        alert.mark(now, &found, lacks);
         let ripe = alert.ripe(now, &found, rule);
         let changed = match ripe {
             Some(level) if alert.fired.is_none() || level > alert.level as usize => {
@@ -182,7 +192,7 @@ pub fn step(
                 true
             }
             _ => {
-                alert.fall(now, ripe, lost, rule);
+                alert.fall(now, ripe, lacks, rule);
                 alert.open(now, rule)
             }
         };
@@ -225,6 +235,8 @@ impl Alert {
             lapsed: None,
             opens: rule.opens(now),
             trend: Trend::default(),
+            carried: None,
+            reason: String::new(),
         }
     }
 
@@ -250,13 +262,18 @@ impl Alert {
     }
 
     /// The alert with what is found now, whether its condition holds or not, and without the course of its value;
-    /// without data its threshold is still what it was.
+    /// without data its threshold is still what it was. What a reload left undecided stays as it is.
     pub fn seen(&self, found: &Finding<'_>, rule: &Rule) -> Alert {
+        let lost = found.verdicts.iter().all(Option::is_none);
+        let waits = self.waits(found, lost, rule) || lost && self.carried.as_ref().is_some_and(|c| c.said.is_some());
         let evidence = match found.shown(usize::from(self.level)) {
+            _ if waits => self.evidence,
             None => Evidence { value: None, n: found.samples(rule), context: found.context, ..self.evidence },
             verdict => found.evidence(rule, verdict),
         };
-        Alert { id: self.id.clone(), evidence, holding: Vec::new(), trend: Trend::default(), ..*self }
+        let carried = self.carried.clone().filter(|_| waits);
+        let (holding, trend) = (Vec::new(), Trend::default());
+        Alert { id: self.id.clone(), evidence, holding, trend, carried, reason: String::new(), ..*self }
     }
 
     fn state(&self) -> AlertState {
@@ -315,14 +332,15 @@ impl Alert {
 
     /// The alert as it ends.
     fn ended(mut self, found: &Finding<'_>, lost: bool, rule: &Rule) -> Alert {
+        self.reason = carry::reason(self.carried.as_deref(), lost);
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
-        let level = usize::from(self.level);
-        let shown = found.verdicts.get(level).copied().flatten().map(|_| level);
-        let before = std::mem::replace(&mut self.evidence, found.evidence(rule, shown));
-        if lost {
-            // Without data there is no value, but the threshold is still what it was.
-            self.evidence = Evidence { value: None, n: found.samples(rule), ..before };
+        // Without data the last that it was judged by still stands.
+        if !lost {
+            let level = usize::from(self.level);
+            let shown = found.verdicts.get(level).copied().flatten().map(|_| level);
+            self.evidence = found.evidence(rule, shown);
+            self.carried = None;
         }
         self
     }
@@ -337,7 +355,9 @@ pub fn due(alert: &Alert, rule: &Rule, levels: &[Level]) -> Option<Timestamp> {
     });
     let first = (alert.fired.is_none() && alert.holding.is_empty())
         .then(|| alert.since + levels.first().map_or(rule.hold, |level| level.hold));
-    first.into_iter().chain(rises).chain(keep(alert.cleared)).chain(keep(alert.lapsed)).chain(alert.opens).min()
+    let decided = alert.carried.as_ref().and_then(|carried| carried.until);
+    let others = first.into_iter().chain(rises).chain(keep(alert.cleared)).chain(keep(alert.lapsed));
+    others.chain(alert.opens).chain(decided).min()
 }
 
 /// A stable name for one episode of one rule on one subject.
@@ -358,90 +378,6 @@ fn identity(rule: &str, subject: &Subject, since: Timestamp) -> String {
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// The transition as it is reported and sent, annotations filled in.
-/// `levels` are those of its subject, empty for a rule without.
-pub fn event(
-    state: AlertState,
-    alert: &Alert,
-    rule: &Rule,
-    levels: &[Level],
-    subject: &Subject,
-    now: Timestamp,
-) -> AlertEvent {
-    let level = levels.get(alert.level as usize);
-    // A level that is kept while a milder one holds is shown with what that one says.
-    let says = levels.get(alert.evidence.level.unwrap_or(alert.level) as usize);
-    let muted = match alert.opens {
-        _ if rule.terms.shadow => Some(Muted::Shadow),
-        Some(until) => Some(Muted::Hours { until }),
-        None => None,
-    };
-    let mut event = AlertEvent {
-        at: now,
-        id: alert.id.clone(),
-        rule: rule.name.clone(),
-        subject: subject.clone(),
-        state,
-        severity: level.map_or(rule.severity, |level| level.severity),
-        condition: says.map_or(&rule.condition, |level| &level.condition).clone(),
-        value: alert.evidence.value,
-        threshold: alert.evidence.threshold,
-        unit: alert.evidence.unit,
-        n: alert.evidence.n,
-        window: alert.evidence.window,
-        active_since: alert.since,
-        fired_at: alert.fired,
-        labels: rule.labels.clone(),
-        annotations: Default::default(),
-        muted,
-        trend: None,
-    };
-    let filled = rule.annotations.iter().map(|(name, template)| {
-        (name.clone(), annotation::fill(template, |field| field_text(&event, rule, alert, field)))
-    });
-    event.annotations = filled.collect();
-    event
-}
-
-/// The text of a template field; `None` for one that the alert does not have.
-fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Option<String> {
-    let shown_in = |unit: Unit, value: Option<f64>| value.map_or("no data".to_owned(), |v| unit.show(v));
-    let shown = |value| shown_in(event.unit, value);
-    let Context { baseline, peers, score, exhausted_at } = alert.evidence.context;
-    let of = |found: fn(&Input) -> bool, value| {
-        let input = rule.program.inputs.iter().find(|input| found(input));
-        shown_in(input.map_or(Unit::Any, Input::unit), value)
-    };
-    Some(match field {
-        "baseline" => of(Input::is_of_past, baseline),
-        "peers" => of(Input::is_of_peers, peers),
-        "score" => shown_in(Unit::Points, score),
-        "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),
-        "value" => shown(event.value),
-        "threshold" => shown(event.threshold),
-        "n" => event.n.to_string(),
-        "window" if !reads_window(&event.condition) => return None,
-        "window" => event.window.to_string(),
-        "severity" | "level" => event.severity.as_str().to_owned(),
-        "state" => event.state.as_str().to_owned(),
-        "rule" => event.rule.clone(),
-        "condition" => event.condition.clone(),
-        "subject" => event.subject.to_string(),
-        "since" => event.active_since.to_rfc3339(),
-        "duration" => event.at.since(event.active_since).shown(),
-        _ => {
-            let label = field.strip_prefix("label.").unwrap_or(field);
-            event
-                .labels
-                .get(label)
-                .map(String::as_str)
-                .or_else(|| event.subject.get(label))
-                .unwrap_or_default()
-                .to_owned()
-        }
-    })
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::alert::{self, Alert};
+use super::alert::Alert;
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
 use super::view::{AlertMessages, MessageView, ReceiverView};
-use super::{Engine, State};
+use super::{Engine, State, carry, words};
 use crate::model::{Dimension, Timestamp};
 use crate::settings::Channel;
 use crate::wire::notice::PICTURED;
@@ -23,7 +23,7 @@ impl Engine {
         let split = &self.state.splits[self.plan.rules[index].split];
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
-        let mut event = alert::event(state, &alert, rule, levels, &subject, now);
+        let mut event = words::event(state, &alert, rule, levels, &subject, now);
         if fell {
             // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
             self.state.dispatch.look_again(now, &self.policy.settings);
@@ -121,8 +121,8 @@ impl Engine {
         }
     }
 
-    /// Ends the alerts that a reload leaves no rule for; `before` are all alerts as they
-    /// were under the old policy.
+    /// Ends the alerts that a reload leaves no rule for; `before` are the [endings](Engine::endings) of all alerts under
+    /// the old policy.
     pub(super) fn end_gone(
         &mut self,
         now: Timestamp,
@@ -134,10 +134,9 @@ impl Engine {
             if gone.iter().all(|a| a.id != event.id) {
                 continue;
             }
-            let fired = event.state == AlertState::Firing;
-            event.state = if fired { AlertState::Resolved } else { AlertState::Inactive };
-            event.at = now;
-            event.annotations.insert("reason".into(), "the rule was removed, or looks at other subjects".into());
+            let fired = event.state == AlertState::Resolved;
+            let removed = self.policy.rules.iter().all(|rule| rule.name != event.rule);
+            words::explain(&mut event, carry::gone(now, removed));
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
@@ -174,6 +173,11 @@ impl Engine {
         self.events(|_| true)
     }
 
+    /// The same as if they ended.
+    pub(super) fn endings(&self) -> Vec<AlertEvent> {
+        self.events_as([AlertState::Resolved, AlertState::Inactive], |_| true)
+    }
+
     /// Every alert that fires.
     pub(super) fn firing(&self) -> Vec<AlertEvent> {
         self.events(|alert| alert.fired.is_some())
@@ -192,15 +196,20 @@ impl Engine {
 
     /// The pending and firing alerts that pass, with their newest evidence.
     fn events(&self, pass: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
+        self.events_as([AlertState::Firing, AlertState::Pending], pass)
+    }
+
+    /// The same as if those that fire, and those that are pending, changed to these states.
+    fn events_as(&self, [fires, pends]: [AlertState; 2], pass: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
         let now = self.state.clock.unwrap_or_default();
         let mut events = Vec::new();
         for ((rule, plan), state) in self.policy.rules.iter().zip(&self.plan.rules).zip(&self.state.rules) {
             let split = &self.state.splits[plan.split];
             for (series, alert) in state.alerts.iter().filter(|(_, alert)| pass(alert)) {
                 let subject = split.subject(series, &self.state.names);
-                let to = if alert.fired.is_some() { AlertState::Firing } else { AlertState::Pending };
+                let to = if alert.fired.is_some() { fires } else { pends };
                 let levels = evaluate::levels(rule, split, series, &self.state.names);
-                events.push(alert::event(to, alert, rule, levels, &subject, now));
+                events.push(words::event(to, alert, rule, levels, &subject, now));
             }
         }
         events

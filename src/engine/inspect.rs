@@ -15,7 +15,7 @@ use super::reading::Reading;
 use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
-use super::{Engine, evaluate};
+use super::{Engine, evaluate, words};
 use crate::model::{Dimension, Metric, Part, Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
@@ -229,7 +229,7 @@ impl<'a> Gaze<'a> {
         let seen = self.seen(series)?;
         let levels = evaluate::levels(self.rule, self.split, series, self.evaluation.names);
         let subject = self.subject(series);
-        Some(alert::event(self.alert_state(series), &seen, self.rule, levels, &subject, self.evaluation.now))
+        Some(words::event(self.alert_state(series), &seen, self.rule, levels, &subject, self.evaluation.now))
     }
 
     /// The same, as evaluations keep it.
@@ -417,7 +417,7 @@ impl Engine {
             Some(event) => self.telling(now, event),
             None => {
                 let imagined = Alert::imagined(now, rule, sight.levels, sight.level, &sight.values);
-                let event = alert::event(AlertState::Inactive, &imagined, rule, sight.levels, &subject, now);
+                let event = words::event(AlertState::Inactive, &imagined, rule, sight.levels, &subject, now);
                 self.telling(now, &event)
             }
         };

@@ -13,6 +13,7 @@ mod alike;
 mod baseline;
 mod batch;
 mod budget;
+mod carry;
 mod column;
 mod covers;
 mod digest;
@@ -50,6 +51,7 @@ mod tuning;
 pub mod verdicts;
 pub mod view;
 mod window;
+mod words;
 mod works;
 
 use std::cell::RefCell;
@@ -184,7 +186,7 @@ impl Engine {
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let now = self.advance(now, &mut effects);
-        let before = self.active_alerts();
+        let before = self.endings();
         self.plan = Plan::new(&policy);
         let old = std::mem::replace(&mut self.policy, policy);
         let adopted = self.adopt(&old);

@@ -1,8 +1,8 @@
 //! Since when windows hold everything: a reload that adds a rule, or makes its window longer, finds only what was kept
 //! for the rules before it.
 //!
-//! What is here is read by nobody who decides: a rule on a window that is still filling up says what it sees, and
-//! people are told since when that is.
+//! A rule on a window that is still filling up says what it sees, and people are told since when that is. It alone does
+//! not end what fired before the reload, see [`super::carry`].
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,12 @@ impl Partials {
         begun.map(|kept| kept.since).fold(now - longest, Timestamp::max)
     }
 
+    /// What of the windows of a rule's conditions is missing.
+    pub fn of_conditions(&self, now: Timestamp, rule: &Rule, plan: &Plan, index: usize) -> Option<Partial> {
+        let slots: Vec<usize> = rule.roots().flat_map(Node::slots).collect();
+        self.of(now, &slots, rule, plan, index)
+    }
+
     /// Of what the slots of a rule read, that of which most is missing.
     fn of(&self, now: Timestamp, slots: &[usize], rule: &Rule, plan: &Plan, index: usize) -> Option<Partial> {
         let place = &plan.rules[index];
@@ -132,8 +138,7 @@ impl Partials {
 impl State {
     /// What of the windows of a rule's conditions is missing since a reload.
     pub(super) fn partial(&self, now: Timestamp, rule: &Rule, plan: &Plan, index: usize) -> Option<Partial> {
-        let slots: Vec<usize> = rule.roots().flat_map(Node::slots).collect();
-        self.partials.of(now, &slots, rule, plan, index)
+        self.partials.of_conditions(now, rule, plan, index)
     }
 
     /// The same of the period of an objective.

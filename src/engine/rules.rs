@@ -83,8 +83,9 @@ impl RuleState {
         RuleState { name: rule.name.clone(), identity: adopt::identity(rule), ..RuleState::default() }
     }
 
-    /// Goes on under the rule as it reads now. What was learned of something that it reads no more is forgotten.
-    pub fn change(&mut self, before: &Rule, rule: &Rule) {
+    /// Goes on under the rule as it reads now. What was learned of something that it reads no more is forgotten; whether
+    /// it has to learn it anew.
+    pub fn change(&mut self, before: &Rule, rule: &Rule) -> bool {
         self.identity = adopt::identity(rule);
         self.cases.clear();
         let others = SplitSpec::of(before) != SplitSpec::of(rule);
@@ -92,17 +93,23 @@ impl RuleState {
         let reads = |rule: &Rule, of: fn(&Input) -> bool| -> Vec<Input> {
             rule.program.inputs.iter().filter(|input| of(input)).cloned().collect()
         };
-        let differs = |of| reads(before, of) != reads(rule, of);
-        if moved || differs(|input| input.baseline().is_some()) {
+        let changed = |of| moved || reads(before, of) != reads(rule, of);
+        let (past, others_do) = (changed(|i| i.baseline().is_some()), changed(|i| i.peers().is_some()));
+        if past {
             (self.histories, self.centres) = Default::default();
         }
-        if moved || differs(|input| input.peers().is_some()) {
+        if others_do {
             self.peers = Peers::default();
         }
         // By series, which are others now.
         if others {
             (self.gaps, self.covered) = Default::default();
         }
+        let learns = |i: &Input| match i {
+            _ if i.usual().is_some() => others,
+            _ => past && i.baseline().is_some() || others_do && i.peers().is_some(),
+        };
+        rule.program.inputs.iter().any(learns)
     }
 
     /// The centres of the values of past windows of a series, for each baseline input of the rule.

@@ -66,6 +66,15 @@ pub fn fill(template: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
     text
 }
 
+/// The sentences of a template that name no field which `lacks` a value; `None` when none does, and for a template that
+/// is nothing but a field.
+pub fn without(template: &str, lacks: impl Fn(&str) -> bool) -> Option<String> {
+    let hollow = |text: &str| names(text).any(|(name, _)| name.is_some_and(&lacks));
+    let bare = pieces(template).all(|piece| !matches!(piece, Piece::Text(text) if !text.trim().is_empty()));
+    let sentences = template.split_inclusive(". ").filter(|sentence| !hollow(sentence));
+    (hollow(template) && !bare).then(|| sentences.collect())
+}
+
 /// The fields that a template names and where; `None` for braces that are not closed.
 pub fn names(template: &str) -> impl Iterator<Item = (Option<&str>, Range<usize>)> {
     pieces(template).filter_map(|piece| match piece {

@@ -65,17 +65,20 @@ pub fn report(report: &Report, now: Timestamp) {
 fn alert_line(alert: &AlertEvent, now: Timestamp) {
     let at = (now.since(alert.at) > FRESH).then(|| alert.at.to_rfc3339());
     let at = at.as_deref();
+    let reason = Some(alert.reason.as_str()).filter(|reason| !reason.is_empty());
     let show = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
     let (value, threshold) = (show(alert.value), show(alert.threshold));
     let (rule, subject, severity, n) = (&alert.rule, alert.subject.to_string(), alert.severity.as_str(), alert.n);
     let condition = &alert.condition;
     match alert.state {
         AlertState::Firing => {
-            tracing::warn!(at, rule, subject, severity, value, threshold, n, "alert fires: {condition}");
+            tracing::warn!(at, rule, subject, severity, value, threshold, n, reason, "alert fires: {condition}");
         }
-        AlertState::Resolved => tracing::info!(at, rule, subject, severity, value, threshold, n, "alert is resolved"),
+        AlertState::Resolved => {
+            tracing::info!(at, rule, subject, severity, value, threshold, n, reason, "alert is resolved")
+        }
         AlertState::Pending | AlertState::Inactive => {
-            tracing::debug!(at, rule, subject, value, threshold, n, "alert is {}", alert.state.as_str());
+            tracing::debug!(at, rule, subject, value, threshold, n, reason, "alert is {}", alert.state.as_str());
         }
     }
 }

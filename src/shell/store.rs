@@ -254,7 +254,7 @@ fn put_alert(connection: &Connection, alert: &AlertEvent) -> Result<()> {
         alert.active_since.to_rfc3339(),
         alert.fired_at.map(Timestamp::to_rfc3339),
         json(&alert.labels),
-        json(&alert.annotations),
+        json(&alert.annotated()),
     ])?;
     Ok(())
 }
@@ -360,6 +360,7 @@ mod tests {
             labels: Default::default(),
             annotations: Default::default(),
             muted: None,
+            reason: String::new(),
             trend: None,
         })
     }

@@ -26,8 +26,15 @@ fn starts_at(event: &AlertEvent) -> Timestamp {
 }
 
 /// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for resolved
-/// alerts, the value and the condition as written.
+/// alerts, the value and the condition as written; of those that ended for another reason, the reason.
 pub fn evidence(event: &AlertEvent) -> String {
+    match event.reason.as_str() {
+        reason if is_resolved(event) && !reason.is_empty() => format!("{}; {reason}", compared(event)),
+        _ => compared(event),
+    }
+}
+
+fn compared(event: &AlertEvent) -> String {
     let Some(value) = event.value else {
         return format!("no data for {}", event.condition);
     };
@@ -144,7 +151,7 @@ pub fn colour(notification: &Notification) -> &'static str {
 /// The alert of a webhook body.
 pub fn alert(event: &AlertEvent, external_url: &str) -> Alert {
     let labels = event.identity();
-    let mut annotations: Labels = event.annotations.clone();
+    let mut annotations: Labels = event.annotated();
     let samples = format!("{} {}", evidence(event), samples(event));
     annotations.entry("evidence".to_owned()).or_insert(samples);
     let generator = if external_url.is_empty() { String::new() } else { format!("{external_url}/api/v1/alerts") };
@@ -238,7 +245,8 @@ fn alone(notification: &Notification, external_url: &str) -> Letter {
     }
     rows.push(("alert id", event.id.clone()));
     let mut rows: Vec<(String, String)> = rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    let own = event.annotations.iter().filter(|(name, _)| *name != "summary");
+    let annotated = event.annotated();
+    let own = annotated.iter().filter(|(name, _)| *name != "summary");
     rows.extend(event.labels.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())));
     Letter {
         subject: subject_line(event),
@@ -302,6 +310,7 @@ pub(super) mod tests {
             labels: [("team", "core"), ("alertname", "disguise")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             annotations: [("summary".to_owned(), "Many errors".to_owned())].into(),
             muted: None,
+            reason: String::new(),
             trend: None,
         }
     }

@@ -39,7 +39,7 @@ pub fn body(notification: &Notification, routing_key: &str, external_url: &str) 
             "class": lead.rule,
             "custom_details": {
                 "labels": notification.group_labels,
-                "annotations": lead.annotations,
+                "annotations": lead.annotated(),
                 "alerts": notification.alerts.iter().take(SHOWN).map(notice::line).collect::<Vec<_>>(),
                 "more": notice::more(notification, SHOWN),
             },

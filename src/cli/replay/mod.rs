@@ -183,8 +183,9 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
         _ => out.green(state),
     };
     let window = if reads_window(&event.condition) { format!(", {} window", event.window) } else { String::new() };
+    let reason = if event.reason.is_empty() { String::new() } else { format!("  {}", event.reason) };
     format!(
-        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}{window})  {}",
+        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}{window})  {}{reason}",
         event.at,
         event.severity.as_str(),
         event.rule,

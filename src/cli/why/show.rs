@@ -93,6 +93,9 @@ fn state(out: &Output, found: &Inspection) -> String {
         return out.yellow(text);
     }
     let since = alert.fired_at.unwrap_or(alert.active_since);
+    if !alert.reason.is_empty() {
+        return out.red(format!("firing since {since}, for {}; {}{lacking}", held(since), alert.reason));
+    }
     let kept = match (found.holds, &found.recover, found.due) {
         (Some(true), ..) => String::new(),
         (_, Some(recover), None) if recover.holds != Some(true) => {

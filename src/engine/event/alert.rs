@@ -73,6 +73,10 @@ pub struct AlertEvent {
     /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
     /// beginning, whatever stands here.
     pub muted: Option<Muted>,
+    /// Why it is in this state, if there is more to it than that its condition holds or does not: it ended without data
+    /// or with its rule, or a reload changed the rule and it is not judged yet. JSON leaves it out when it is empty.
+    #[serde(default)]
+    pub reason: String,
     /// How the value went, for messages that show it; `None` elsewhere, and then JSON leaves it out.
     #[serde(default)]
     pub trend: Option<Box<Trend>>,
@@ -97,8 +101,18 @@ impl AlertEvent {
         let mut json = serde_json::to_value(self).expect("its maps have texts for keys");
         let unread = (!reads_window(&self.condition)).then_some("window");
         let fields = unread.into_iter().chain(self.trend.is_none().then_some("trend"));
+        let fields = fields.chain(self.reason.is_empty().then_some("reason"));
         fields.for_each(|field| drop(json.as_object_mut().and_then(|all| all.remove(field))));
         json
+    }
+
+    /// The annotations and, for those who are shown nothing else, the reason among them.
+    pub fn annotated(&self) -> BTreeMap<String, String> {
+        let mut all = self.annotations.clone();
+        if !self.reason.is_empty() {
+            all.insert("reason".to_owned(), self.reason.clone());
+        }
+        all
     }
 
     /// The labels that identify the alert to receivers. The name, the severity and the subject win
@@ -136,6 +150,7 @@ mod tests {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             muted: Some(Muted::Hours { until: Timestamp(10) }),
+            reason: String::new(),
             trend: trend.map(Box::new),
         };
         for (condition, trend, fields) in [

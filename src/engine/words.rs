@@ -1,0 +1,138 @@
+//! An alert in words: the event that is reported, sent and shown, its annotations filled in.
+
+use std::collections::BTreeMap;
+
+use super::alert::{Alert, Context};
+use super::carry::Said;
+use super::event::{AlertEvent, AlertState, Muted};
+use crate::model::{Subject, Timestamp, Unit};
+use crate::rule::names::reads_window;
+use crate::rule::{Input, Level, Rule, annotation};
+
+/// The transition as it is reported and sent, annotations filled in.
+/// `levels` are those of its subject, empty for a rule without.
+pub fn event(
+    state: AlertState,
+    alert: &Alert,
+    rule: &Rule,
+    levels: &[Level],
+    subject: &Subject,
+    now: Timestamp,
+) -> AlertEvent {
+    let level = levels.get(alert.level as usize);
+    // A level that is kept while a milder one holds is shown with what that one says.
+    let says = levels.get(alert.evidence.level.unwrap_or(alert.level) as usize);
+    let said = alert.carried.as_ref().and_then(|carried| carried.said.as_ref());
+    let muted = match alert.opens {
+        _ if rule.terms.shadow => Some(Muted::Shadow),
+        Some(until) => Some(Muted::Hours { until }),
+        None => None,
+    };
+    let mut event = AlertEvent {
+        at: now,
+        id: alert.id.clone(),
+        rule: rule.name.clone(),
+        subject: subject.clone(),
+        state,
+        severity: level.map_or(rule.severity, |level| level.severity),
+        condition: said.map_or(says.map_or(&rule.condition, |level| &level.condition), |said| &said.condition).clone(),
+        value: alert.evidence.value,
+        threshold: alert.evidence.threshold,
+        unit: alert.evidence.unit,
+        n: alert.evidence.n,
+        window: alert.evidence.window,
+        active_since: alert.since,
+        fired_at: alert.fired,
+        labels: rule.labels.clone(),
+        annotations: Default::default(),
+        muted,
+        reason: String::new(),
+        trend: None,
+    };
+    let templates = said.map_or(&rule.annotations, |said| &said.annotations);
+    event.annotations = filled(templates, &event, |field| field_text(&event, rule, alert, field));
+    explain(&mut event, alert.why(state));
+    event
+}
+
+/// Says why an alert is in its state: beside its summary, too, which may be all that somebody reads.
+pub fn explain(event: &mut AlertEvent, reason: String) {
+    if let Some(summary) = event.annotations.get_mut("summary").filter(|_| !reason.is_empty()) {
+        summary.push_str(&format!(" ({reason})"));
+    }
+    event.reason = reason;
+}
+
+/// What changes with time alone, and is filled in whenever it is said.
+const PASSING: [&str; 4] = ["state", "severity", "level", "duration"];
+
+/// The words for what a firing alert was last judged by.
+pub fn said(alert: &Alert, rule: &Rule, levels: &[Level], subject: &Subject, now: Timestamp) -> Said {
+    let event = event(AlertState::Firing, alert, rule, levels, subject, now);
+    let annotations = filled(&rule.annotations, &event, |field| match field {
+        _ if PASSING.contains(&field) => Some(format!("{{{{ {field} }}}}")),
+        _ => field_text(&event, rule, alert, field),
+    });
+    Said { condition: event.condition, annotations }
+}
+
+/// Annotations with their fields. A sentence about a value that there is none of is left out, and what there is
+/// instead is said before the others.
+fn filled(
+    templates: &BTreeMap<String, String>,
+    event: &AlertEvent,
+    text: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let lacks = |field: &str| match field {
+        "value" => event.value.is_none(),
+        "threshold" => event.threshold.is_none(),
+        _ => false,
+    };
+    let one = |template: &String| match annotation::without(template, lacks).filter(|_| event.value.is_none()) {
+        None => annotation::fill(template, &text),
+        Some(rest) => {
+            let none = format!("no data for {} on {}", event.condition, event.subject);
+            if rest.is_empty() { none } else { format!("{none}. {}", annotation::fill(&rest, &text)) }
+        }
+    };
+    templates.iter().map(|(name, template)| (name.clone(), one(template))).collect()
+}
+
+/// The text of a template field; `None` for one that the alert does not have.
+fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Option<String> {
+    let shown_in = |unit: Unit, value: Option<f64>| value.map_or("no data".to_owned(), |v| unit.show(v));
+    let shown = |value| shown_in(event.unit, value);
+    let Context { baseline, peers, score, exhausted_at } = alert.evidence.context;
+    let of = |found: fn(&Input) -> bool, value| {
+        let input = rule.program.inputs.iter().find(|input| found(input));
+        shown_in(input.map_or(Unit::Any, Input::unit), value)
+    };
+    Some(match field {
+        "baseline" => of(Input::is_of_past, baseline),
+        "peers" => of(Input::is_of_peers, peers),
+        "score" => shown_in(Unit::Points, score),
+        "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),
+        "value" => shown(event.value),
+        "threshold" => shown(event.threshold),
+        "n" => event.n.to_string(),
+        "window" if !reads_window(&event.condition) => return None,
+        "window" => event.window.to_string(),
+        "severity" | "level" => event.severity.as_str().to_owned(),
+        "state" => event.state.as_str().to_owned(),
+        "rule" => event.rule.clone(),
+        "condition" => event.condition.clone(),
+        "subject" => event.subject.to_string(),
+        "since" => event.active_since.to_rfc3339(),
+        "duration" => event.at.since(event.active_since).shown(),
+        _ => {
+            let label = field.strip_prefix("label.").unwrap_or(field);
+            event
+                .labels
+                .get(label)
+                .map(String::as_str)
+                .or_else(|| event.subject.get(label))
+                .unwrap_or_default()
+                .to_owned()
+        }
+    })
+}

@@ -1,0 +1,282 @@
+//! Alerts that fire while a reload changes their rule: they end when the changed rule can tell that they are over, or
+//! say why else, with the value that they were judged by.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use evenkeel::engine::event::{AlertEvent, AlertState, Effect, Event, Report};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Outcome, Record, Severity, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+
+const START: i64 = 1_772_550_000_000;
+const SUMMARY: &str = "annotations: {summary: \"{{ agent }} fails {{ value }} of its runs\"}";
+
+fn policy(rule: &str) -> Arc<Policy> {
+    let rules = if rule.is_empty() { "alerts: []\n".to_owned() } else { format!("alerts:\n- {{{rule}}}\n") };
+    let config = Some(("evenkeel.yaml".to_owned(), "receivers: [{name: ops, webhook: {url: http://a}}]\n".to_owned()));
+    let source = PolicySource { config, rules: vec![("rules.yaml".into(), rules)], ..Default::default() };
+    let (policy, faults) = Policy::load(&source, Path::new(""));
+    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp(START + second * 1_000)
+}
+
+/// An engine that restarts at every reload, and what became of its alerts.
+struct Watch {
+    engine: Engine,
+    seen: Vec<AlertEvent>,
+    /// Messages, as `state: summary`.
+    told: Vec<String>,
+}
+
+impl Watch {
+    fn new(rule: &str) -> Watch {
+        Watch { engine: Engine::new(policy(rule), State::default()), seen: Vec::new(), told: Vec::new() }
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Report(Report::Alert(event)) => self.seen.push(event),
+                Effect::Deliver(delivery) => {
+                    let alert = delivery.notification().expect("of alerts").lead();
+                    let summary = alert.annotations.get("summary").cloned().unwrap_or_default();
+                    self.told.push(format!("{}: {summary}", alert.state.as_str()));
+                    let (id, result) = (delivery.id, evenkeel::engine::event::Attempt::Done);
+                    let receipt = evenkeel::engine::event::Receipt::Delivery { id, result };
+                    let now = self.engine.now().expect("it began");
+                    let effects = self.engine.handle(now, Event::Receipt(receipt));
+                    self.take(effects);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// So many runs of agent a of a type, one a second from then on, the last at `second`; none: time passes.
+    fn runs(&mut self, second: i64, n: i64, task_type: &'static str, outcome: Outcome) {
+        let run = |at| {
+            let mut record = Record::new("log", "a", Some(at), outcome);
+            record.task_type = Some(Cow::Borrowed(task_type));
+            record
+        };
+        let records: Vec<_> = (0..n).map(|back| run(at(second - n + 1 + back))).collect();
+        for (back, record) in records.iter().enumerate() {
+            let effects =
+                self.engine.handle(at(second - n + 1 + back as i64), Event::Records(std::slice::from_ref(record)));
+            self.take(effects);
+        }
+        let effects = self.engine.handle(at(second), Event::Deadline);
+        self.take(effects);
+    }
+
+    fn pass(&mut self, second: i64) {
+        self.runs(second, 0, "", Outcome::Ok);
+    }
+
+    fn reload(&mut self, second: i64, rule: &str) {
+        let effects = self.engine.reload(at(second), policy(rule));
+        self.take(effects);
+        let state = postcard::to_stdvec(self.engine.state()).expect("encodes");
+        self.engine = Engine::new(Arc::clone(self.engine.policy()), postcard::from_bytes(&state).expect("decodes"));
+    }
+
+    /// The alert of agent a as `alerts` shows it, and as `why` does, which must be the same.
+    fn alert(&self) -> AlertEvent {
+        let view = self.engine.view();
+        let [alert] = &view.alerts[..] else { panic!("{:?}", view.alerts) };
+        let why = self.engine.why(self.engine.now().expect("it began"), &alert.rule, "a").expect("it is looked at");
+        assert_eq!(why.alert.as_ref(), Some(alert));
+        // Until it is judged anew the picture is what messages say.
+        if !alert.reason.is_empty() {
+            assert_eq!(self.engine.alerts(), std::slice::from_ref(alert));
+        }
+        alert.clone()
+    }
+
+    /// How it ended: `None` while it fires.
+    fn end(&self) -> Option<&AlertEvent> {
+        let last = self.seen.last().expect("it fired");
+        assert_eq!(self.seen.iter().filter(|event| event.state == AlertState::Firing).count(), 1, "{:?}", self.seen);
+        (last.state == AlertState::Resolved).then_some(last)
+    }
+}
+
+const OLD: &str = "name: failing, condition: error_rate > 50%, window: 10m, severity: high, ";
+const NEW: &str =
+    "name: failing, condition: error_rate > 40%, window: 10m, where: {task_type: review}, severity: high, ";
+
+/// Agent a fails 8 of 8 runs, then the rule looks at one type of task only.
+fn narrowed() -> Watch {
+    let mut watch = Watch::new(&format!("{OLD}{SUMMARY}"));
+    watch.runs(60, 8, "write", Outcome::Error);
+    watch.reload(90, &format!("{NEW}annotations: {{summary: \"reviews of {{{{ agent }}}} fail: {{{{ value }}}}\"}}"));
+    watch
+}
+
+#[test]
+fn an_alert_whose_rule_was_changed_goes_on_as_judged_before_until_the_rule_knows_enough() {
+    let mut watch = narrowed();
+    for second in [90, 105, 200, 600] {
+        watch.pass(second);
+        let alert = watch.alert();
+        // Nothing of it is of the changed rule, which has seen nothing.
+        assert_eq!(
+            (alert.condition.as_str(), alert.value, alert.threshold, alert.n),
+            ("error_rate > 50%", Some(1.0), Some(0.5), 8)
+        );
+        let reason = format!(
+            "the rule was changed at the reload of {} and does not know enough yet to judge it: it goes on as before until {} at the latest",
+            at(90),
+            at(690)
+        );
+        assert_eq!(alert.reason, reason);
+        assert_eq!(alert.annotations["summary"], format!("a fails 100% of its runs ({reason})"));
+    }
+    assert_eq!(watch.told, ["firing: a fails 100% of its runs"], "nobody is told of the reload");
+
+    // Five reviews are enough to judge it by.
+    watch.runs(640, 5, "review", Outcome::Error);
+    watch.pass(660);
+    let alert = watch.alert();
+    assert_eq!((alert.condition.as_str(), alert.n, alert.reason.as_str()), ("error_rate > 40%", 5, ""));
+    assert_eq!(alert.annotations["summary"], "reviews of a fail: 100%");
+    assert_eq!((watch.end(), watch.told.len()), (None, 1));
+    watch.pass(1_300);
+    let end = watch.end().expect("the reviews left their window");
+    assert_eq!((end.value, end.n, end.condition.as_str()), (Some(1.0), 5, "error_rate > 40%"));
+    assert_eq!(end.reason, "there is no data any more; the value is from before that");
+}
+
+#[test]
+fn an_alert_ends_when_its_changed_rule_knows_that_it_does_not_hold() {
+    let mut watch = narrowed();
+    watch.runs(200, 4, "review", Outcome::Ok);
+    watch.pass(240);
+    assert_eq!(watch.end(), None, "four reviews are too few to tell");
+    watch.runs(250, 1, "review", Outcome::Ok);
+    watch.pass(270);
+    let end = watch.end().expect("the fifth is enough");
+    assert_eq!(
+        (end.condition.as_str(), end.value, end.threshold, end.n),
+        ("error_rate > 40%", Some(0.0), Some(0.4), 5)
+    );
+    let reason = format!("the rule was changed at the reload of {}; as it reads now it does not hold", at(90));
+    assert_eq!(end.reason, reason);
+    assert_eq!(watch.told[1..], [format!("resolved: reviews of a fail: 0% ({reason})")]);
+}
+
+#[test]
+fn an_alert_of_which_the_changed_rule_sees_nothing_ends_with_the_full_window_and_says_so() {
+    let mut watch = narrowed();
+    watch.pass(689);
+    assert_eq!(watch.end(), None);
+    watch.pass(700);
+    let end = watch.end().expect("the window is full");
+    assert_eq!(
+        (end.condition.as_str(), end.value, end.threshold, end.n),
+        ("error_rate > 50%", Some(1.0), Some(0.5), 8)
+    );
+    let reason = format!(
+        "the rule was changed at the reload of {}; as it reads now it has no data, and the value is from before that",
+        at(90)
+    );
+    assert_eq!(end.reason, reason);
+    assert_eq!(watch.told[1..], [format!("resolved: a fails 100% of its runs ({reason})")]);
+
+    // A window that is full needs no time: with too few runs it is over at once, and not for want of history.
+    let mut watch = Watch::new(OLD);
+    watch.runs(60, 8, "write", Outcome::Error);
+    watch.reload(90, &OLD.replace("severity", "min_samples: 20, severity"));
+    watch.pass(120);
+    let end = watch.end().expect("more history would not help");
+    assert_eq!((end.value, end.n, end.condition.as_str()), (Some(1.0), 8, "error_rate > 50%"));
+    assert!(end.reason.contains("as it reads now it has no data"), "{}", end.reason);
+}
+
+#[test]
+fn what_adds_up_is_judged_by_a_full_window() {
+    let levels = "levels: {warning: failed_executions > 2, critical: failed_executions > 7}, window: 10m";
+    let mut watch = Watch::new(&format!("name: failing, {levels}"));
+    watch.runs(60, 10, "review", Outcome::Error);
+    watch.reload(90, &format!("name: failing, {levels}, where: {{task_type: review}}"));
+    for (second, shown) in [(180, "failed_executions > 7"), (300, "failed_executions > 7")] {
+        watch.runs(second, 1, "review", Outcome::Error);
+        watch.pass(second + 20);
+        let alert = watch.alert();
+        assert_eq!(
+            (alert.condition.as_str(), alert.severity),
+            (shown, Severity::Critical),
+            "one failure tells nothing"
+        );
+    }
+    // With a third one it holds at a milder level, which is no news before the window is full.
+    watch.runs(330, 1, "review", Outcome::Error);
+    watch.pass(360);
+    let alert = watch.alert();
+    assert_eq!(
+        (alert.severity, alert.value, alert.condition.as_str()),
+        (Severity::Critical, Some(3.0), "failed_executions > 2")
+    );
+    watch.pass(720);
+    assert_eq!((watch.alert().severity, watch.end()), (Severity::Warning, None));
+    watch.pass(1_200);
+    let end = watch.end().expect("the first failure left the window");
+    assert_eq!((end.value, end.reason.as_str()), (Some(2.0), ""));
+}
+
+#[test]
+fn an_alert_that_no_rule_is_left_for_ends_with_the_reload_and_its_value() {
+    for (rule, reason) in [
+        ("", "the rule was removed at the reload of"),
+        ("name: other, condition: error_rate > 50%", "the rule was removed at the reload of"),
+        ("name: failing, condition: error_rate > 50%, by: model", "the rule was changed at the reload of"),
+        ("name: failing, condition: error_rate > 50%, where: {agent: b}", "the rule was changed at the reload of"),
+    ] {
+        let mut watch = Watch::new(&format!("{OLD}{SUMMARY}"));
+        watch.runs(60, 8, "write", Outcome::Error);
+        watch.reload(90, rule);
+        let end = watch.end().unwrap_or_else(|| panic!("it ends at once: {rule}"));
+        assert_eq!((end.at, end.value, end.threshold, end.n), (at(90), Some(1.0), Some(0.5), 8), "{rule}");
+        assert!(
+            end.reason.starts_with(reason) && end.reason.ends_with("the value is from before that"),
+            "{}",
+            end.reason
+        );
+        assert_eq!(watch.told[1..], [format!("resolved: a fails 100% of its runs ({})", end.reason)]);
+    }
+}
+
+#[test]
+fn a_silence_is_no_shorter_because_the_rule_has_seen_no_run() {
+    let mut watch = Watch::new("name: quiet, condition: silence > 5m");
+    watch.runs(60, 1, "write", Outcome::Ok);
+    watch.pass(400);
+    watch.reload(420, "name: quiet, condition: silence > 5m, window: 10m, where: {task_type: review}");
+    watch.pass(900);
+    let alert = watch.alert();
+    assert!(alert.value.is_some_and(|ms| ms >= 300_000.0) && !alert.reason.is_empty(), "{alert:?}");
+    watch.pass(1_100);
+    let end = watch.end().expect("nothing is known of reviews");
+    assert!(end.reason.contains("as it reads now it has no data") && end.value.is_some(), "{end:?}");
+}
+
+#[test]
+fn messages_without_a_value_are_sentences() {
+    let text = "annotations: {summary: \"{{ agent }} fails {{ value }} of its runs\", share: \"{{ value }}\", \
+                description: \"{{ n }} runs, {{ value }} failed. See the handbook. Limit {{ threshold }}.\"}";
+    let mut watch =
+        Watch::new(&format!("name: failing, condition: error_rate > 50%, window: 5m, no_data: alert, {text}"));
+    watch.runs(60, 1, "write", Outcome::Ok);
+    watch.pass(400);
+    let alert = watch.alert();
+    let none = "no data for error_rate > 50% on agent=a";
+    assert_eq!((alert.value, alert.annotations["summary"].as_str()), (None, none));
+    assert_eq!(alert.annotations["description"], format!("{none}. See the handbook. "));
+    assert_eq!(alert.annotations["share"], "no data");
+    assert_eq!(watch.told, [format!("firing: {none}")]);
+}
