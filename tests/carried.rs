@@ -130,7 +130,7 @@ fn an_alert_whose_rule_was_changed_goes_on_as_judged_before_until_the_rule_knows
             ("error_rate > 50%", Some(1.0), Some(0.5), 8)
         );
         let reason = format!(
-            "the rule was changed at the reload of {} and does not know enough yet to judge it: it goes on as before until {} at the latest",
+            "the rule was changed by a reload at {} and knows too little yet: goes on as before until {} at the latest",
             at(90),
             at(690)
         );
@@ -149,7 +149,7 @@ fn an_alert_whose_rule_was_changed_goes_on_as_judged_before_until_the_rule_knows
     watch.pass(1_300);
     let end = watch.end().expect("the reviews left their window");
     assert_eq!((end.value, end.n, end.condition.as_str()), (Some(1.0), 5, "error_rate > 40%"));
-    assert_eq!(end.reason, "there is no data any more; the value is from before that");
+    assert_eq!(end.reason, "no data any more, the value is from before");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn an_alert_ends_when_its_changed_rule_knows_that_it_does_not_hold() {
         (end.condition.as_str(), end.value, end.threshold, end.n),
         ("error_rate > 40%", Some(0.0), Some(0.4), 5)
     );
-    let reason = format!("the rule was changed at the reload of {}; as it reads now it does not hold", at(90));
+    let reason = format!("the rule was changed by a reload at {} and does not hold as it reads now", at(90));
     assert_eq!(end.reason, reason);
     assert_eq!(watch.told[1..], [format!("resolved: reviews of a fail: 0% ({reason})")]);
 }
@@ -181,10 +181,8 @@ fn an_alert_of_which_the_changed_rule_sees_nothing_ends_with_the_full_window_and
         (end.condition.as_str(), end.value, end.threshold, end.n),
         ("error_rate > 50%", Some(1.0), Some(0.5), 8)
     );
-    let reason = format!(
-        "the rule was changed at the reload of {}; as it reads now it has no data, and the value is from before that",
-        at(90)
-    );
+    let reason =
+        format!("the rule was changed by a reload at {} and had no data since, the value is from before", at(90));
     assert_eq!(end.reason, reason);
     assert_eq!(watch.told[1..], [format!("resolved: a fails 100% of its runs ({reason})")]);
 
@@ -195,7 +193,7 @@ fn an_alert_of_which_the_changed_rule_sees_nothing_ends_with_the_full_window_and
     watch.pass(120);
     let end = watch.end().expect("more history would not help");
     assert_eq!((end.value, end.n, end.condition.as_str()), (Some(1.0), 8, "error_rate > 50%"));
-    assert!(end.reason.contains("as it reads now it has no data"), "{}", end.reason);
+    assert!(end.reason.contains("had no data since"), "{}", end.reason);
 }
 
 #[test]
@@ -232,21 +230,17 @@ fn what_adds_up_is_judged_by_a_full_window() {
 #[test]
 fn an_alert_that_no_rule_is_left_for_ends_with_the_reload_and_its_value() {
     for (rule, reason) in [
-        ("", "the rule was removed at the reload of"),
-        ("name: other, condition: error_rate > 50%", "the rule was removed at the reload of"),
-        ("name: failing, condition: error_rate > 50%, by: model", "the rule was changed at the reload of"),
-        ("name: failing, condition: error_rate > 50%, where: {agent: b}", "the rule was changed at the reload of"),
+        ("", "the rule was removed by a reload at"),
+        ("name: other, condition: error_rate > 50%", "the rule was removed by a reload at"),
+        ("name: failing, condition: error_rate > 50%, by: model", "the rule was changed by a reload at"),
+        ("name: failing, condition: error_rate > 50%, where: {agent: b}", "the rule was changed by a reload at"),
     ] {
         let mut watch = Watch::new(&format!("{OLD}{SUMMARY}"));
         watch.runs(60, 8, "write", Outcome::Error);
         watch.reload(90, rule);
         let end = watch.end().unwrap_or_else(|| panic!("it ends at once: {rule}"));
         assert_eq!((end.at, end.value, end.threshold, end.n), (at(90), Some(1.0), Some(0.5), 8), "{rule}");
-        assert!(
-            end.reason.starts_with(reason) && end.reason.ends_with("the value is from before that"),
-            "{}",
-            end.reason
-        );
+        assert!(end.reason.starts_with(reason) && end.reason.ends_with(", the value is from before"), "{}", end.reason);
         assert_eq!(watch.told[1..], [format!("resolved: a fails 100% of its runs ({})", end.reason)]);
     }
 }
@@ -260,9 +254,11 @@ fn a_silence_is_no_shorter_because_the_rule_has_seen_no_run() {
     watch.pass(900);
     let alert = watch.alert();
     assert!(alert.value.is_some_and(|ms| ms >= 300_000.0) && !alert.reason.is_empty(), "{alert:?}");
+    let why = watch.engine.why(at(900), "quiet", "a").expect("it is looked at");
+    assert_eq!(why.last_seen, None, "the rule has seen no run of it");
     watch.pass(1_100);
     let end = watch.end().expect("nothing is known of reviews");
-    assert!(end.reason.contains("as it reads now it has no data") && end.value.is_some(), "{end:?}");
+    assert!(end.reason.contains("had no data since") && end.value.is_some(), "{end:?}");
 }
 
 #[test]

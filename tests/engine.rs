@@ -377,7 +377,7 @@ fn a_window_above_its_baseline_fires_and_the_burst_does_not_teach() {
     rule.window = Span::minutes(6);
     engine.reload(now, policy(vec![rule]));
     assert_eq!(transitions(&end(&mut engine)).len(), 0, "it goes on for as long as the window is");
-    assert!(engine.view().alerts[0].reason.contains("does not know enough yet"), "{:?}", engine.view().alerts);
+    assert!(engine.view().alerts[0].reason.contains("knows too little yet"), "{:?}", engine.view().alerts);
     let now = engine.now().expect("records were fed") + Span::minutes(6);
     let effects: Vec<_> = engine.handle(now, Event::Deadline).into_iter().map(|effect| (now, effect)).collect();
     let ended = transitions(&effects);

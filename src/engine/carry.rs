@@ -85,19 +85,15 @@ impl Alert {
 
     /// Why an alert is in its state, if not because its condition holds or does not; else empty.
     pub(super) fn why(&self, state: AlertState) -> String {
-        match self.carried.as_ref().filter(|carried| state == AlertState::Firing && carried.said.is_some()) {
+        let undecided = self.carried.as_deref().filter(|carried| carried.said.is_some());
+        match undecided.filter(|_| state == AlertState::Firing) {
             None => self.reason.clone(),
-            Some(carried) => {
-                let until = match carried.until {
-                    Some(until) => {
-                        format!(
-                            "does not know enough yet to judge it: it goes on as before until {until} at the latest"
-                        )
-                    }
-                    None => "has not judged it yet".to_owned(),
-                };
-                format!("the rule was changed at the reload of {} and {until}", carried.at)
+            Some(Carried { at, until: None, .. }) => {
+                format!("the rule was changed by a reload at {at}, not judged since")
             }
+            Some(Carried { at, until: Some(until), .. }) => format!(
+                "the rule was changed by a reload at {at} and knows too little yet: goes on as before until {until} at the latest"
+            ),
         }
     }
 }
@@ -106,14 +102,12 @@ impl Alert {
 pub(super) fn reason(carried: Option<&Carried>, lost: bool) -> String {
     match (carried.filter(|carried| carried.said.is_some()), lost) {
         (None, false) => String::new(),
-        (None, true) => "there is no data any more; the value is from before that".to_owned(),
+        (None, true) => "no data any more, the value is from before".to_owned(),
         (Some(Carried { at, .. }), false) => {
-            format!("the rule was changed at the reload of {at}; as it reads now it does not hold")
+            format!("the rule was changed by a reload at {at} and does not hold as it reads now")
         }
         (Some(Carried { at, .. }), true) => {
-            format!(
-                "the rule was changed at the reload of {at}; as it reads now it has no data, and the value is from before that"
-            )
+            format!("the rule was changed by a reload at {at} and had no data since, the value is from before")
         }
     }
 }
@@ -121,6 +115,6 @@ pub(super) fn reason(carried: Option<&Carried>, lost: bool) -> String {
 /// Why an alert ends at once at the reload at `now`: its rule is gone, or is but looks at others.
 pub(super) fn gone(now: Timestamp, removed: bool) -> String {
     let what = if removed { "removed" } else { "changed" };
-    let looks = if removed { "" } else { "; it does not look at this subject any more" };
-    format!("the rule was {what} at the reload of {now}{looks}; the value is from before that")
+    let looks = if removed { "" } else { " and does not look at this subject any more" };
+    format!("the rule was {what} by a reload at {now}{looks}, the value is from before")
 }

@@ -81,9 +81,10 @@ pub struct Series {
 }
 
 impl Series {
-    /// When its newest record was; `None` of what has none, such as a part of evenkeel whose time does not run.
+    /// When its newest record was; `None` of what has none, such as a part of evenkeel whose time does not run, or a
+    /// subject that only an alert tells of.
     pub fn newest(&self) -> Option<Timestamp> {
-        Some(self.last_seen).filter(|at| *at != NEVER)
+        Some(self.last_seen).filter(|at| *at != NEVER && self.total > 0)
     }
 }
 
