@@ -227,6 +227,22 @@ fn what_adds_up_is_judged_by_a_full_window() {
     assert_eq!((end.value, end.reason.as_str()), (Some(2.0), ""));
 }
 
+/// `and` fails when one side does: the side that does not add up is enough.
+#[test]
+fn a_share_that_does_not_hold_needs_no_full_count() {
+    let new = NEW.replace("> 40%", "> 40% and executions > 20");
+    for (outcome, ends) in [(Outcome::Ok, true), (Outcome::Error, false)] {
+        let mut watch = Watch::new(OLD);
+        watch.runs(60, 8, "write", Outcome::Error);
+        watch.reload(90, &new);
+        watch.runs(200, 6, "review", outcome);
+        watch.pass(240);
+        assert_eq!(watch.end().is_some(), ends, "{outcome:?}");
+        watch.pass(720);
+        assert!(watch.end().is_some(), "six of 20 in a full window are too few");
+    }
+}
+
 #[test]
 fn an_alert_that_no_rule_is_left_for_ends_with_the_reload_and_its_value() {
     for (rule, reason) in [

@@ -2,8 +2,8 @@
 //!
 //! The windows of a changed rule may begin with the reload: then it knows too little to say that an alert is over, and
 //! the alert goes on as it was judged last, in the words of then. It is judged by the changed rule as soon as that has
-//! data. What only adds up, such as counts and costs, is too small in a window that is not full: there an end waits for
-//! the full window. Whatever comes, the alert waits no longer than that.
+//! data. What only adds up, such as counts and costs, is too small in a window that is not full: where the end hangs on it
+//! it waits for the full window. Whatever comes, the alert waits no longer than that.
 
 use std::collections::BTreeMap;
 
@@ -72,8 +72,7 @@ impl Alert {
     pub(super) fn waits(&self, found: &Finding<'_>, lost: bool, rule: &Rule) -> bool {
         let young = self.carried.as_ref().is_some_and(|carried| carried.until.is_some());
         let holds = || found.verdicts.iter().flatten().any(|verdict| verdict.holds);
-        let grows = || rule.program.inputs.iter().any(|input| input.adds_up() || input.usual().is_some());
-        young && (lost || !holds() && grows())
+        young && (lost || !holds() && !is_over(found, rule))
     }
 
     /// Takes in that the rule as it reads now holds; whether its windows are still filling up.
@@ -95,6 +94,18 @@ impl Alert {
                 "the rule was changed by a reload at {at} and knows too little yet: goes on as before until {until} at the latest"
             ),
         }
+    }
+}
+
+/// Whether conditions fail whatever comes of what only grows while windows fill up: sums, and what is usual.
+fn is_over(found: &Finding<'_>, rule: &Rule) -> bool {
+    let mut values = found.inputs.0;
+    for (value, input) in values.iter_mut().zip(&rule.program.inputs) {
+        *value = value.filter(|_| !input.adds_up() && input.usual().is_none());
+    }
+    match found.levels {
+        [] => rule.program.root.eval(&values).is_some(),
+        levels => levels.iter().all(|level| level.root.eval(&values).is_some()),
     }
 }
 
