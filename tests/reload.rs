@@ -165,3 +165,35 @@ fn a_policy_older_than_its_files_is_told_and_a_restart_with_the_right_ones_ends_
     home.until("its end is told", || told() == ["old_policy firing", "old_policy resolved"]);
     home.stop();
 }
+
+#[test]
+fn a_rule_that_is_edited_while_it_fires_tells_nobody_that_it_is_over() {
+    let text = "annotations: {summary: \"{{ agent }} fails {{ value }} of its runs\"}";
+    let rule = |terms: &str| {
+        format!(
+            "alerts:\n- {{name: failing, condition: error_rate > 50%, window: 5m, min_samples: 1, {terms}{text}}}\n"
+        )
+    };
+    let sink = Sink::start(Duration::ZERO);
+    let mut home = Home::new(&config(&sink.url, free_port()), &rule(""));
+    home.start();
+    home.append("fleet.jsonl", execution(now_ms(), "a", false));
+    home.until("an alert is told", || told(&sink) == ["failing a firing"]);
+    std::fs::write(home.path("rules.yaml"), rule("where: {task_type: review}, ")).expect("written");
+    let undecided = "and knows too little yet: goes on as before until ";
+    home.until("the alert goes on", || live::run(&home, &["alerts"]).1.contains(undecided));
+    let alerts = live::run(&home, &["alerts"]).1;
+    assert!(alerts.contains("100% against 50% in error_rate > 50% (n = 1)"), "{alerts}");
+    let why = live::run(&home, &["why", "failing", "a"]).1;
+    assert!(why.contains("firing since") && why.contains(undecided) && !why.contains("last record"), "{why}");
+    std::fs::write(home.path("rules.yaml"), "alerts: []\n").expect("written");
+    home.until("its end is told", || told(&sink) == ["failing a firing", "failing a resolved"]);
+    let annotations = &sink.messages()[1].body["alerts"][0]["annotations"];
+    let reason = annotations["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("the rule was removed by a reload at 20"), "{reason}");
+    assert_eq!(annotations["summary"], format!("a fails 100% of its runs ({reason})"));
+    home.until("the log has the reason", || {
+        home.text("log").lines().any(|line| line.contains("alert is resolved") && line.contains(reason))
+    });
+    home.stop();
+}

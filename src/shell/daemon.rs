@@ -309,7 +309,13 @@ impl Daemon {
             let (first, newest, counters) = self.machine.fold.engine.lived();
             let (from, to) = (first.map(tracing::field::display), newest.map(tracing::field::display));
             let (fired, ended) = (counters.fired, counters.resolved);
-            tracing::info!(from, to, fired, ended, "history is read; nobody is told of alerts that ended in it");
+            tracing::info!(
+                from,
+                to,
+                fired,
+                ended,
+                "history is read; nobody is told of alerts that ended in it, `evenkeel replay` shows them"
+            );
         }
         if self.summary != Summary::Reading {
             return;
