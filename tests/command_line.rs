@@ -81,6 +81,58 @@ fn the_configuration_of_the_folder_holds_where_none_is_named() {
 }
 
 #[test]
+fn nothing_to_look_at_is_said_as_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("empty.jsonl", "");
+    write("bad.jsonl", "hello\n");
+    for arguments in [
+        &["agents", "empty.jsonl"][..],
+        &["explain", "a", "empty.jsonl"],
+        &["replay", "empty.jsonl"],
+        &["alerts", "--margin", "empty.jsonl"],
+    ] {
+        let output = evenkeel(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(text(&output.stdout).starts_with("no executions were read"), "{arguments:?}: {output:?}");
+        let output = evenkeel(folder.path(), &[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}"));
+    }
+    let output = evenkeel(folder.path(), &["replay", "bad.jsonl"]);
+    let said = text(&output.stdout);
+    assert!(said.contains("1 line rejected\n  bad.jsonl:1: not a JSON object"), "{said}");
+    // Rules that are not there would fire nothing, which looks like health.
+    std::fs::create_dir(folder.path().join("none")).expect("a folder");
+    let output = evenkeel(folder.path(), &["replay", "empty.jsonl", "--rules", "none"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("there is no rule in none: name files of rules"), "{output:?}");
+    let output = evenkeel(folder.path(), &["report", "empty.jsonl", "--source", "x"]);
+    let expected = "there is no source `x` in the configuration: it has none; --config names one that has it\n";
+    assert!(text(&output.stderr).ends_with(expected), "{output:?}");
+}
+
+#[test]
+fn who_asks_a_daemon_that_is_not_there_hears_why_and_what_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nothing listens on port 1.
+    std::fs::write(folder.path().join("evenkeel.yaml"), "listen: 127.0.0.1:1\n").expect("written");
+    let asked = |arguments: &[&str]| {
+        let output = evenkeel(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(74), "{output:?}");
+        text(&output.stderr)
+    };
+    let refused = "Connection refused (os error 111); is `evenkeel run` up?";
+    assert_eq!(
+        asked(&["alerts"]),
+        format!("error: no daemon answers at http://127.0.0.1:1/api/v1/alerts: {refused}\n")
+    );
+    let or = "Or name FILEs of a recording\n";
+    let margins = format!("error: no daemon answers at http://127.0.0.1:1/api/v1/margins: {refused} {or}");
+    assert_eq!(asked(&["alerts", "--margin"]), margins);
+}
+
+#[test]
 fn where_executions_were_looked_for_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");

@@ -121,6 +121,26 @@ fn a_name_stands_once_in_a_set_for_every_verb() {
 }
 
 #[test]
+fn a_folder_of_rules_may_hold_the_configuration_and_its_prices() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let rules = "alerts:\n- {name: high_error_rate, condition: error_rate > 10%}\n";
+    let prices = "prices:\n- models: [mine]\n  periods: [{input: 1, output: 2}]\n";
+    let config = "sources: [{name: s, path: day.jsonl}]\n";
+    for (name, text) in [("day.jsonl", &*day()), ("r.yaml", rules), ("prices.yaml", prices), ("evenkeel.yaml", config)]
+    {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    for arguments in verbs(".") {
+        let (code, text, fault) = evenkeel(dir.path(), &arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {text}{fault}");
+    }
+    // What is no rule file and nothing else of evenkeel's is an error: a rule with a slip must not be lost.
+    fs::write(dir.path().join("slip.yaml"), "alert: [{name: a, condition: error_rate > 1%}]\n").expect("written");
+    let (code, _, fault) = evenkeel(dir.path(), &["rules", "."]);
+    assert!(code == Some(78) && fault.contains("a rule file has no field `alert`"), "{fault}");
+}
+
+#[test]
 fn the_daemon_says_which_rules_it_leaves_out() {
     let port = free_port();
     let config = format!("sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nlisten: 127.0.0.1:{port}\n");

@@ -292,7 +292,7 @@ fn the_running_daemon_answers_as_a_recording_does() {
     let mut home = Home::new(&config, rules);
     std::fs::write(home.path("token"), "s3cret\n").expect("writes");
     let (code, _, fault) = run(&home, &["why", "errors", "a1"]);
-    assert!(code == Some(74) && fault.contains("is `evenkeel run` up?; or name FILEs of a recording"), "{fault}");
+    assert!(code == Some(74) && fault.contains("is `evenkeel run` up? Or name FILEs of a recording"), "{fault}");
     home.append("s.jsonl", execution(now_ms(), "quiet", true));
     home.start();
     home.until("the API answers", || run(&home, &["alerts"]).0 == Some(0));

@@ -17,16 +17,16 @@ Examples:
   evenkeel alerts                                    what fires, who knows, what comes next
   evenkeel alerts --ack 5f0c2d91 --note 'on it'      stop repeats until it ends or gets worse
   evenkeel alerts --json | jq '.alerts[].messages'
-  evenkeel alerts --margin                           how far every subject is from firing, nearest first
+  evenkeel alerts --margin                           how far every subject is from firing
   evenkeel alerts --margin runs.jsonl --rules rules/ the same at the end of a recording
 
 Below each alert stands a line per receiver: the next message and why then, or why not now
 (silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
-receiver failing). The distance of --margin is how much the value may still move, as a share of the
-threshold, of the comparison that decides: of `and` the furthest of those that fail, when all hold the
-last; of `or` the nearest, when some hold the first of these. Exit codes: 0 nothing fires,
-1 something fires, 2 no subject has enough data (--margin), 64 the daemon refuses, 74 no daemon
-answers.";
+receiver failing). The distance of --margin, nearest first, is how much the value may still move,
+as a share of the threshold, of the comparison that decides: of `and` the furthest of those that
+fail, when all hold the last; of `or` the nearest, when some hold the first of these.
+Exit codes: 0 nothing fires, 1 something fires, 2 no subject has enough data (--margin),
+64 the daemon refuses, 74 no daemon answers.";
 
 /// Show active alerts and when their next message goes, or why it does not.
 #[derive(Debug, clap::Args)]

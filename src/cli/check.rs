@@ -25,7 +25,8 @@ use crate::wire::yaml;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  evenkeel check                   everything below this folder, or the configuration of EVENKEEL_CONFIG
+  evenkeel check                   the configuration of EVENKEEL_CONFIG, else everything below this
+                                   folder
   evenkeel check evenkeel.yaml     a configuration and all files that it names
   evenkeel check rules/mine.yaml   one file of rules; what it may name says the configuration
                                    of EVENKEEL_CONFIG, else evenkeel.yaml of this folder
@@ -36,11 +37,11 @@ Examples:
                                    also what this recording has nothing for: labels, fields,
                                    rules and levels that never fired
 
-What a file is, its keys tell. The rules of one PATH are loaded together, as `--rules PATH` of other
-verbs does it. A folder may hold files of other programs: a file that was found in one counts as
-evenkeel's if its name begins with `evenkeel`, or if at least half of the keys at its top are
-evenkeel's and one there or below is hardly found elsewhere (`condition`, `state_dir`). The others are
-passed over and counted. A file that is named is always checked.
+What a file is, its keys tell. The rules of all PATHs are loaded together, as other verbs do it.
+A folder may hold files of other programs: one that was found in it counts as evenkeel's if its
+name begins with `evenkeel`, or if at least half of the keys at its top are evenkeel's and one
+there or below is hardly found elsewhere (`condition`, `state_dir`). The others are passed over
+and counted. A file that is named is always checked.
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.

@@ -26,6 +26,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let policy = recording::policy(args.recording.config.as_deref(), &[])?;
     let (engine, _) = recording::read(policy, &args.recording, |_, _, _| {})?;
     let agents = engine.view().agents;
+    if agents.is_empty() {
+        match out.json {
+            true => out.json(&None::<AgentView>)?,
+            false => writeln!(out, "no executions were read")?,
+        }
+        return Ok(Exit::NotEnoughData);
+    }
     let Some(rank) = agents.iter().position(|a| a.agent == args.agent) else {
         let names = agents.iter().map(|a| a.agent.as_str());
         let remedy = match did_you_mean(&args.agent, names.clone()) {

@@ -10,7 +10,7 @@ use super::remote::{self, Call, DaemonArgs};
 use super::{Exit, Failure, Output};
 use crate::engine::event::AlertState;
 use crate::engine::margin::{MarginView, Margins};
-use crate::model::shown;
+use crate::model::{Timestamp, shown};
 use crate::replay;
 
 /// Lists the distances in the running daemon, or at the end of a recording.
@@ -63,7 +63,10 @@ fn text(out: &mut Output, margins: &Margins) -> Result<(), Failure> {
     let (some, none): (Vec<&MarginView>, Vec<&MarginView>) =
         margins.margins.iter().partition(|margin| margin.lacking.is_empty());
     if margins.subjects == 0 {
-        writeln!(out, "no rule has seen a record by {}", margins.at)?;
+        match margins.at == Timestamp::default() {
+            true => writeln!(out, "no executions were read")?,
+            false => writeln!(out, "no rule has seen a record by {}", margins.at)?,
+        }
         return Ok(());
     }
     let shown = |value: Option<f64>, margin: &MarginView| value.map_or_else(dash, |value| margin.unit.show(value));

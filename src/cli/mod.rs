@@ -213,3 +213,31 @@ fn report(failure: Failure, color: bool) -> Exit {
     let _ = writeln!(err, "{} {text}", err.red("error:"));
     exit
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// What clap breaks lines of help at.
+    const WIDTH: usize = 100;
+
+    fn commands(command: &clap::Command, found: &mut Vec<(String, String)>) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.push((command.get_name().to_owned(), text));
+        command.get_subcommands().for_each(|command| commands(command, found));
+    }
+
+    #[test]
+    fn what_is_laid_out_by_hand_fits_into_the_width_of_help() {
+        let mut found = Vec::new();
+        commands(&Args::command(), &mut found);
+        assert!(found.len() > 20, "{}", found.len());
+        for (name, text) in found {
+            for line in text.lines() {
+                assert!(line.chars().count() <= WIDTH, "{name}: {line}");
+            }
+        }
+    }
+}

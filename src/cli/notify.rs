@@ -4,7 +4,7 @@
 //! daemon. Where an alert would stay open (PagerDuty, Alertmanager) its end is sent after it.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -66,7 +66,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let Verb::Test(test) = args.verb;
     let loaded = policy_files::load(Some(&test.config), &[]).map_err(Failure::Configuration)?;
     let settings = loaded.policy.settings;
-    let chosen = chosen(&settings, &test.receivers)?;
+    let chosen = chosen(&test.config, &settings, &test.receivers)?;
     let external = settings.external_url.clone().unwrap_or_default();
     let sinks = Sinks::new(&settings.receivers, external);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -91,12 +91,12 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// The receivers of these names; `oncall` is also every `oncall/address`.
-fn chosen<'a>(settings: &'a Settings, names: &[String]) -> Result<Vec<&'a Receiver>, Failure> {
+fn chosen<'a>(config: &Path, settings: &'a Settings, names: &[String]) -> Result<Vec<&'a Receiver>, Failure> {
     let is = |receiver: &Receiver, name: &str| {
         receiver.name == name || receiver.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
     };
     if settings.receivers.is_empty() {
-        return Err(Failure::Usage("the configuration has no receivers; add some under `receivers:`".to_owned()));
+        return Err(Failure::Usage(format!("{} has no receivers; add some under `receivers:`", config.display())));
     }
     if let Some(name) = names.iter().find(|name| !settings.receivers.iter().any(|r| is(r, name))) {
         let known: Vec<&str> = settings.receivers.iter().map(|r| r.name.as_str()).collect();

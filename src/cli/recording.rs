@@ -80,6 +80,13 @@ pub fn policy(config: Option<&Path>, rules: &[PathBuf]) -> Result<Policy, Failur
     }
     let config = config.or(found.as_deref());
     let policy = load(config, rules)?;
+    if !rules.is_empty() && policy.rules.is_empty() && policy.left_out.is_empty() {
+        let paths: Vec<String> = rules.iter().map(|path| path.display().to_string()).collect();
+        let paths = paths.join(", ");
+        return Err(Failure::Usage(format!(
+            "there is no rule in {paths}: name files of rules, which have `alerts:` or `slos:`"
+        )));
+    }
     for left in &policy.left_out {
         writeln!(Output::stderr(false), "warning: {}: the rule `{}` is left out: {}", left.place, left.rule, left.why)?;
     }
@@ -268,10 +275,15 @@ fn open(file: &Path) -> Result<Box<dyn Read + Send>, Failure> {
 fn source(policy: &Policy, args: &RecordingArgs, file: &Path) -> Result<Source, Failure> {
     let sources = &policy.settings.sources;
     if let Some(name) = &args.source {
-        let names = || sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
-        return sources.iter().find(|s| s.name == *name).cloned().ok_or_else(|| {
-            Failure::Usage(format!("there is no source `{name}` in the configuration: it has {}", names()))
-        });
+        let names = || match sources.is_empty() {
+            true => "it has none; --config names one that has it".to_owned(),
+            false => format!("it has {}", sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
+        };
+        return sources
+            .iter()
+            .find(|s| s.name == *name)
+            .cloned()
+            .ok_or_else(|| Failure::Usage(format!("there is no source `{name}` in the configuration: {}", names())));
     }
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let means = |s: &&Source| pattern::matching(&s.path).unwrap_or_default().iter().any(|p| real(p) == real(file));

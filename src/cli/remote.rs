@@ -119,10 +119,10 @@ fn elsewhere(settings: &Settings, listen: SocketAddr, text: String) -> String {
         Some(address) if address == listen.to_string() => text,
         Some(address) => {
             format!(
-                "{text} The daemon that runs (process {pid}) still listens on {address}: it takes a changed `listen` when it is restarted"
+                "{text} The daemon that runs (process {pid}) still listens on {address}: it takes a changed `listen` when it is restarted."
             )
         }
-        None => format!("{text} The daemon that runs (process {pid}) was started with `listen: off`: restart it"),
+        None => format!("{text} The daemon that runs (process {pid}) was started with `listen: off`: restart it."),
     }
 }
 
@@ -142,7 +142,11 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
         request = request.bearer_auth(token.expose());
     }
     let unreachable = |error: reqwest::Error| {
-        Failure::Machine(format!("no daemon answers at {url}: {}; is `evenkeel run` up?", error.without_url()))
+        let asked = url.split('?').next().unwrap_or_default();
+        Failure::Machine(format!(
+            "no daemon answers at {asked}: {}; is `evenkeel run` up?",
+            reason(error.without_url())
+        ))
     };
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
@@ -155,6 +159,18 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
         Some(said) => format!("the daemon says: {said}"),
         None => format!("the daemon answers {status} and gives no reason"),
     }))
+}
+
+/// The innermost reason of an error, such as `Connection refused`: what lies around it says only that it failed.
+fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", PATIENCE.as_secs());
+    }
+    let mut inner: &dyn std::error::Error = &error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 /// A path with a query, escaped.
@@ -179,7 +195,10 @@ pub fn or_files(failure: Failure) -> Failure {
 
 /// A failure to ask the daemon, with what could be done instead.
 pub fn or(failure: Failure, instead: &str) -> Failure {
-    let or = |text: String| format!("{text}; or {instead}");
+    let or = |text: String| match text.ends_with(['?', '.']) {
+        true => format!("{text} Or {instead}"),
+        false => format!("{text}; or {instead}"),
+    };
     match failure {
         Failure::Machine(text) => Failure::Machine(or(text)),
         Failure::Usage(text) if text.starts_with(NO_CONFIG) => Failure::Usage(or(text)),

@@ -18,18 +18,19 @@ Examples:
   evenkeel silence expire 3d0c1f2a9b8e7d6c
 
 All matchers of a silence must hold: label=value, label!=value, severity>=high; `*` stands for
-any characters, `|` parts alternatives. Changes need `api_token` in the configuration: docs/alerts.md
-has the two lines that set it up.";
+any characters, `|` parts alternatives. Changes need `api_token` in the configuration:
+docs/alerts.md has the two lines that set it up.";
 
 const MATCHERS: &str = "\
-A MATCHER is label=value, label!=value or severity>=high. The labels are `alertname` (or `rule`), `severity`,
-what the rule is split by (`agent`, `model` ...) and the labels that the rule adds. In a value `*` stands
-for any characters and `|` parts alternatives; put it in quotes, so that the shell leaves it alone.
+A MATCHER is label=value, label!=value or severity>=high. The labels are `alertname` (or `rule`),
+`severity`, what the rule is split by (`agent`, `model` ...) and the labels that the rule adds. In
+a value `*` stands for any characters and `|` parts alternatives; put it in quotes, so that the
+shell leaves it alone.
 
 Examples:
   evenkeel silence add agent=reviewer --comment 'moves to another model'
   evenkeel silence add 'agent=batch-*' severity=warning --for 2h --comment 'planned load'
-  evenkeel silence add 'rule=cost_spike|token_spike' 'agent!=billing' --for 1d --comment 'new prices'";
+  evenkeel silence add 'rule=cost_*|loop' 'agent!=billing' --for 1d --comment 'new prices'";
 
 /// Silence alerts of the running daemon for a while.
 #[derive(Debug, clap::Args)]

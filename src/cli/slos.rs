@@ -17,7 +17,7 @@ use crate::replay;
 
 const EXAMPLES: &str = "\
 Examples:
-  evenkeel slos                                 error budgets in the running daemon, the least left first
+  evenkeel slos                                 error budgets in the running daemon, the least first
   evenkeel slos runs.jsonl --rules rules/       the same at the end of a recording
   evenkeel slos --json | jq '.slos[] | select(.left < 0.25)'
 

@@ -36,10 +36,10 @@ impl RuleReader<'_> {
         let Some((bytes, what, known)) = self.missing.take() else { return false };
         let Some(name) = name else { return true };
         let (why, help) = match self.config {
-            Some(config) => (format!("{config} has no {what}"), format!("add it there, or delete the rule; {known}")),
+            Some(config) => (format!("{config} has no {what}"), format!("add it there, or delete the rule{known}")),
             None => (
                 format!("no configuration was read that has a {what}"),
-                format!("name the configuration that has it by --config; {known}"),
+                format!("name the configuration that has it by --config{known}"),
             ),
         };
         self.faults.warning(bytes, format!("the rule `{name}` is left out: {why}"), help);
@@ -64,11 +64,7 @@ impl RuleReader<'_> {
             self.faults.error(name.bytes, format!("there is no budget `{}`", name.value), help);
         } else if found.is_none() {
             let known: Vec<&str> = names().collect();
-            let known = if known.is_empty() {
-                "there is no budget".to_owned()
-            } else {
-                format!("there is {}", known.join(", "))
-            };
+            let known = if known.is_empty() { String::new() } else { format!("; there is {}", known.join(", ")) };
             self.lacks(&name.bytes, format!("budget `{}`", name.value), known);
         }
         found

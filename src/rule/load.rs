@@ -322,7 +322,7 @@ impl RuleReader<'_> {
             let unknown = self.config.is_none() && did_you_mean(word, words.clone()).is_none();
             if let Some(label) = Label::new(word, 0).filter(|_| unknown) {
                 let known: Vec<&str> = words.collect();
-                self.lacks(bytes, format!("label `{word}`"), format!("there are {} without one", known.join(", ")));
+                self.lacks(bytes, format!("label `{word}`"), format!("; there are {} without one", known.join(", ")));
                 return Some(Dimension::Custom(label));
             }
             let help = one_of(word, words);

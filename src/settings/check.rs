@@ -536,7 +536,7 @@ limits: {series: 1}
         let (settings, found) = load(text);
         assert_eq!(settings, None);
         let expected = [
-            "1:1 evenkeel.yaml has no field `statedir` (did you mean `state_dir`?)",
+            "1:1 the configuration has no field `statedir` (did you mean `state_dir`?)",
             "2:22 `evaluation_interval` is 2h, out of its range (write a length of time from 1ms to 1h)",
             "3:9 `listen` is 0.0.0.0:9533, which others can reach, and there is no `api_token` (add `api_token: {file: /etc/evenkeel/token}`, or listen on 127.0.0.1)",
             "4:8 `clock` cannot be `sundial` (write one of: wall, records)",

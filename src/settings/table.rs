@@ -119,7 +119,7 @@ use Kind::{
 pub const SECTIONS: &[Section] = &[
     Section {
         name: "config",
-        what: "evenkeel.yaml",
+        what: "the configuration",
         about: "The whole file. Paths are relative to its folder. Unknown fields are refused.",
         fields: &[
             field("state_dir", Path, ".evenkeel", "Where journal, snapshot and history live."),

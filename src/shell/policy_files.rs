@@ -69,31 +69,37 @@ pub fn read(config: Option<&Path>, rules: &[PathBuf]) -> (PolicySource, Vec<Diag
             source.rules.push((pack.path, pack.text.to_string()));
         }
     }
-    for file in texts(named, &mut diagnostics) {
+    for file in texts(named, is_of_rules, &mut diagnostics) {
         source.rules.push((file.path, file.text.to_string()));
     }
     // A folder of profiles may hold price tables, as the shipped one does.
-    for file in texts(&settings.profiles, &mut diagnostics) {
+    for file in texts(&settings.profiles, |_| true, &mut diagnostics) {
         let prices = Kind::of(&file) == Some(Kind::Prices);
         let place = if prices { &mut source.prices } else { &mut source.profiles };
         place.push((file.path, file.text.to_string()));
     }
-    for file in texts(&settings.prices, &mut diagnostics) {
+    for file in texts(&settings.prices, |_| true, &mut diagnostics) {
         source.prices.push((file.path, file.text.to_string()));
     }
     (source, diagnostics)
 }
 
-/// The texts of files and of the YAML and JSON files in folders, each once.
-fn texts(paths: &[PathBuf], diagnostics: &mut Vec<Diagnostic>) -> Vec<SourceFile> {
+/// Whether a file in a folder of rules is read as one: a configuration, profiles and prices may lie beside them.
+fn is_of_rules(file: &SourceFile) -> bool {
+    !matches!(Kind::among(file), Some(Kind::Config | Kind::Profile | Kind::Prices))
+}
+
+/// The texts of files, and of the YAML and JSON files in folders that are wanted, each once.
+fn texts(paths: &[PathBuf], wanted: fn(&SourceFile) -> bool, diagnostics: &mut Vec<Diagnostic>) -> Vec<SourceFile> {
     let mut seen = BTreeSet::new();
     let mut files = Vec::new();
     for path in paths {
         let (found, faults) = files_of(path);
         diagnostics.extend(faults);
-        for path in found.into_iter().filter(|path| seen.insert(path.clone())) {
-            match read_file(&path) {
-                Ok(file) => files.push(file),
+        for file in found.into_iter().filter(|path| seen.insert(path.clone())) {
+            match read_file(&file) {
+                Ok(text) if file == *path || wanted(&text) => files.push(text),
+                Ok(_) => {}
                 Err(fault) => diagnostics.push(*fault),
             }
         }
@@ -135,7 +141,7 @@ pub fn rules_of_test(file: &SourceFile) -> (Vec<PathBuf>, Read) {
     let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
     let named: Vec<PathBuf> = rule::story::load::rules_of(file).iter().map(|path| folder.join(path)).collect();
     let mut faults = Vec::new();
-    let files = texts(&named, &mut faults);
+    let files = texts(&named, is_of_rules, &mut faults);
     let settings = rule::story::load::settings_of(file);
     let mut read = rule::load::load_with(&files, &settings, Some(&file.path));
     faults.append(&mut read.diagnostics);

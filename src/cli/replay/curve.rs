@@ -260,8 +260,14 @@ fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<()
             let then = format!("at {} {} on {}", then.shown, often(then), then.subjects);
             let short = "the recording is too short to say how many a week".to_owned();
             let short = found.too_short.then_some(short);
-            let said: Vec<String> = now.into_iter().chain([then]).chain(healthy).chain(short).collect();
-            writeln!(out, "\nsuggested {}: {}", out.green(&found.point.shown), said.join("; "))?;
+            let said = |parts: Vec<Option<String>>| parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let shown = out.green(&found.point.shown);
+            match found.point.factor == 1.0 {
+                true => {
+                    writeln!(out, "\nno other threshold does better than {shown}: {}", said(vec![now, healthy, short]))?
+                }
+                false => writeln!(out, "\nsuggested {shown}: {}", said(vec![now, Some(then), healthy, short]))?,
+            }
         }
         None if curve.points.iter().any(|point| point.fired == 0) => {
             writeln!(out, "\nno suggestion: at every threshold it fires more than {wanted} times a week, or never")?;

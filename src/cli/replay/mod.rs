@@ -36,7 +36,7 @@ Examples:
                                                    one alert as a test of its rule
 
 The engine, the rules and the decisions are those of `evenkeel run`; the clock is the records' own.
-Exit code 1 says that something fired.";
+Exit codes: 0 nothing fired, 1 something fired, 2 no execution was read.";
 
 /// Run rules over a recording: what would have fired, when, with which values.
 #[derive(Debug, clap::Args)]
@@ -146,6 +146,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     } else {
         text(out, &summary)?;
     }
+    if summary.reading.records == 0 {
+        return Ok(Exit::NotEnoughData);
+    }
     let fired = account.rules.values().any(|rule| rule.all.fired > 0);
     Ok(if fired { Exit::Finding } else { Exit::Ok })
 }
@@ -198,6 +201,13 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
 }
 
 fn text(out: &mut Output, summary: &Summary<'_>) -> Result<(), Failure> {
+    if summary.reading.records == 0 {
+        writeln!(out, "no executions were read, {} rejected", plural(summary.reading.rejected as usize, "line"))?;
+        for reason in &summary.reading.reasons {
+            writeln!(out, "  {reason}")?;
+        }
+        return Ok(());
+    }
     writeln!(out)?;
     let mut table = Table::new(&["rule", "fired", "subjects", "flaps", "total", "longest", "still firing"], 1);
     for (name, rule) in summary.rules {

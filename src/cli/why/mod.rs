@@ -19,7 +19,8 @@ Examples:
   evenkeel why error_burst reviewer                     of the running daemon, now
   evenkeel why error_burst reviewer runs.jsonl          at the end of a recording
   evenkeel why error_burst agent=reviewer --at 2026-03-05T14:30:00Z runs.jsonl
-  evenkeel why cost_spike reviewer --at 2026-03-05T14:30:00Z    in the files of the configuration's sources
+  evenkeel why cost_jump reviewer --at 2026-03-05T14:30:00Z
+                                             in the files of the configuration's sources
 
 It shows the condition with a value at every node, the samples in its window, how far `for` has
 come, what holds messages back (silence, maintenance, inhibition, hours, shadow, flapping,
