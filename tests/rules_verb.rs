@@ -48,7 +48,7 @@ fn the_daemon_counts_subjects_by_state_and_prometheus_repeats_it() {
     assert_eq!(code, Some(0), "{fault}");
     assert!(text.contains("4 rules") && text.contains("agent,task_type") && text.contains("rules.yaml:"), "{text}");
     let (code, _, fault) = run(&home, &["rules"]);
-    assert!(code == Some(74) && fault.contains("or name PATHs of rule files"), "{fault}");
+    assert!(code == Some(74) && fault.contains("Or name PATHs of rule files"), "{fault}");
     let lines: String = (0..5).map(|n| execution(now_ms() + n, "bad", n > 2)).collect();
     home.append("s.jsonl", lines + &execution(now_ms(), "new", true));
     home.start();
