@@ -126,11 +126,10 @@ impl Baseline {
         self.learned.previous.counts.plus(&self.learned.current.counts)
     }
 
-    /// Everything learned.
-    pub fn body(&self) -> Body {
-        let mut body = self.learned.previous.clone();
-        body.merge(&self.learned.current);
-        body
+    /// Adds everything learned to `into`.
+    pub fn merge_into(&self, into: &mut Body) {
+        into.merge(&self.learned.previous);
+        into.merge(&self.learned.current);
     }
 
     /// When it last learned.
@@ -210,6 +209,9 @@ impl History {
         if self.values.len() == VALUES {
             self.values.pop_front();
         }
+        if self.values.len() == self.values.capacity() {
+            self.values.reserve_exact(self.values.len().clamp(8, VALUES / 2));
+        }
         self.values.push_back(value as f32);
     }
 }
@@ -239,7 +241,13 @@ mod tests {
     fn learned(hours: i64, active: impl Fn(i64) -> bool) -> Body {
         let mut baseline = Baseline::default();
         (0..hours).for_each(|hour| add(&mut baseline, &sample(hour, 100.0), active(hour)));
-        baseline.body()
+        body(&baseline)
+    }
+
+    fn body(baseline: &Baseline) -> Body {
+        let mut body = Body::default();
+        baseline.merge_into(&mut body);
+        body
     }
 
     #[test]
@@ -251,7 +259,7 @@ mod tests {
         for hour in [0, 1, 2, 100] {
             add(&mut after_a_gap, &sample(hour, if hour == 100 { 1_000.0 } else { 100.0 }), false);
         }
-        let body = after_a_gap.body();
+        let body = body(&after_a_gap);
         assert_eq!(body.counts.n, 3);
         assert_eq!(body.durations.quantile(1.0).map(|e| e.value), Some(100.0));
     }

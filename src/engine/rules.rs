@@ -225,54 +225,71 @@ impl Evaluation<'_> {
         self.sheet.borrow_mut().turn();
         split.expire(index, self.now);
         let (mut evaluations, first) = (0, transitions.len());
-        let (mut minded, mut sorted) = (self.scored, WindowSet::default());
-        let mut leeway = Leeway::ALWAYS;
-        // Whoever has an alert is looked at with every record.
-        let busy = self.everything || raised.iter().any(|rule| states[*rule].alerts.has(index));
+        let (mut minded, mut changeable, mut sorted) = (self.scored, WindowSet::default(), WindowSet::default());
+        let (mut busy, mut next) = (false, NEVER);
+        // What the rules without an alert said last holds while there is leeway.
+        let calm = if ends || self.everything { None } else { split.calm(index, self.now) };
+        let mut leeway = calm.unwrap_or(Leeway::ALWAYS);
         for group in self.groups {
+            // A lenient rule that says nothing speaks for the stricter ones.
+            let mut quiet = calm.is_some();
             for &rule in group {
                 let (plan, state) = (&self.plans[rule], &mut states[rule]);
                 let ends = ends && self.window_ends(rule);
-                if !busy
+                let alerts = raised.contains(&rule) && state.alerts.has(index);
+                if quiet && !alerts {
+                    continue;
+                }
+                if !alerts
                     && !ends
+                    && !self.everything
                     && let Some(own) = self.leeway_of(rule, split, index, state)
                 {
                     leeway = leeway.both(own);
-                    break;
+                    quiet = true;
+                    continue;
                 }
                 evaluations += 1;
                 if plan.percentiles {
                     let slots = self.rules[rule].program.inputs.len().min(INPUTS);
                     plan.windows[..slots].iter().for_each(|window| split.sort(index, usize::from(*window)));
+                    sorted.join(plan.looks);
                 }
-                let rests = !ends && self.rests(rule, split, index, state);
+                let rests = !alerts && !ends && self.rests(rule, split, index, state);
                 if !rests {
                     self.rule(rule, split, index, state, transitions);
                 }
-                // Before its baseline learned it would have been another one.
-                let own = if ends && !busy { self.leeway_of(rule, split, index, state) } else { None };
-                leeway = leeway.both(own.unwrap_or_else(|| {
+                if state.alerts.has(index) {
+                    busy = true;
                     minded.join(plan.looks);
-                    sorted.join(plan.looks);
+                    next = next.min(self.due(rule, split, index, state));
+                    continue;
+                }
+                // Before its baseline learned it would have been another one.
+                let own = if ends { self.leeway_of(rule, split, index, state) } else { None };
+                leeway = leeway.both(own.unwrap_or_else(|| {
+                    changeable.join(plan.looks);
                     // What was learned just now is judged at the next step.
                     let learned = if ends { self.now + self.step } else { NEVER };
                     Leeway { until: self.due(rule, split, index, state).min(learned), room: Room::NONE }
                 }));
-                // No stricter one does either.
-                if rests && !busy {
-                    break;
-                }
+                quiet |= rests && !self.everything;
             }
         }
         // In the order of rules, however they are grouped.
         transitions[first..].sort_by_key(|transition| transition.rule);
-        let mut next = leeway.until;
         for window in 0..split.windows.len() {
             let expiry = split.expiry(index, window);
+            if changeable.has(window) {
+                leeway.until = leeway.until.min(expiry);
+            }
             // What nobody minds goes some at a time; the time after never is never.
             next = next.min(if minded.has(window) { expiry } else { expiry + split.idle(window) });
         }
-        split.rest(index, next, leeway.room, sorted);
+        split.rest(index, next, leeway, busy);
+        if calm.is_none() {
+            split.keep_sorted(index, sorted);
+        }
         evaluations
     }
 

@@ -6,7 +6,7 @@
 //! The points shown are those an agent reaches with 90 % certainty; its class compares the whole
 //! 95 % interval with the peers' level.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::baseline::{self, Body};
 use super::names::Name;
@@ -38,17 +38,17 @@ const Z_95: f64 = 1.959_963_984_540;
 struct Work {
     types: BTreeMap<Name, Body>,
     models: BTreeMap<Name, u64>,
-    baseline: Body,
-    updated: Option<Timestamp>,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
 
-/// The whole fleet by task type.
+/// The whole fleet by task type, and where each agent's work is.
 #[derive(Default)]
 struct Fleet {
     types: BTreeMap<Name, Body>,
     all: Counts,
+    /// The series of its cells, of agents that did something.
+    agents: BTreeMap<Name, Vec<usize>>,
 }
 
 impl Fleet {
@@ -74,8 +74,9 @@ impl Fleet {
 impl Engine {
     /// Every agent, best first; those with insufficient data last.
     pub(super) fn agents(&self, now: Timestamp) -> Vec<AgentView> {
-        let (work, fleet) = self.work();
-        let mut agents: Vec<AgentView> = work.iter().map(|(name, own)| self.agent(*name, own, &fleet, now)).collect();
+        let fleet = self.fleet();
+        let mut agents: Vec<AgentView> =
+            fleet.agents.iter().map(|(name, cells)| self.agent(*name, cells, &fleet, now)).collect();
         let insufficient = |a: &AgentView| a.class == Class::InsufficientData;
         agents.sort_by(|a, b| {
             insufficient(a)
@@ -88,15 +89,16 @@ impl Engine {
 
     /// The points of every agent that has executions enough.
     pub(super) fn standings(&self) -> BTreeMap<Name, Standing> {
-        let (work, fleet) = self.work();
+        let fleet = self.fleet();
         let least = u64::from(self.policy.settings.scores.min_samples);
-        let standing = |(name, own): (&Name, &Work)| {
+        let standing = |(name, cells): (&Name, &Vec<usize>)| {
+            let own = self.work(cells);
             let counts = own.types.values().fold(Counts::default(), |sum, body| sum.plus(&body.counts));
-            let points = Points::new(own, &fleet, &counts).filter(|_| counts.known >= least)?;
+            let points = Points::new(&own, &fleet, &counts).filter(|_| counts.known >= least)?;
             let peers = points.peers.map(|peers| 100.0 * peers);
             Some((*name, Standing { score: 100.0 * points.cautious(), peers, n: counts.known }))
         };
-        work.iter().filter_map(standing).collect()
+        fleet.agents.iter().filter_map(standing).collect()
     }
 
     /// The newest verdicts on an agent in thousandths of a point, oldest first.
@@ -105,36 +107,59 @@ impl Engine {
         series.and_then(|series| self.state.verdicts.get(series)).into_iter().flatten()
     }
 
-    fn work(&self) -> (BTreeMap<Name, Work>, Fleet) {
+    fn fleet(&self) -> Fleet {
         let split = &self.state.splits[Plan::CELLS];
-        let mut work: BTreeMap<Name, Work> = BTreeMap::new();
         let mut fleet = Fleet::default();
-        for (index, series) in split.series.iter().enumerate() {
+        let mut active = BTreeSet::new();
+        for index in 0..split.series.len() {
             let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
-            let own = work.entry(label(Dimension::Agent)).or_default();
-            let window = split.look(index, 0);
+            let (agent, window) = (label(Dimension::Agent), split.look(index, 0));
+            fleet.agents.entry(agent).or_default().push(index);
+            let all = fleet.types.entry(label(Dimension::TaskType)).or_default();
+            let counts = window.counts();
+            all.counts = all.counts.plus(&counts);
+            window.durations_up_to(&mut all.durations, EXACT);
+            fleet.all = fleet.all.plus(&counts);
+            if counts.n > 0 {
+                active.insert(agent);
+            }
+        }
+        fleet.agents.retain(|agent, _| active.contains(agent));
+        fleet
+    }
+
+    /// What was done in some cells of one agent. One agent's at a time: digests of the work of a whole fleet take much
+    /// of the memory that its windows take.
+    fn work(&self, cells: &[usize]) -> Work {
+        let split = &self.state.splits[Plan::CELLS];
+        let mut own = Work::default();
+        for &index in cells {
+            let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
+            let (series, window) = (&split.series[index], split.look(index, 0));
             let counts = window.counts();
             own.first = Some(own.first.map_or(series.first_seen, |t| t.min(series.first_seen)));
             own.last = Some(own.last.map_or(series.last_seen, |t| t.max(series.last_seen)));
             *own.models.entry(label(Dimension::Model)).or_default() += counts.n;
-            let task_type = label(Dimension::TaskType);
-            let body = own.types.entry(task_type).or_default();
+            let body = own.types.entry(label(Dimension::TaskType)).or_default();
             body.counts = body.counts.plus(&counts);
             window.durations_up_to(&mut body.durations, EXACT);
-            let all = fleet.types.entry(task_type).or_default();
-            all.counts = all.counts.plus(&counts);
-            window.durations_up_to(&mut all.durations, EXACT);
-            fleet.all = fleet.all.plus(&counts);
-            if let Some(baseline) = self.state.baselines.get(index) {
-                own.baseline.merge(&baseline.body());
-                own.updated = own.updated.max(baseline.updated());
-            }
         }
-        work.retain(|_, own| own.types.values().any(|b| b.counts.n > 0));
-        (work, fleet)
+        own
     }
 
-    fn agent(&self, name: Name, own: &Work, fleet: &Fleet, now: Timestamp) -> AgentView {
+    /// What is normal in some cells of one agent, and when that was last learned.
+    fn learned(&self, cells: &[usize]) -> (Body, Option<Timestamp>) {
+        let (mut learned, mut updated) = (Body::default(), None);
+        for baseline in cells.iter().filter_map(|index| self.state.baselines.get(*index)) {
+            baseline.merge_into(&mut learned);
+            updated = baseline.updated().max(updated);
+        }
+        (learned, updated)
+    }
+
+    fn agent(&self, name: Name, cells: &[usize], fleet: &Fleet, now: Timestamp) -> AgentView {
+        let own = &self.work(cells);
+        let (baseline, updated) = self.learned(cells);
         let names = &self.state.names;
         let settings = &self.policy.settings.scores;
         let mut all = Body::default();
@@ -155,7 +180,7 @@ impl Engine {
         let model =
             named.max_by_key(|(name, n)| (**n, std::cmp::Reverse(**name))).map(|(m, _)| names.text(*m).to_owned());
         let recent = self.recent(name, now);
-        let (health, health_reasons) = self.health(&recent, &all, &own.baseline, model.as_deref());
+        let (health, health_reasons) = self.health(&recent, &all, &baseline, model.as_deref());
         let active = self.state.active.contains_key(&name);
         AgentView {
             agent: names.text(name).to_owned(),
@@ -184,12 +209,12 @@ impl Engine {
             total_tokens: (counts.counted > 0).then(|| counts.input + counts.output),
             mean_ms: counts.mean_ms(),
             total_duration_ms: counts.duration_us as f64 / 1e3,
-            relative: baseline::relative(&recent.durations, &own.baseline.durations),
+            relative: baseline::relative(&recent.durations, &baseline.durations),
             baseline: BaselineView {
-                state: baseline::state(own.baseline.counts.n, own.updated, now, active),
-                n: own.baseline.counts.n,
-                updated: own.updated,
-                p50_ms: own.baseline.durations.quantile(0.5).map(|e| e.value),
+                state: baseline::state(baseline.counts.n, updated, now, active),
+                n: baseline.counts.n,
+                updated,
+                p50_ms: baseline.durations.quantile(0.5).map(|e| e.value),
             },
             first_seen: own.first.unwrap_or(now),
             last_seen: own.last.unwrap_or(now),

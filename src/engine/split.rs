@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::column::Column;
 use super::field::Keep;
 use super::index::{Index, Key};
-use super::leeway::Room;
+use super::leeway::{Leeway, Room};
 use super::look::Look;
 use super::names::{Name, Names};
 use super::pane::{Counts, Features, Sample};
@@ -73,6 +73,8 @@ pub struct Series {
     pub total: u64,
     /// What may come before rules have to look at it, see [`Leeway`](super::leeway::Leeway).
     pub room: Room,
+    /// Whether any rule has an alert on it, and looks at every record.
+    busy: bool,
     /// Whether it is among the split's [fresh](Split::fresh) ones.
     fresh: bool,
     /// Whether any of its windows may have its durations in order of size.
@@ -131,6 +133,8 @@ pub struct Split {
     /// Per subject: the next instant at which a rule could see something else; [`NEVER`] when
     /// idle. Apart from the series, because every evaluation looks at all of them.
     pub wakes: Vec<Timestamp>,
+    /// Per subject: until when the rules without an alert on it say nothing of it while there is room.
+    calms: Vec<Timestamp>,
     /// Executions that went to the overflow subject.
     pub overflow: u64,
     /// The least of `wakes`.
@@ -162,6 +166,7 @@ impl Split {
             columns: Vec::new(),
             rings: Vec::new(),
             wakes: Vec::new(),
+            calms: Vec::new(),
             overflow: 0,
             wake: NEVER,
             pauses: false,
@@ -183,6 +188,7 @@ impl Split {
     pub fn touch(&mut self) {
         (0..self.series.len()).for_each(|index| self.freshen(index));
         self.wakes.fill(Timestamp::MIN);
+        self.calms.fill(Timestamp::MIN);
         if !self.series.is_empty() {
             self.wake = Timestamp::MIN;
         }
@@ -238,6 +244,7 @@ impl Split {
             last_seen,
             total: 0,
             room: Room::NONE,
+            busy: false,
             fresh: false,
             ordered: false,
         });
@@ -246,6 +253,7 @@ impl Split {
         self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
         self.columns.resize(self.columns.len() + self.kept.len(), Column::default());
         self.wakes.push(Timestamp::MIN);
+        self.calms.push(Timestamp::MIN);
         index
     }
 
@@ -278,6 +286,8 @@ impl Split {
         }
         if !room || late.is_some() {
             self.touch_one(index);
+        } else if self.series[index].busy {
+            (self.wakes[index], self.wake) = (Timestamp::MIN, Timestamp::MIN);
         }
         self.freshen(index);
         late.unwrap_or(0)
@@ -285,7 +295,7 @@ impl Split {
 
     /// Lets the rules look at a series again.
     fn touch_one(&mut self, index: usize) {
-        self.wakes[index] = Timestamp::MIN;
+        (self.wakes[index], self.calms[index]) = (Timestamp::MIN, Timestamp::MIN);
         self.wake = Timestamp::MIN;
     }
 
@@ -395,13 +405,26 @@ impl Split {
         self.series[index].ordered = true;
     }
 
-    /// Lets a series rest until an instant or until more came than there is `room` for; only windows in `sorted`
-    /// keep their durations in order of size.
-    pub fn rest(&mut self, index: usize, until: Timestamp, room: Room, sorted: WindowSet) {
-        self.wakes[index] = until;
-        let series = &mut self.series[index];
+    /// Lets a series rest until an instant, or as long as rules without an alert on it have leeway; `busy` says that
+    /// there are others, which want to see every record.
+    pub fn rest(&mut self, index: usize, until: Timestamp, leeway: Leeway, busy: bool) {
+        let wake = until.min(leeway.until);
+        (self.wakes[index], self.calms[index]) = (wake, leeway.until);
         // Of what has no time nobody asks before the next record.
-        series.room = if until == NEVER { Room::NONE } else { room };
+        let room = if wake == NEVER { Room::NONE } else { leeway.room };
+        let series = &mut self.series[index];
+        (series.room, series.busy) = (room, busy);
+    }
+
+    /// What is left of the leeway of the rules without an alert on a series; `None` when it is used up.
+    pub fn calm(&self, index: usize, now: Timestamp) -> Option<Leeway> {
+        let until = self.calms[index];
+        (until > now).then_some(Leeway { until, room: self.series[index].room })
+    }
+
+    /// Lets all windows of a series but those in `sorted` forget the order of their durations.
+    pub fn keep_sorted(&mut self, index: usize, sorted: WindowSet) {
+        let series = &mut self.series[index];
         if std::mem::take(&mut series.ordered) {
             let looks = &mut self.looks[index * self.windows.len()..][..self.windows.len()];
             for &window in self.tiers.iter().flat_map(|tier| &tier.sorted) {
