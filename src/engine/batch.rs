@@ -68,6 +68,8 @@ impl Engine {
         let mut agents = [None; BATCH];
         agents.iter_mut().zip(records).for_each(|(agent, record)| *agent = names.find(&record.agent));
         let mut placed = Vec::with_capacity(records.len());
+        // The text of the source is one text for all that is read from it.
+        let mut source: Option<(&str, Name)> = None;
         for (record, agent) in records.iter().zip(agents) {
             if record.id.is_some_and(|id| !seen.insert(id.0, limits.seen_ids)) {
                 counters.duplicates += 1;
@@ -78,18 +80,21 @@ impl Engine {
             counters.unpriced += u64::from(record.cost.is_none());
             let at = intake::settle(record, now, newest.get_or_insert(Timestamp::MIN), counters);
             let Plan { dimensions, labels, .. } = &self.plan;
-            let labels = intake::labels(record, agent, dimensions, labels, names, limits.names, counters);
+            let known = [agent, source.filter(|(text, _)| std::ptr::eq(*text, record.source)).map(|(_, name)| name)];
+            let labels = intake::labels(record, known, dimensions, labels, names, limits.names, counters);
+            source = Some((record.source, labels[Dimension::Source.place()]))
+                .filter(|_| dimensions[Dimension::Source.place()]);
             placed.push(Placed { record, labels, repeats: None, sample: intake::sample(record, at) });
         }
         let width = splits.len();
         places.resize(placed.len() * width, NOWHERE);
         for (at, split) in splits.iter_mut().enumerate() {
+            let takes = split.spec.takes;
+            if !matches!(takes, Takes::Executions | Takes::Works) {
+                continue;
+            }
             for (placed, places) in placed.iter().zip(places.chunks_exact_mut(width)) {
-                let taken = match split.spec.takes {
-                    Takes::Executions => true,
-                    Takes::Works => placed.record.work.is_some(),
-                    _ => false,
-                };
+                let taken = takes == Takes::Executions || placed.record.work.is_some();
                 if taken && split.admits(&placed.labels, names) {
                     places[at] = split.at(|dimension| placed.labels[dimension.place()]).map_or(NEW, |at| at as u32);
                 }
@@ -140,14 +145,15 @@ impl Engine {
 
     fn glance(&self, places: &[u32]) {
         let State { splits, baselines, verdicts, .. } = &self.state;
-        let mut sum = 0;
+        let (mut sum, width) = (0, splits.len());
+        for (at, split) in splits.iter().enumerate().filter(|(_, split)| split.series.len() > BATCH) {
+            for depth in 0..DEPTH {
+                let series = places.iter().skip(at).step_by(width).filter(|series| **series != NOWHERE);
+                sum = series.fold(sum, |sum, series| sum ^ split.glance(*series as usize, depth));
+            }
+        }
         for depth in 0..DEPTH {
-            for places in places.chunks_exact(splits.len()) {
-                for (split, &series) in splits.iter().zip(places) {
-                    if series != NOWHERE {
-                        sum ^= split.glance(series as usize, depth);
-                    }
-                }
+            for places in places.chunks_exact(width) {
                 sum ^= baselines.get(places[Plan::CELLS] as usize).map_or(0, |baseline| baseline.glance(depth));
                 let verdicts = verdicts.get(places[Plan::AGENTS] as usize);
                 sum ^= verdicts.map_or(0, |v| if depth == 0 { v.len() as i64 } else { v.back().copied().unwrap_or(0) })

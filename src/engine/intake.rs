@@ -127,10 +127,11 @@ pub fn settle(record: &Record<'_>, now: Timestamp, newest: &mut Timestamp, count
     at
 }
 
-/// Interns the labels that any split reads; the others stay [`Name::NONE`]. `agent` is the agent's name if it has one.
+/// Interns the labels that any split reads; the others stay [`Name::NONE`]. `agent` and `source` are names of theirs that
+/// are known already.
 pub fn labels(
     record: &Record<'_>,
-    agent: Option<Name>,
+    [agent, source]: [Option<Name>; 2],
     wanted: &[bool; Dimension::PLACES],
     own: &[Label],
     names: &mut Names,
@@ -150,7 +151,11 @@ pub fn labels(
     ];
     for (dimension, text) in texts {
         if let Some(text) = text.filter(|_| wanted[dimension.place()]) {
-            let known = agent.filter(|_| dimension == Dimension::Agent);
+            let known = match dimension {
+                Dimension::Agent => agent,
+                Dimension::Source => source,
+                _ => None,
+            };
             let name = known.unwrap_or_else(|| names.intern(text, limit));
             counters.names_overflow += u64::from(name == Name::OVERFLOW);
             labels[dimension.place()] = name;

@@ -29,7 +29,7 @@ impl<'a> Look<'a> {
     /// Sums over the window.
     #[inline]
     pub fn counts(&self) -> Counts {
-        self.ring.all.less(&self.window.lost)
+        self.ring.held(self.window)
     }
 
     /// The first instant at which the window will have lost more than so many executions.
@@ -70,7 +70,6 @@ impl<'a> Look<'a> {
         let mut panes: Vec<_> = kept.iter().map(|column| column.panes().into_iter().peekable()).collect();
         let mut slices = self.slices().peekable();
         while let Some(slice) = slices.next() {
-            ring.all.add(&slice.counts());
             ring.push(slice.clone());
             let number = pane(slice);
             if slices.peek().is_some_and(|next| pane(next) == number) {

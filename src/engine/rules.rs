@@ -195,7 +195,14 @@ impl Evaluation<'_> {
         let any_ends = self.here().any(|rule| self.window_ends(rule));
         let raised: Vec<usize> = self.here().filter(|rule| states[*rule].alerts.iter().next().is_some()).collect();
         let is_due = |at: Timestamp| at <= self.now || (any_ends && at != NEVER);
-        let due: Vec<usize> = (0..split.wakes.len()).filter(|index| is_due(split.wakes[*index])).collect();
+        let (mut due, mut next) = (Vec::new(), NEVER);
+        for (index, at) in split.wakes.iter().enumerate() {
+            if is_due(*at) {
+                due.push(index);
+            } else {
+                next = next.min(*at);
+            }
+        }
         for rule in self.here().filter(|_| !due.is_empty()) {
             states[rule].evaluated = Some(self.now);
         }
@@ -207,7 +214,7 @@ impl Evaluation<'_> {
                 evaluations += self.series(split, index, any_ends, &raised, states, transitions);
             }
         }
-        split.wake = split.wakes.iter().copied().min().unwrap_or(NEVER);
+        split.wake = due.iter().map(|index| split.wakes[*index]).fold(next, Timestamp::min);
         evaluations
     }
 

@@ -9,7 +9,7 @@
 //! places must be fetched before the next can be named. So the newest slice and all sums of a
 //! series lie side by side, and only a slice's end touches the ring. Sums only grow: a window's are
 //! those of everything that ever came less those of what it lost, so an execution is added once,
-//! however many windows look at it.
+//! however many windows look at it, and to the newest slice alone while that is the newest.
 
 use std::collections::VecDeque;
 
@@ -163,8 +163,8 @@ pub struct Ring {
     older: VecDeque<Slice>,
     /// Slices dropped so far: the number of the first one of `older`.
     dropped: u64,
-    /// The sums of all executions that ever came, wrapping.
-    pub(super) all: Tally,
+    /// The sums of all executions that ever came before the newest slice, wrapping.
+    before: Tally,
 }
 
 /// One window of one series: what it does not hold of its ring, and where in the ring it begins.
@@ -215,7 +215,7 @@ impl Ring {
     #[inline]
     pub fn glance(&self, depth: usize) -> u64 {
         match depth {
-            0 => self.dropped ^ self.all.glance(),
+            0 => self.dropped ^ self.before.glance(),
             _ => self.newest.as_ref().map_or(0, |slice| slice.glance(depth - 1)),
         }
     }
@@ -234,8 +234,17 @@ impl Ring {
     #[inline]
     pub(super) fn push(&mut self, slice: Slice) {
         if let Some(before) = self.newest.replace(slice) {
+            self.before.add(&before.counts());
             self.older.push_back(before);
         }
+    }
+
+    /// The sums of all that a window holds.
+    #[inline]
+    pub fn held(&self, window: &Window) -> Counts {
+        let mut all = self.before;
+        self.newest.iter().for_each(|newest| all.add(&newest.counts()));
+        all.less(&window.lost)
     }
 
     /// Adds a sample, `counts` being its own, to the ring and to `windows`, all windows of the
@@ -261,7 +270,6 @@ impl Ring {
             Some(slice) if slot == newest => slice.insert(sample, counts, durations),
             _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
-        self.all.add(counts);
         if held {
             return None;
         }
@@ -302,13 +310,18 @@ impl Ring {
         let at = self.older.partition_point(|s| s.slot < slot);
         let number = self.dropped + at as u64;
         let known = self.slice(number).is_some_and(|s| s.slot == slot);
-        let place = self.older.get_mut(at).or(self.newest.as_mut());
-        match place {
+        let mut before_newest = at < self.older.len();
+        match self.older.get_mut(at).or(self.newest.as_mut()) {
             Some(slice) if slice.slot == slot => slice.insert(sample, counts, durations),
-            Some(slice) if slice.slot > slot => self.older.insert(at, Slice::of(slot, sample, counts, durations)),
+            Some(slice) if slice.slot > slot => {
+                self.older.insert(at, Slice::of(slot, sample, counts, durations));
+                before_newest = true;
+            }
             _ => self.push(Slice::of(slot, sample, counts, durations)),
         }
-        self.all.add(counts);
+        if before_newest {
+            self.before.add(counts);
+        }
         let exact = || self.slice(number).is_none_or(Slice::is_exact);
         let mut late = 0;
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
@@ -344,7 +357,10 @@ impl Ring {
         while self.dropped < needed && self.older.pop_front().is_some() {
             self.dropped += 1;
         }
-        if self.dropped < needed && self.newest.take().is_some() {
+        if self.dropped < needed
+            && let Some(newest) = self.newest.take()
+        {
+            self.before.add(&newest.counts());
             self.dropped += 1;
         }
     }
@@ -383,9 +399,6 @@ impl Ring {
                 }
             }
         }
-        let mut all = Tally::default();
-        ring.slices(0).for_each(|slice| all.add(&slice.counts()));
-        ring.all = all;
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
             of.windows[window] = Window::default();
             of.expiries[window] = ring.slice(0).map_or(NEVER, |s| shape.expiry(tier.time(s.slot)));
@@ -424,7 +437,7 @@ impl Window {
     /// Puts the durations in order of size, if they are few and not in order yet.
     pub fn sort(&mut self, ring: &Ring) {
         if self.sorted.is_some()
-            || ring.all.less(&self.lost).durations as usize > SORTED
+            || ring.held(self).durations as usize > SORTED
             || !ring.slices(self.first).all(Slice::is_exact)
         {
             return;

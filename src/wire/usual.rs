@@ -33,11 +33,11 @@ pub(super) fn read<'a>(keys: &Keys, text: &'a str, order: &mut Order<'a>, cells:
     let (mut at, mut turn) = (blank(bytes, 1), 0);
     loop {
         let rest = &bytes[at..];
-        let ahead = order.iter().enumerate().skip(turn).take(LEFT_OUT);
-        let known = ahead.into_iter().find(|(_, (key, _))| rest.starts_with(key.as_bytes()));
+        let ahead = order[turn.min(order.len())..].iter().take(LEFT_OUT);
+        let known = ahead.enumerate().find(|(_, (key, _))| begins(rest, key.as_bytes()));
         let cell = match known {
-            Some((place, (key, cell))) => {
-                turn = place + 1;
+            Some((left_out, (key, cell))) => {
+                turn += left_out + 1;
                 at += key.len();
                 *cell
             }
@@ -67,6 +67,14 @@ pub(super) fn read<'a>(keys: &Keys, text: &'a str, order: &mut Order<'a>, cells:
             _ => return None,
         }
     }
+}
+
+/// Whether a text begins with a key, eight bytes at a time: it mostly does, and is too short for a call.
+#[inline]
+fn begins(text: &[u8], key: &[u8]) -> bool {
+    let Some(text) = text.get(..key.len()) else { return false };
+    let (Some(end), Some(key_end)) = (text.last_chunk::<8>(), key.last_chunk::<8>()) else { return text == key };
+    end == key_end && text.as_chunks::<8>().0.iter().zip(key.as_chunks::<8>().0).all(|(a, b)| a == b)
 }
 
 /// The value at `at` and where it ends.
