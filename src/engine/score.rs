@@ -28,6 +28,8 @@ const EFFECT: f64 = 0.02;
 const SCATTER: f64 = 400.0;
 /// The success rate that counts as full attainment of health.
 const SUCCESS_TARGET: f64 = 0.95;
+/// The quantiles of an agent's durations that are shown.
+const PERCENTILES: [f64; 5] = [0.5, 0.75, 0.9, 0.95, 0.99];
 /// Samples kept exactly while digests are merged for show.
 const EXACT: usize = 512;
 const Z_90_ONE_SIDED: f64 = 1.281_551_565_545;
@@ -46,6 +48,8 @@ struct Work {
 #[derive(Default)]
 struct Fleet {
     types: BTreeMap<Name, Body>,
+    /// The median duration by task type in ms.
+    medians: BTreeMap<Name, f64>,
     all: Counts,
     /// The series of its cells, of agents that did something.
     agents: BTreeMap<Name, Vec<usize>>,
@@ -125,6 +129,8 @@ impl Engine {
             }
         }
         fleet.agents.retain(|agent, _| active.contains(agent));
+        let median = |(name, all): (&Name, &Body)| Some((*name, all.durations.quantile(0.5)?.value));
+        fleet.medians = fleet.types.iter().filter_map(median).collect();
         fleet
     }
 
@@ -174,8 +180,8 @@ impl Engine {
             None => Class::InsufficientData,
             Some(p) => p.class(),
         };
-        let quantile = |q| all.durations.quantile(q);
-        let (p50, p95) = (quantile(0.5), quantile(0.95));
+        let percentiles = all.durations.quantiles(PERCENTILES);
+        let [p50, .., p95, _] = percentiles;
         let named = own.models.iter().filter(|(name, _)| **name != Name::NONE);
         let model =
             named.max_by_key(|(name, n)| (**n, std::cmp::Reverse(**name))).map(|(m, _)| names.text(*m).to_owned());
@@ -192,9 +198,10 @@ impl Engine {
             health,
             health_reasons,
             success: rate(counts.ok, counts.known),
-            percentiles: [0.5, 0.75, 0.9, 0.95, 0.99]
+            percentiles: PERCENTILES
                 .into_iter()
-                .filter_map(|q| quantile(q).map(|e| PercentileView { q, ms: e.value, at_least: e.at_least }))
+                .zip(percentiles)
+                .filter_map(|(q, e)| e.map(|e| PercentileView { q, ms: e.value, at_least: e.at_least }))
                 .collect(),
             p50_ms: p50.map(|e| e.value),
             p50_at_least: p50.is_some_and(|e| e.at_least),
@@ -226,7 +233,7 @@ impl Engine {
 
     fn task_type(&self, name: Name, body: &Body, own: &Work, fleet: &Fleet) -> TaskTypeView {
         let c = &body.counts;
-        let (p50, p95) = (body.durations.quantile(0.5), body.durations.quantile(0.95));
+        let [p50, p95] = body.durations.quantiles([0.5, 0.95]);
         let (ok, known) = fleet.others(own, name);
         TaskTypeView {
             task_type: self.state.names.text(name).to_owned(),
@@ -465,8 +472,8 @@ fn latency_ratio(own: &Work, fleet: &Fleet) -> Option<(f64, u64)> {
         if all.counts.durations == body.counts.durations {
             continue;
         }
-        if let (Some(a), Some(b)) = (body.durations.quantile(0.5), all.durations.quantile(0.5)) {
-            log += body.counts.durations as f64 * (a.value.max(1e-3) / b.value.max(1e-3)).ln();
+        if let (Some(a), Some(b)) = (body.durations.quantile(0.5), fleet.medians.get(task_type)) {
+            log += body.counts.durations as f64 * (a.value.max(1e-3) / b.max(1e-3)).ln();
             n += body.counts.durations;
         }
     }

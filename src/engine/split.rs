@@ -354,19 +354,16 @@ impl Split {
     /// Called for many series at one depth after the other, so that no fetch waits for another one.
     #[inline]
     pub fn glance(&self, index: usize, depth: usize) -> u64 {
-        let rings = &self.rings[index * self.tiers.len()..][..self.tiers.len()];
-        let looks = &self.looks[index * self.windows.len()..][..self.windows.len()];
-        let mut sum = 0;
-        sum ^= if depth == 0 { self.series[index].total } else { 0 };
-        for (ring, tier) in rings.iter().zip(&self.tiers) {
-            sum ^= ring.glance(depth);
-            if self.series[index].ordered {
-                sum = tier.sorted.iter().fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
-            }
+        let (series, rings) = (&self.series[index], &self.rings[index * self.tiers.len()..][..self.tiers.len()]);
+        let mut sum = rings.iter().fold(0, |sum, ring| sum ^ ring.glance(depth));
+        if series.ordered {
+            let looks = &self.looks[index * self.windows.len()..];
+            let sorted = self.tiers.iter().flat_map(|tier| &tier.sorted);
+            sum = sorted.fold(sum, |sum, window| sum ^ looks[*window].glance(depth));
         }
         if depth == 0 {
             let columns = &self.columns[index * self.kept.len()..][..self.kept.len()];
-            sum = columns.iter().fold(sum, |sum, column| sum ^ column.glance());
+            sum = columns.iter().fold(sum ^ series.total, |sum, column| sum ^ column.glance());
         }
         sum
     }

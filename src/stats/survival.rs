@@ -127,13 +127,19 @@ impl Durations {
     /// the curve does not come down that far, the longest duration as a lower bound. Without
     /// cut-off durations that of [`Digest::quantile`]. `None` when empty.
     pub fn quantile(&self, q: f64) -> Option<Estimate> {
+        self.quantiles([q])[0]
+    }
+
+    /// Several [quantiles](Durations::quantile) from one curve.
+    pub fn quantiles<const N: usize>(&self, qs: [f64; N]) -> [Option<Estimate>; N] {
         if self.censored.is_empty() {
-            return self.observed.quantile(q).map(|value| Estimate { value, at_least: false });
+            return qs.map(|q| self.observed.quantile(q).map(|value| Estimate { value, at_least: false }));
         }
-        match reaches(&self.curve(), 1.0 - q, |step| step.survival) {
+        let (curve, longest) = (self.curve(), self.longest());
+        qs.map(|q| match reaches(&curve, 1.0 - q, |step| step.survival) {
             Some(value) => Some(Estimate { value, at_least: false }),
-            None => self.longest().map(|value| Estimate { value, at_least: true }),
-        }
+            None => longest.map(|value| Estimate { value, at_least: true }),
+        })
     }
 
     /// A confidence interval of the `q` quantile (0 < q < 1); its upper end may be infinite.

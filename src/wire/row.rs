@@ -64,6 +64,11 @@ impl<'a> Row<'_, 'a> {
 
     /// A text that can stand as a name.
     pub fn name(&self, cell: Option<Cell>) -> Result<Option<Cow<'a, str>>, String> {
+        if let Value::Text(Cow::Borrowed(name)) = self.value(cell)
+            && is_name(name)
+        {
+            return Ok(Some(Cow::Borrowed(name)));
+        }
         match self.text(cell)? {
             Some(name) if !is_name(&name) => Err(no_name(self.key(cell), &name)),
             name => Ok(name),
