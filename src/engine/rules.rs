@@ -1,122 +1,38 @@
 //! Evaluates rules on the series that could have changed, and keeps the alerts they raise.
 //!
-//! Evaluation happens at whole multiples of the evaluation interval, on the series whose [`Leeway`] is used up or that
-//! have an alert; all others would only repeat their last verdict.
+//! Evaluation happens at whole multiples of the evaluation interval, on the series whose [`Leeway`] is used up; all
+//! others would only repeat their last verdict. Rules that have an alert on a series look at every record of it, and the
+//! leeway of the others goes on meanwhile.
+
+mod state;
 
 use std::cell::RefCell;
 use std::hint::black_box;
 
-use serde::{Deserialize, Serialize};
-
-use super::adopt;
 use super::alert::{self, Alert, Context};
 use super::baseline::History;
 use super::batch::DEPTH;
 use super::budget::Read;
-use super::covers::Covered;
 use super::evaluate;
 use super::event::AlertState;
-use super::gaps::Gaps;
 use super::leeway::{Leeway, Room};
 use super::names::Names;
 use super::peers::{Peers, Standings};
 use super::plan::{Asked, RulePlan, Time};
-use super::raised::Raised;
 use super::reading::Reading;
 use super::sheet::Sheet;
-use super::split::{NEVER, Split, SplitSpec};
+use super::split::{NEVER, Split};
 use super::window::WindowSet;
 use crate::model::{Span, Timestamp};
 use crate::rule::program::Slots;
 use crate::rule::{Input, NoData, Node, Rule};
+pub use state::RuleState;
 
 /// Series whose memory is fetched together.
 pub(super) const GLANCE: usize = 64;
 
 /// How soon a verdict that time alone can change at any moment is looked at again, at the soonest.
 pub(super) const RUNS: Span = Span::seconds(1);
-
-/// What a rule knows beside the windows.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct RuleState {
-    /// The name of the rule that the state belongs to.
-    pub name: String,
-    /// All that the rule's verdict hangs on, in one text.
-    pub identity: String,
-    /// Pending and firing alerts by series.
-    pub alerts: Raised,
-    /// When it was last evaluated, or known to say nothing, on whatever series.
-    pub evaluated: Option<Timestamp>,
-    /// By series, as many as the rule has baseline inputs: the values of past windows.
-    histories: Vec<History>,
-    /// Their centres, apart because every evaluation reads them.
-    centres: Vec<Option<f32>>,
-    /// How long every series is usually silent, when the rule reads it.
-    pub gaps: Gaps,
-    /// Of a rule that covers others: the agents that it counts.
-    pub covered: Covered,
-    /// What the peers of each series do, when the rule reads it.
-    pub peers: Peers,
-    /// By series, when the rule has overrides: which case of its [`crate::rule::Terms`] it is, plus
-    /// one; 0 is not known yet.
-    #[serde(skip)]
-    cases: Vec<u8>,
-}
-
-impl RuleState {
-    /// Which case of the rule's terms a series is.
-    pub fn case(&mut self, rule: &Rule, split: &Split, series: usize, names: &Names) -> usize {
-        if rule.terms.overrides.is_empty() {
-            return 0;
-        }
-        if self.cases.len() <= series {
-            self.cases.resize(series + 1, 0);
-        }
-        if self.cases[series] == 0 {
-            self.cases[series] = evaluate::case(rule, split, series, names) as u8 + 1;
-        }
-        usize::from(self.cases[series]) - 1
-    }
-
-    /// A rule's state before anything happened.
-    pub fn new(rule: &Rule) -> RuleState {
-        RuleState { name: rule.name.clone(), identity: adopt::identity(rule), ..RuleState::default() }
-    }
-
-    /// Goes on under the rule as it reads now. What was learned of something that it reads no more is forgotten; whether
-    /// it has to learn it anew.
-    pub fn change(&mut self, before: &Rule, rule: &Rule) -> bool {
-        self.identity = adopt::identity(rule);
-        self.cases.clear();
-        let others = SplitSpec::of(before) != SplitSpec::of(rule);
-        let moved = others || before.window != rule.window;
-        let reads = |rule: &Rule, of: fn(&Input) -> bool| -> Vec<Input> {
-            rule.program.inputs.iter().filter(|input| of(input)).cloned().collect()
-        };
-        let changed = |of| moved || reads(before, of) != reads(rule, of);
-        let (past, others_do) = (changed(|i| i.baseline().is_some()), changed(|i| i.peers().is_some()));
-        if past {
-            (self.histories, self.centres) = Default::default();
-        }
-        if others_do {
-            self.peers = Peers::default();
-        }
-        // By series, which are others now.
-        if others {
-            (self.gaps, self.covered) = Default::default();
-        }
-        let learns = |i: &Input| match i {
-            _ if i.usual().is_some() => others,
-            _ => past && i.baseline().is_some() || others_do && i.peers().is_some(),
-        };
-        rule.program.inputs.iter().any(learns)
-    }
-
-    /// The centres of the values of past windows of a series, for each baseline input of the rule.
-    fn centres(&self, series: usize, plan: &RulePlan) -> &[Option<f32>] {
-        self.centres.get(series * plan.baselines..).unwrap_or_default()
-    }
-}
 
 /// A change of state of one alert.
 #[derive(Debug)]

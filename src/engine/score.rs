@@ -6,7 +6,9 @@
 //! The points shown are those an agent reaches with 90 % certainty; its class compares the whole
 //! 95 % interval with the peers' level.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod work;
+
+use std::collections::BTreeMap;
 
 use super::baseline::{self, Body};
 use super::names::Name;
@@ -15,8 +17,9 @@ use super::peers::Standing;
 use super::plan::{Plan, RECENT};
 use super::view::{AgentView, BaselineView, Class, Component, HealthReason, PercentileView, RateView, TaskTypeView};
 use super::{Engine, age};
-use crate::model::{Dimension, Timestamp, Unit};
+use crate::model::{Timestamp, Unit};
 use crate::stats::proportion::wilson;
+use work::{Fleet, Work};
 
 /// Weight of the peers' rate, in executions.
 const PRIOR: f64 = 10.0;
@@ -34,46 +37,6 @@ const PERCENTILES: [f64; 5] = [0.5, 0.75, 0.9, 0.95, 0.99];
 const EXACT: usize = 512;
 const Z_90_ONE_SIDED: f64 = 1.281_551_565_545;
 const Z_95: f64 = 1.959_963_984_540;
-
-/// One agent's executions by task type.
-#[derive(Default)]
-struct Work {
-    types: BTreeMap<Name, Body>,
-    models: BTreeMap<Name, u64>,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
-}
-
-/// The whole fleet by task type, and where each agent's work is.
-#[derive(Default)]
-struct Fleet {
-    types: BTreeMap<Name, Body>,
-    /// The median duration by task type in ms.
-    medians: BTreeMap<Name, f64>,
-    all: Counts,
-    /// The series of its cells, of agents that did something.
-    agents: BTreeMap<Name, Vec<usize>>,
-}
-
-impl Fleet {
-    /// Ok and known outcomes of the others: on one task type, or on all when nobody else did it.
-    fn others(&self, own: &Work, task_type: Name) -> (u64, u64) {
-        let mine = own.types.get(&task_type).map(|b| b.counts).unwrap_or_default();
-        let all = self.types.get(&task_type).map(|b| b.counts).unwrap_or_default();
-        (all.ok - mine.ok, all.known - mine.known)
-    }
-
-    /// The others' success rate on a task type, backing off to all types.
-    fn peer_rate(&self, own: &Work, task_type: Name) -> Option<f64> {
-        let (ok, known) = self.others(own, task_type);
-        if known > 0 {
-            return Some(ok as f64 / known as f64);
-        }
-        let mine = own.types.values().fold(Counts::default(), |sum, b| sum.plus(&b.counts));
-        let known = self.all.known - mine.known;
-        (known > 0).then(|| (self.all.ok - mine.ok) as f64 / known as f64)
-    }
-}
 
 impl Engine {
     /// Every agent, best first; those with insufficient data last.
@@ -109,58 +72,6 @@ impl Engine {
     fn verdicts(&self, agent: Name) -> impl Iterator<Item = &i64> {
         let series = self.state.splits[Plan::AGENTS].find(agent);
         series.and_then(|series| self.state.verdicts.get(series)).into_iter().flatten()
-    }
-
-    fn fleet(&self) -> Fleet {
-        let split = &self.state.splits[Plan::CELLS];
-        let mut fleet = Fleet::default();
-        let mut active = BTreeSet::new();
-        for index in 0..split.series.len() {
-            let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
-            let (agent, window) = (label(Dimension::Agent), split.look(index, 0));
-            fleet.agents.entry(agent).or_default().push(index);
-            let all = fleet.types.entry(label(Dimension::TaskType)).or_default();
-            let counts = window.counts();
-            all.counts = all.counts.plus(&counts);
-            window.durations_up_to(&mut all.durations, EXACT);
-            fleet.all = fleet.all.plus(&counts);
-            if counts.n > 0 {
-                active.insert(agent);
-            }
-        }
-        fleet.agents.retain(|agent, _| active.contains(agent));
-        let median = |(name, all): (&Name, &Body)| Some((*name, all.durations.quantile(0.5)?.value));
-        fleet.medians = fleet.types.iter().filter_map(median).collect();
-        fleet
-    }
-
-    /// What was done in some cells of one agent. One agent's at a time: digests of the work of a whole fleet take much
-    /// of the memory that its windows take.
-    fn work(&self, cells: &[usize]) -> Work {
-        let split = &self.state.splits[Plan::CELLS];
-        let mut own = Work::default();
-        for &index in cells {
-            let label = |dimension| split.label(index, dimension).unwrap_or(Name::NONE);
-            let (series, window) = (&split.series[index], split.look(index, 0));
-            let counts = window.counts();
-            own.first = Some(own.first.map_or(series.first_seen, |t| t.min(series.first_seen)));
-            own.last = Some(own.last.map_or(series.last_seen, |t| t.max(series.last_seen)));
-            *own.models.entry(label(Dimension::Model)).or_default() += counts.n;
-            let body = own.types.entry(label(Dimension::TaskType)).or_default();
-            body.counts = body.counts.plus(&counts);
-            window.durations_up_to(&mut body.durations, EXACT);
-        }
-        own
-    }
-
-    /// What is normal in some cells of one agent, and when that was last learned.
-    fn learned(&self, cells: &[usize]) -> (Body, Option<Timestamp>) {
-        let (mut learned, mut updated) = (Body::default(), None);
-        for baseline in cells.iter().filter_map(|index| self.state.baselines.get(*index)) {
-            baseline.merge_into(&mut learned);
-            updated = baseline.updated().max(updated);
-        }
-        (learned, updated)
     }
 
     fn agent(&self, name: Name, cells: &[usize], fleet: &Fleet, now: Timestamp) -> AgentView {
