@@ -72,7 +72,7 @@ pub struct Series {
     pub last_seen: Timestamp,
     /// Executions ever.
     pub total: u64,
-    /// What may come before rules have to look at it, see [`Leeway`](super::leeway::Leeway).
+    /// What may come before rules have to look at it, see [`Leeway`].
     pub room: Room,
     /// Whether any rule has an alert on it, and looks at every record.
     busy: bool,
