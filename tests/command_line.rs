@@ -81,6 +81,26 @@ fn the_configuration_of_the_folder_holds_where_none_is_named() {
 }
 
 #[test]
+fn the_first_steps_lead_to_the_next_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("ops")).expect("a folder");
+    let said = |arguments: &[&str]| text(&evenkeel(folder.path(), arguments).stdout);
+    let here = said(&["init"]);
+    assert!(here.starts_with("wrote evenkeel.yaml\n"), "{here}");
+    assert!(here.ends_with("next: evenkeel check && evenkeel run\n"), "{here}");
+    let there = said(&["init", "ops"]);
+    let next = "next: evenkeel check ops/evenkeel.yaml && evenkeel run --config ops/evenkeel.yaml\n";
+    assert!(there.ends_with(next), "{there}");
+    // A project has packages of others in it, with more files than anybody checks.
+    let packages = folder.path().join("node_modules/many");
+    std::fs::create_dir_all(&packages).expect("a folder");
+    for n in 0..1_100 {
+        std::fs::write(packages.join(format!("{n}.json")), "{}").expect("written");
+    }
+    assert_eq!(said(&["check"]), "ok: 2 configurations\n");
+}
+
+#[test]
 fn nothing_to_look_at_is_said_as_that() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
@@ -130,6 +150,24 @@ fn who_asks_a_daemon_that_is_not_there_hears_why_and_what_else() {
     let or = "Or name FILEs of a recording\n";
     let margins = format!("error: no daemon answers at http://127.0.0.1:1/api/v1/margins: {refused} {or}");
     assert_eq!(asked(&["alerts", "--margin"]), margins);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_who_wants_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("empty.yaml", "\n");
+    let parameter = "{parameter: timeout, path: \"{agent}.t\", unit: s}";
+    write("my.yaml", &format!("tune: {{targets: [{{name: crew, file: agents.yaml, parameters: [{parameter}]}}]}}\n"));
+    let plan = evenkeel(folder.path(), &["tune", "plan", "--config", "my.yaml", "-"]);
+    let expected = "the target `crew` cannot be read: agents.yaml does not exist; mend its `file` in my.yaml\n";
+    assert!(plan.status.code() == Some(64) && text(&plan.stderr).ends_with(expected), "{plan:?}");
+    let empty = evenkeel(folder.path(), &["check", "empty.yaml"]);
+    assert!(empty.status.code() == Some(78) && text(&empty.stdout).contains("the file is empty"), "{empty:?}");
+    let mut alerts = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let alerts = alerts.current_dir(folder.path()).env("EVENKEEL_CONFIG", "gone.yaml").arg("alerts").output();
+    let said = text(&alerts.expect("it runs").stderr);
+    assert!(said.starts_with("error: there is no gone.yaml, which EVENKEEL_CONFIG names; "), "{said}");
 }
 
 #[test]

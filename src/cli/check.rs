@@ -41,7 +41,8 @@ What a file is, its keys tell. The rules of all PATHs are loaded together, as ot
 A folder may hold files of other programs: one that was found in it counts as evenkeel's if its
 name begins with `evenkeel`, or if at least half of the keys at its top are evenkeel's and one
 there or below is hardly found elsewhere (`condition`, `state_dir`). The others are passed over
-and counted. A file that is named is always checked.
+and counted; hidden files, node_modules and site-packages are not looked at. A file that is named
+is always checked.
 Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.
@@ -207,6 +208,9 @@ fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> 
 }
 
 fn unknown(file: &SourceFile) -> Diagnostic {
+    if file.text.trim().is_empty() {
+        return Diagnostic::of_file(Level::Error, &file.path, "the file is empty", "write to it, or leave it out");
+    }
     Diagnostic::of_file(
         Level::Error,
         &file.path,

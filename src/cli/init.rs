@@ -43,7 +43,8 @@ struct Written<'a> {
 pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let found = KNOWN.into_iter().find(|known| args.folder.join(known).is_file());
     let executions = found.unwrap_or(KNOWN[0]);
-    let config = args.folder.join(NAME);
+    let here = args.folder == Path::new(".");
+    let config = if here { PathBuf::from(NAME) } else { args.folder.join(NAME) };
     let shown = config.display();
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&config) {
         Ok(file) => file,
@@ -72,7 +73,10 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         Some(path) => writeln!(out, "it reads {path}, which is there")?,
         None => writeln!(out, "it reads {executions}, which is not there yet; change `path` if yours is elsewhere")?,
     }
-    writeln!(out, "next: evenkeel check {shown} && evenkeel run --config {shown}")?;
+    match here {
+        true => writeln!(out, "next: evenkeel check && evenkeel run")?,
+        false => writeln!(out, "next: evenkeel check {shown} && evenkeel run --config {shown}")?,
+    }
     Ok(Exit::Ok)
 }
 

@@ -95,7 +95,9 @@ impl DaemonArgs {
     fn settings(&self) -> Result<Settings, Failure> {
         let config = &self.config;
         if !config.exists() {
-            let text = format!("{NO_CONFIG} {}; name the daemon's configuration with --config", config.display());
+            let by = super::recording::of_environment().filter(|named| named == config);
+            let by = if by.is_some() { ", which EVENKEEL_CONFIG names" } else { "" };
+            let text = format!("{NO_CONFIG} {}{by}; name the daemon's configuration with --config", config.display());
             return Err(Failure::Usage(text));
         }
         let file = policy_files::read_file(config).map_err(|fault| Failure::Configuration(vec![*fault]))?;

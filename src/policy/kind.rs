@@ -140,12 +140,15 @@ fn keys(file: &SourceFile) -> (Vec<String>, Vec<(String, String)>) {
         return (top, below);
     }
     for line in file.text.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        let Some((key, _)) = line.split_once(':') else { continue };
-        match (key.starts_with([' ', '-']), top.last()) {
-            (false, _) => top.push(key.to_owned()),
-            (true, Some(above)) => below.push((above.clone(), key.trim_start_matches([' ', '-', '{']).to_owned())),
-            (true, None) => {}
+        let mut words =
+            line.split(':').map(|part| part.rsplit([' ', '\t', '-', '{', ',', '"']).next().unwrap_or_default());
+        // What stands behind the last colon is no key.
+        words.next_back();
+        if !line.starts_with([' ', '\t', '-']) {
+            top.extend(words.next().map(str::to_owned));
         }
+        let above = top.last().cloned().unwrap_or_default();
+        below.extend(words.map(|word| (above.clone(), word.to_owned())));
     }
     (top, below)
 }
@@ -201,6 +204,8 @@ mod tests {
             ("r.yaml", RULES, Some(Kind::Rules)),
             ("r.yaml", "slos:\n- {name: a, objective: 99%}\n", Some(Kind::Rules)),
             ("r.yaml", "alerts:\n- name: a\n  condition: [\n", Some(Kind::Rules)),
+            ("r.yaml", "alerts:\n\t- name: a\n\t  condition: error_rate > 1%\n", Some(Kind::Rules)),
+            ("r.yaml", "alerts: [{name: a, condition: error_rate > 1%\n", Some(Kind::Rules)),
             ("r.test.yaml", "rules: r.yaml\ntests: [{name: a, series: []}]\n", Some(Kind::Tests)),
             ("p.yaml", PRICES, Some(Kind::Prices)),
             ("m.json", "{\"model\": \"a\", \"scaling_factors\": {}}", Some(Kind::Profile)),

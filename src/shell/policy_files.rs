@@ -17,6 +17,8 @@ use crate::wire::yaml::BYTES_LIMIT;
 
 /// How deep folders may nest; symbolic links are followed, and a loop must end.
 const DEPTH_LIMIT: usize = 8;
+/// Folders that hold other people's packages, with thousands of files that are none of evenkeel's.
+const DEPENDENCIES: [&str; 2] = ["node_modules", "site-packages"];
 /// The most files of one folder.
 const FILES_LIMIT: usize = 1_000;
 
@@ -108,7 +110,8 @@ fn texts(paths: &[PathBuf], wanted: fn(&SourceFile) -> bool, diagnostics: &mut V
 }
 
 /// The file itself, or the YAML and JSON files of a folder and its sub-folders in the order of
-/// their paths; hidden ones and rule tests (`*.test.yaml`) are left out.
+/// their paths; hidden ones, rule tests (`*.test.yaml`) and
+/// packages (`node_modules`) are left out.
 pub fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     if path.is_dir() {
@@ -159,7 +162,7 @@ fn collect(folder: &Path, depth: usize, tests: bool, files: &mut Vec<PathBuf>, f
             continue;
         }
         if path.is_dir() {
-            if depth > 0 {
+            if depth > 0 && !DEPENDENCIES.contains(&name.as_str()) {
                 collect(&path, depth - 1, tests, files, faults);
             }
             continue;
@@ -168,7 +171,8 @@ fn collect(folder: &Path, depth: usize, tests: bool, files: &mut Vec<PathBuf>, f
         if matches!(extension.as_str(), "yaml" | "yml" | "json") && name.contains(".test.") == tests {
             files.push(path);
             if files.len() == FILES_LIMIT {
-                let message = format!("the folder holds {FILES_LIMIT} files or more; the others are not read");
+                let message =
+                    format!("the folder holds {FILES_LIMIT} YAML and JSON files or more; the others are not read");
                 faults.push(Diagnostic::of_file(Level::Error, shown(folder), message, "name the files that are meant"));
             }
         }

@@ -65,9 +65,16 @@ impl Args {
         }
         let readings: Vec<(&Target, Reading)> = targets
             .into_iter()
-            .map(|target| read_target(target).map(|reading| (target, reading)))
-            .collect::<Result<_, _>>()
-            .map_err(|e| Failure::Usage(e.to_string()))?;
+            .map(|target| match read_target(target) {
+                Ok(reading) => Ok((target, reading)),
+                Err(why) => {
+                    let (name, config) = (&target.name, self.config.display());
+                    Err(Failure::Usage(format!(
+                        "the target `{name}` cannot be read: {why}; mend its `file` in {config}"
+                    )))
+                }
+            })
+            .collect::<Result<_, _>>()?;
         let args = RecordingArgs { files: self.files, config: Some(self.config), source: self.source };
         let (engine, seen) = recording::read(policy, &args, |_, _, _| {})?;
         let rows = plan(engine, &readings);
