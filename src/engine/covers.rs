@@ -9,6 +9,7 @@
 //! evaluation and all others now and then: who has data on it changes slowly, and a large fleet is not to be walked
 //! through every time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -207,8 +208,11 @@ impl Engine {
 
     /// The agents that some rules have data on, and whether any of them has an alert.
     fn judged(&self, now: Timestamp, rules: &[usize]) -> BTreeMap<Name, bool> {
-        let mut agents = BTreeMap::new();
-        for &index in rules {
+        let mut agents: BTreeMap<Name, bool> = BTreeMap::new();
+        // The longest window first: who has data there need not be looked at in the others.
+        let mut rules = rules.to_vec();
+        rules.sort_by_key(|rule| Reverse(self.policy.rules[*rule].window));
+        for index in rules {
             let (rule, plan) = (&self.policy.rules[index], &self.plan.rules[index]);
             let (split, alerts) = (&self.state.splits[plan.split], &self.state.rules[index].alerts);
             let (window, metric) = plan.counted_in();
@@ -216,8 +220,11 @@ impl Engine {
                 let agent = split.label(series, Dimension::Agent).filter(|name| *name != Name::OVERFLOW);
                 let samples = || Reading::of((split, series), window, now).samples(metric);
                 let alerting = alerts.has(series);
-                if let Some(agent) = agent.filter(|_| alerting || samples() >= u64::from(rule.min_samples)) {
-                    *agents.entry(agent).or_default() |= alerting;
+                let Some(agent) = agent else { continue };
+                if let Some(own) = agents.get_mut(&agent) {
+                    *own |= alerting;
+                } else if alerting || samples() >= u64::from(rule.min_samples) {
+                    agents.insert(agent, alerting);
                 }
             }
         }
