@@ -9,6 +9,7 @@ use evenkeel::model::{Befell, Dimension, Metric, Outcome, Part, Record, RecordId
 use evenkeel::policy::Policy;
 use evenkeel::replay;
 use evenkeel::rule::{Comparison, Input, Node, Program, Rule};
+use evenkeel::settings::routing::{Repeat, Route};
 use evenkeel::settings::{Channel, Receiver};
 
 const START: i64 = 1_700_000_000_000;
@@ -313,11 +314,15 @@ fn what_was_learned_of_a_subject_is_not_held_against_another_after_a_change_of_t
 }
 
 #[test]
-fn what_is_shown_is_of_now_and_what_is_sent_of_the_decision() {
+fn what_is_shown_or_said_again_is_of_now_and_what_is_sent_first_of_the_decision() {
     let mut silent = rule("silent", Metric::Silence, Comparison::Greater, 600_000.0, Span::minutes(5));
     (silent.min_samples, silent.condition) = (1, "silence > 10m".into());
     silent.annotations = [("summary".into(), "silent for {{ value }}".into())].into();
-    let mut engine = Engine::new(policy(vec![silent]), State::default());
+    let mut policy = (*policy(vec![silent])).clone();
+    let repeat = Repeat { interval: Span::hours(4), growth: 1.0, max: Span::hours(4) };
+    let route = Route { receivers: vec!["ops".into()], repeat: Some(repeat), ..Route::default() };
+    policy.settings.routing.routes = vec![route];
+    let mut engine = Engine::new(Arc::new(policy), State::default());
     drive(&mut engine, &[record("a", 0, Outcome::Ok, 100.0)]);
     let effects = engine.handle(Timestamp(START + 3_600_000), Event::Deadline);
     let sent = effects.iter().find_map(|e| if let Effect::Deliver(d) = e { d.notification() } else { None });
@@ -333,6 +338,18 @@ fn what_is_shown_is_of_now_and_what_is_sent_of_the_decision() {
     assert_eq!(why.alert.as_ref().map(minutes), Some(Some(90)));
     assert_eq!((why.value, why.window), (why.alert.as_ref().and_then(|alert| alert.value), None));
     assert_eq!(engine.alerts().iter().map(minutes).collect::<Vec<_>>(), [Some(10)], "what it was judged by");
+
+    let mut said = Vec::new();
+    replay::perfect_world(&mut engine, Timestamp(START + 3_600_000), effects, &mut |_, _| {});
+    replay::wake(&mut engine, Timestamp(START + 12 * 3_600_000), &mut |engine, now, effects| {
+        replay::perfect_world(engine, now, effects, &mut |now, effect| {
+            if let Effect::Deliver(delivery) = effect {
+                let lead = delivery.notification().map(|n| minutes(n.lead()));
+                said.push((lead, Some(Some((now.0 - START) / 60_000))));
+            }
+        });
+    });
+    assert!(said.len() > 1 && said.iter().all(|(lead, now)| lead == now), "{said:?}");
 }
 
 #[test]

@@ -81,6 +81,11 @@ impl Engine {
         if self.state.backfill || self.state.judged(self.state.dispatch.deadline()) > now {
             return;
         }
+        // What is said again is true of now; only time may have changed it since it was decided on.
+        let again = self.state.dispatch.repeated(now);
+        if !again.is_empty() {
+            self.look_at_alerts(now, |alert| again.contains(&alert.id));
+        }
         let scene = self.scene(Some(self.state.dispatch.wanted(now)));
         let settings = &self.policy.settings;
         let State { dispatch, outbox, .. } = &mut self.state;
@@ -189,7 +194,7 @@ impl Engine {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);
-        let newest = |ids: &BTreeSet<&str>| self.events(|a| a.fired.is_some() && ids.contains(a.id.as_str()));
+        let newest = |ids: &BTreeSet<&str>| self.seen_alerts(now, |a| a.fired.is_some() && ids.contains(a.id.as_str()));
         mirror.pump(now, newest, effects);
         self.state.mirror = mirror;
     }
@@ -217,7 +222,7 @@ impl Engine {
 
     /// Tells receivers of alerts that began to fire while history was read and still do.
     pub(super) fn tell_untold(&mut self, now: Timestamp) {
-        self.look_at_alerts(now);
+        self.look_at_alerts(now, |_| true);
         for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
             self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
             if !self.state.dispatch.knows(&event) {

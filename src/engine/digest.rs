@@ -194,7 +194,7 @@ impl Engine {
     }
 
     fn compose(&self, plan: &Plan, group: String, told: &Stretch, now: &Stretch) -> Digest {
-        let mut firing = self.firing();
+        let mut firing = self.seen_alerts(now.from, |alert| alert.fired.is_some());
         firing.retain(|event| event.muted != Some(Muted::Shadow));
         firing.sort_by(|a, b| (b.severity, a.fired_at, &a.rule).cmp(&(a.severity, b.fired_at, &b.rule)));
         let began: u64 = told.fired.values().map(|fired| fired.began).sum();

@@ -276,25 +276,27 @@ impl<'a> Gaze<'a> {
 }
 
 impl Engine {
-    /// Every pending or firing alert with what its rule sees at `now`. Messages and what inhibits hold on to what
-    /// was decided on instead.
-    pub(super) fn seen_alerts(&self, now: Timestamp) -> Vec<AlertEvent> {
+    /// The pending and firing alerts that pass, with what their rules see at `now`. A first message and what inhibits
+    /// hold on to what was decided on instead.
+    pub(super) fn seen_alerts(&self, now: Timestamp, pass: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let mut events = Vec::new();
         for index in 0..self.policy.rules.len() {
             let gaze = Gaze::new(self, index, now, &budgets);
-            events.extend(gaze.state.alerts.iter().filter_map(|(series, _)| gaze.event(series)));
+            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert));
+            events.extend(alerts.filter_map(|(series, _)| gaze.event(series)));
         }
         events
     }
 
-    /// Lets every alert say what its rule sees at `now`. An evaluation leaves alone what only time has changed, and
-    /// between the end of a recording and now there may be years.
-    pub(super) fn look_at_alerts(&mut self, now: Timestamp) {
+    /// Lets the alerts that pass say what their rules see at `now`. An evaluation leaves alone what only time has
+    /// changed, and between the end of a recording and now there may be years.
+    pub(super) fn look_at_alerts(&mut self, now: Timestamp, pass: impl Fn(&Alert) -> bool) {
         for index in 0..self.policy.rules.len() {
             let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
             let gaze = Gaze::new(self, index, now, &budgets);
-            let seen = gaze.state.alerts.iter().filter_map(|(series, _)| Some((series, gaze.seen(series)?.evidence)));
+            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert));
+            let seen = alerts.filter_map(|(series, _)| Some((series, gaze.seen(series)?.evidence)));
             let seen: Vec<_> = seen.filter(|(_, evidence)| evidence.value.is_some()).collect();
             let alerts = &mut self.state.rules[index].alerts;
             seen.into_iter().for_each(|(series, found)| alerts.get_mut(series).expect("it has one").evidence = found);

@@ -277,7 +277,7 @@ impl Engine {
     /// The picture at the engine's clock, its alerts as they are seen at `seen` if that is later.
     pub fn view_at(&self, seen: Timestamp) -> View {
         let now = self.state.clock.unwrap_or_default();
-        let mut alerts = self.seen_alerts(now.max(seen));
+        let mut alerts = self.seen_alerts(now.max(seen), |_| true);
         alerts.sort_by(|a, b| {
             (b.severity, b.state, &a.rule, &a.subject).cmp(&(a.severity, a.state, &b.rule, &b.subject))
         });

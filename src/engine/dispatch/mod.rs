@@ -266,6 +266,13 @@ impl Dispatch {
         due.flat_map(|group| group.members.values()).filter(|m| m.ended.is_none()).map(|m| m.id.clone()).collect()
     }
 
+    /// Those of them that were told before.
+    pub fn repeated(&self, now: Timestamp) -> BTreeSet<String> {
+        let due = self.groups.values().filter(|group| group.due.is_some_and(|due| due <= now));
+        let told = |m: &&Member| m.is_told() && m.ended.is_none();
+        due.flat_map(|group| group.members.values()).filter(told).map(|m| m.id.clone()).collect()
+    }
+
     /// The newest message of a group to a receiver was given up: what still fires is said again.
     pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, name: &str) {
         for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == name) {
