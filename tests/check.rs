@@ -330,8 +330,20 @@ fn files_of_other_programs_in_a_folder_are_passed_over_and_counted() {
         text.contains("no metric `erorr_rate`\n --> wrong.yaml:1:31\n") && text.contains("1 error, 0 warnings"),
         "{text}"
     );
-    let counted = "passed over 6 files not recognisably evenkeel's; a file that is named is checked\n";
+    let counted = "passed over 6 files not recognisably evenkeel's (agent.json, latin.yaml, limits.yaml, 3 more); \
+                   a file that is named is checked\n";
     assert!(text.contains("checked 2 rule files\n") && text.ends_with(counted), "{text}");
+    // What the configuration names is checked and not passed over; nothing to check is no success.
+    fs::create_dir(dir.path().join("rules")).expect("a folder");
+    fs::write(dir.path().join("rules/slip.yaml"), "alert: []\n").expect("written");
+    let output = check(dir.path(), &["rules"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("nothing to check") && text.contains("(rules/slip.yaml)"), "{text}");
+    fs::write(dir.path().join("evenkeel.yaml"), "rules: [rules]\n").expect("written");
+    let output = check(dir.path(), &["evenkeel.yaml", "rules"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("did you mean `alerts`") && !text.contains("passed over"), "{text}");
     // What is named is checked, whatever it is.
     assert_eq!(messages(dir.path(), &["quota.yml"]), ["error: limits has no field `cpu`"]);
     assert_eq!(messages(dir.path(), &["agent.json"]), ["error: a profile has no field `temperature`"]);

@@ -24,7 +24,7 @@ fn exit_codes_tell_what_happened() {
         (&["--help"], 0),
         (&[], 64),
         (&["no-such-verb"], 64),
-        (&["check"], 0),
+        (&["check"], 2),
         (&["profiles", "show", "x", "--complexity", "NaN"], 64),
         (&["profiles", "list"], 0),
         (&["profiles", "list", "--config", "none.yaml"], 78),

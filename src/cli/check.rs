@@ -41,9 +41,9 @@ What a file is, its keys tell. The rules of all PATHs are loaded together, as ot
 A folder may hold files of other programs: one that was found in it counts as evenkeel's if its
 name begins with `evenkeel`, or if at least half of the keys at its top are evenkeel's and one
 there or below is hardly found elsewhere (`condition`, `state_dir`). The others are passed over
-and counted; hidden files, node_modules and site-packages are not looked at. A file that is named
+and named; hidden files, node_modules and site-packages are not looked at. A file that is named
 is always checked.
-Exit codes: 0 usable (perhaps with warnings), 78 not usable.")]
+Exit codes: 0 usable (perhaps with warnings), 2 nothing to check, 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.
     #[arg(value_name = "PATH")]
@@ -60,6 +60,9 @@ pub struct Args {
     against: Vec<PathBuf>,
 }
 
+/// Files that are passed over and named, at most.
+const NAMED: usize = 3;
+
 /// What was looked at.
 #[derive(Default)]
 struct Findings {
@@ -73,7 +76,7 @@ struct Findings {
     /// Rules that the configuration at hand has nothing for.
     left_out: BTreeSet<(String, String)>,
     /// Files of folders that are not evenkeel's.
-    passed_over: usize,
+    passed_over: Vec<PathBuf>,
 }
 
 /// Checks and reports.
@@ -98,7 +101,13 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         (false, false) => Some(findings.hold_against(&args, config)?),
         _ => None,
     };
-    let exit = if has_errors(&findings.diagnostics) { Exit::Configuration } else { Exit::Ok };
+    // A configuration may have named them.
+    findings.passed_over.retain(|path| path.canonicalize().map_or(true, |path| !findings.seen.contains(&path)));
+    let exit = match has_errors(&findings.diagnostics) {
+        true => Exit::Configuration,
+        false if findings.kinds.is_empty() => Exit::NotEnoughData,
+        false => Exit::Ok,
+    };
     if out.json {
         out.json(&findings.diagnostics)?;
         return Ok(exit);
@@ -129,9 +138,16 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     if !findings.left_out.is_empty() {
         writeln!(out, "{} left out for want of what they read", plural(findings.left_out.len(), "rule"))?;
     }
-    if findings.passed_over > 0 {
-        let files = plural(findings.passed_over, "file");
-        writeln!(out, "passed over {files} not recognisably evenkeel's; a file that is named is checked")?;
+    if !findings.passed_over.is_empty() {
+        let files = plural(findings.passed_over.len(), "file");
+        let mut names: Vec<String> = findings.passed_over.iter().map(|path| path.display().to_string()).collect();
+        names.sort();
+        if names.len() > NAMED {
+            let more = names.split_off(NAMED).len();
+            names.push(format!("{more} more"));
+        }
+        let names = names.join(", ");
+        writeln!(out, "passed over {files} not recognisably evenkeel's ({names}); a file that is named is checked")?;
     }
     if let Some(reading) = read {
         writeln!(out, "held against {}", plural(reading.records as usize, "record"))?;
@@ -161,7 +177,7 @@ fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> 
             let path = path.strip_prefix("./").map_or(path.clone(), Path::to_owned);
             let read = policy_files::read_file(&path);
             if folder && !policy_files::is_own(&path, read.as_ref().ok()) {
-                findings.passed_over += 1;
+                findings.passed_over.push(path);
                 continue;
             }
             match read {
