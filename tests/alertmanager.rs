@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use live::{Home, Message, Sink, execution, now_ms};
+use live::{Home, Message, Sink, execution, free_port, now_ms, run};
 use serde_json::Value;
 
 const RULES: &str = "
@@ -96,7 +96,7 @@ fn a_real_alertmanager_groups_resolves_and_is_told_again() {
         return servers::left_out(test, reason).unwrap_or_default();
     };
     let hook = Sink::start(Duration::ZERO);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let port = free_port();
     let config = format!(
         "state_dir: state\nevaluation_interval: 1s\nrules: [rules.yaml]\nlisten: off\n\
          sources: [{{name: fleet, path: fleet.jsonl}}]\n\
@@ -135,4 +135,30 @@ fn a_real_alertmanager_groups_resolves_and_is_told_again() {
         let last = messages.iter().rev().take(2).flat_map(statuses);
         last.filter(|status| *status == "resolved").count() == 2
     });
+}
+
+#[test]
+fn an_alertmanager_that_is_gone_is_shown_as_failing_beside_those_who_were_told() {
+    let hook = Sink::start(Duration::ZERO);
+    let (api, gone) = (free_port(), free_port());
+    let config = format!(
+        "state_dir: state\nevaluation_interval: 1s\nrules: [rules.yaml]\nlisten: 127.0.0.1:{api}\n\
+         sources: [{{name: fleet, path: fleet.jsonl}}]\n\
+         receivers:\n- name: am\n  alertmanager: {{urls: [\"http://127.0.0.1:{gone}\"]}}\n\
+         - name: ops\n  webhook: {{url: \"{}\"}}\n",
+        hook.url
+    );
+    let mut home = Home::new(&config, RULES);
+    home.start();
+    home.append("fleet.jsonl", execution(now_ms(), "reviewer", false));
+    home.until("both have a line", || {
+        let shown = run(&home, &["alerts"]).1;
+        let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        let (am, ops) = (line("  am: "), line("  ops: "));
+        am.starts_with("  am: not told yet; am fails since ")
+            && am.contains("refused")
+            && ops.starts_with("  ops: told ")
+    });
+    let why = run(&home, &["why", "failing", "reviewer"]).1;
+    assert!(why.contains("  am fails since ") && !why.contains("kept up"), "{why}");
 }

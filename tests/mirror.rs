@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Attempt, Delivery, Effect, Event, Receipt};
+use evenkeel::engine::view::MessageView;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
@@ -280,13 +281,80 @@ fn what_a_peer_refuses_is_shown_as_refused_until_it_takes_it() {
         of.map(|m| (m.receiver.clone(), m.refused.as_ref().map(ToString::to_string))).collect()
     };
     let since = Some("refused since 2023-11-14T22:13:30.000Z: 400 Bad Request".to_owned());
-    assert_eq!(refused(&world), [("am".to_owned(), since)], "since the first of three");
+    assert_eq!(refused(&world), [("am".to_owned(), since), ("bm".to_owned(), None)], "since the first of three");
     let ways = world.engine.why(world.at(), "failing", "a").expect("it is known").telling.ways;
     let shown: Vec<bool> = ways.iter().map(|way| way.refused.is_some()).collect();
     assert_eq!(shown, [true, false], "{ways:?}");
     world.refusing.clear();
     world.until(200);
-    assert_eq!(refused(&world), []);
+    assert_eq!(refused(&world), [("am".to_owned(), None), ("bm".to_owned(), None)]);
+}
+
+/// A line per peer as `alerts` has them: whether it was told, when it is told next, and why.
+fn lines(world: &World) -> Vec<String> {
+    let messages = world.engine.view().messages.remove(0);
+    assert_eq!(messages.why, "", "somebody is to be told");
+    let second = |at: Timestamp| (at.0 - START) / 1_000;
+    let line = |m: &MessageView| format!("{:?} {:?} {}", m.last.map(second), m.next.map(second), m.why);
+    // `why` says the same.
+    let why = world.engine.why(world.at(), "failing", "a").expect("it is known").telling;
+    let ways: Vec<&str> = why.ways.iter().map(|way| way.why.as_str()).collect();
+    assert_eq!(ways, messages.receivers.iter().map(|m| m.why.as_str()).collect::<Vec<_>>());
+    messages.receivers.iter().map(line).collect()
+}
+
+#[test]
+fn what_is_said_of_a_peer_is_what_became_of_its_requests() {
+    let mut world = World::new(&["am", "bm"]);
+    world.down.insert("am");
+    world.executions("a", 80, 20);
+    world.until(40);
+    let failing = "am fails since 2023-11-14T22:13:30.000Z: down";
+    let [am, bm] = &lines(&world)[..] else { panic!("a line per peer") };
+    assert!(am.starts_with("None Some(4") && am.ends_with(failing), "nothing is kept up there: {am}");
+    let kept = "Some(10) Some(70) kept up since 2023-11-14T22:13:30.000Z, told again at 2023-11-14T22:14:30.000Z";
+    assert_eq!(bm, kept);
+    // It comes back, and is gone once more.
+    world.down.clear();
+    world.until(100);
+    let [am, bm] = &lines(&world)[..] else { panic!("a line per peer") };
+    assert!(am.starts_with("Some(") && am.contains(" kept up since 2023-11-14T22:14:01.500Z, told again at "), "{am}");
+    assert!(bm.starts_with("Some(70) Some(130) kept up since 2023-11-14T22:13:30.000Z, told"), "{bm}");
+    world.down.insert("bm");
+    world.until(140);
+    let gone = "kept up since 2023-11-14T22:13:30.000Z; bm fails since 2023-11-14T22:15:30.000Z: down";
+    assert!(lines(&world)[1].starts_with("Some(70) ") && lines(&world)[1].ends_with(gone), "{:?}", lines(&world));
+}
+
+#[test]
+fn another_episode_is_kept_up_since_it_was_told_of_itself() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 80, 20);
+    world.until(100);
+    world.executions("a", 800, 0);
+    world.until(200);
+    assert_eq!(world.engine.view().alerts, []);
+    world.down.insert("am");
+    world.executions("a", 0, 900);
+    world.until(230);
+    let lines = lines(&world);
+    assert!(lines[0].starts_with("None ") && lines[0].contains(" am fails since "), "{lines:?}");
+}
+
+#[test]
+fn an_alert_that_finds_no_room_is_not_called_kept_up() {
+    let mut world = World::new(&["am"]);
+    let mut policy = Arc::unwrap_or_clone(policy(&["am"]));
+    policy.settings.limits.outbox = 1;
+    world.engine = Engine::new(Arc::new(policy), State::default());
+    world.executions("b", 80, 20);
+    world.until(20);
+    world.executions("a", 80, 20);
+    world.until(40);
+    let whys: Vec<String> =
+        world.engine.view().messages.iter().map(|messages| messages.receivers[0].why.clone()).collect();
+    assert_eq!(whys[0], "not kept up: there are as many alerts already as `limits.outbox` allows");
+    assert!(whys[1].starts_with("kept up since "), "{whys:?}");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn hold_progress_routes_and_times_are_those_of_the_dispatcher() {
         found.telling.ways.iter().map(|way| (way.receiver.as_str(), way.route, way.last.is_some())).collect();
     assert_eq!(
         ways,
-        [("pager", Some(1), true), ("pager", Some(2), false), ("chat", Some(2), false), ("peer", None, false)]
+        [("pager", Some(1), true), ("pager", Some(2), false), ("chat", Some(2), false), ("peer", None, true)]
     );
     let fired = found.alert.and_then(|alert| alert.fired_at).expect("fires");
     assert_eq!(found.telling.ways[0].next, Some(fired + Span::minutes(10)), "{:?}", found.telling.ways[0]);

@@ -9,7 +9,7 @@ use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
-use super::view::{AlertMessages, MessageView, ReceiverView};
+use super::view::{AlertMessages, ReceiverView};
 use super::{Engine, State, carry, words};
 use crate::model::{Dimension, Timestamp};
 use crate::settings::Channel;
@@ -255,12 +255,7 @@ impl Engine {
         let queues = self.state.outbox.queues(receivers);
         let one = |event: &AlertEvent| {
             let mut receivers = self.state.dispatch.told(now, settings, &scene, &queues, event);
-            for (peer, refused) in self.state.mirror.refusals(&event.id) {
-                let (receiver, refused) = (peer.to_owned(), Some(refused.clone()));
-                let why = "an Alertmanager, which is told again while it fires".to_owned();
-                let group = receiver.clone();
-                receivers.push(MessageView { receiver, group, last: None, waiting: None, refused, next: None, why });
-            }
+            receivers.extend(self.kept_up(event));
             let acknowledged = self.state.dispatch.acks.view(&event.id, event.severity);
             AlertMessages { alert: event.id.clone(), receivers, why: self.untold(event), acknowledged }
         };

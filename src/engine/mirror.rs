@@ -16,7 +16,7 @@ use super::event::{
 };
 use super::notify::{self, Settled};
 use super::split::NEVER;
-use super::view::{ReceiverView, RefusedView};
+use super::view::{MessageView, ReceiverView, RefusedView};
 use crate::model::{Severity, Span, Timestamp};
 use crate::settings::{Receiver, Resend};
 use crate::wire::alertmanager::fingerprint;
@@ -60,8 +60,8 @@ struct Peer {
     resend: Resend,
     min_severity: Severity,
     send_resolved: bool,
-    /// The version that it was told last, by alert.
-    told: BTreeMap<u64, u64>,
+    /// What it was told last, by alert.
+    told: BTreeMap<u64, Told>,
     /// Alerts of which it refused the newest request.
     refused: BTreeMap<u64, RefusedView>,
     /// What it is to be told next and when; one entry per alert at most.
@@ -75,6 +75,14 @@ struct Peer {
     delivered: u64,
     failed: u64,
     retries: u64,
+}
+
+/// What a peer was told of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Told {
+    version: u64,
+    /// When the first and the newest request with this episode in it were made that it took.
+    took: Option<(Timestamp, Timestamp)>,
 }
 
 /// A request that was handed out.
@@ -155,7 +163,11 @@ impl Mirror {
 
     fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp) {
         self.version += 1;
-        self.alerts.insert(key, Mirrored { event, version: self.version });
+        let id = event.id.clone();
+        let before = self.alerts.insert(key, Mirrored { event, version: self.version });
+        if before.is_some_and(|before| before.event.id != id) {
+            self.peers.values_mut().filter_map(|peer| peer.told.get_mut(&key)).for_each(|told| told.took = None);
+        }
         self.peers.values_mut().for_each(|peer| peer.schedule(key, now));
     }
 
@@ -278,7 +290,14 @@ impl Mirror {
                     peer.refused.insert(*key, RefusedView { since: now, reason: reason.clone() });
                 }
             }
-            if peer.told.insert(*key, *version) != Some(*version) {
+            let before = peer.told.get(key).copied();
+            let mut took = before.and_then(|before| before.took);
+            if done && alert.event.id == event.id {
+                let at = delivery.message.at();
+                took = Some((took.map_or(at, |(first, _)| first), at));
+            }
+            peer.told.insert(*key, Told { version: *version, took });
+            if before.is_none_or(|before| before.version != *version) {
                 *(if done { &mut peer.delivered } else { &mut peer.failed }) += 1;
                 effects.push(notify::report_of(now, &delivery, event, status, reason.clone()));
             }
@@ -312,16 +331,24 @@ impl Mirror {
         self.peers.values().filter_map(|p| p.flight.as_ref()).map(|f| Effect::Deliver(f.delivery.clone()))
     }
 
-    /// The peers that refuse to hear of an alert that fires, by name.
-    pub fn refusals(&self, id: &str) -> BTreeMap<&str, &RefusedView> {
-        let Some(key) = self.firing.get(id) else { return BTreeMap::new() };
-        self.peers.iter().filter_map(|(name, peer)| Some((name.as_str(), peer.refused.get(key)?))).collect()
+    /// One entry per peer that is to know of an alert that fires; `owed` says that it is to be kept up, known or not.
+    pub fn told(&self, event: &AlertEvent, owed: bool) -> Vec<MessageView> {
+        let key = self.firing.get(&event.id);
+        let known = key.and_then(|key| Some((key, self.alerts.get(key)?)));
+        let wants = |peer: &Peer| match known {
+            Some((_, alert)) => peer.wants(alert),
+            None => owed && event.severity >= peer.min_severity,
+        };
+        let one = |(name, peer): (&String, &Peer)| peer.message(name, known.map(|(key, _)| *key));
+        self.peers.iter().filter(|(_, peer)| wants(peer)).map(one).collect()
     }
 
     /// A peer at a glance: what it has not heard yet counts as queued.
     pub fn view(&self, receiver: &Receiver) -> Option<ReceiverView> {
         let peer = self.peers.get(&receiver.name)?;
-        let unheard = |key: &u64, alert: &Mirrored| peer.wants(alert) && peer.told.get(key) != Some(&alert.version);
+        let unheard = |key: &u64, alert: &Mirrored| {
+            peer.wants(alert) && peer.told.get(key).map(|told| told.version) != Some(alert.version)
+        };
         Some(ReceiverView {
             receiver: receiver.name.clone(),
             queued: self.alerts.iter().filter(|(key, alert)| unheard(key, alert)).count() as u64,
@@ -357,6 +384,25 @@ impl Peer {
 
     fn wants(&self, alert: &Mirrored) -> bool {
         alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
+    }
+
+    /// What it was told of an alert, and when it is told again; of one without a key there was no room.
+    fn message(&self, name: &str, key: Option<u64>) -> MessageView {
+        let took = key.and_then(|key| self.told.get(&key)?.took);
+        let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
+        let refused = key.and_then(|key| self.refused.get(&key)).cloned();
+        let failing = self.failing_since.map(|since| format!("{name} fails since {since}: {}", self.last_error));
+        let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
+        let why = match (key, took, failing) {
+            (None, ..) => "not kept up: there are as many alerts already as `limits.outbox` allows".to_owned(),
+            (_, Some((since, _)), Some(failing)) => format!("kept up since {since}; {failing}"),
+            (_, None, Some(failing)) => failing,
+            _ if refused.is_some() => format!("an Alertmanager, {again}"),
+            (_, Some((since, _)), None) => format!("kept up since {since}, {again}"),
+            (_, None, None) => "an Alertmanager, told now".to_owned(),
+        };
+        let (receiver, group, last) = (name.to_owned(), name.to_owned(), took.map(|(_, last)| last));
+        MessageView { receiver, group, last, waiting: None, refused, next: due, why }
     }
 
     fn flies(&self, key: u64) -> bool {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::dispatch::Dispatch;
 use super::event::{AlertEvent, AlertState, Muted};
-use super::view::{MuteKind, MuteView, ReceiverView, WayView};
+use super::view::{MessageView, MuteKind, MuteView, ReceiverView, WayView};
 use crate::model::Timestamp;
 
 /// What is told of an alert, or would be if it fired.
@@ -36,9 +36,10 @@ impl Engine {
         }
         let receivers = self.receivers();
         let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
-        let refusals = self.state.mirror.refusals(&event.id);
-        for way in &mut ways {
-            way.refused = way.refused.take().or_else(|| refusals.get(way.receiver.as_str()).copied().cloned());
+        for told in self.kept_up(event) {
+            if let Some(way) = ways.iter_mut().find(|way| way.receiver == told.receiver) {
+                (way.last, way.refused, way.next, way.why) = (told.last, told.refused, told.next, told.why);
+            }
         }
         // Of an alert that does not fire yet what matters is that nobody would be told of it, either.
         let early = matches!(event.state, AlertState::Inactive | AlertState::Pending);
@@ -51,11 +52,18 @@ impl Engine {
         match event.state {
             AlertState::Firing if event.muted.is_some() => muting(event),
             AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
-            AlertState::Firing if !self.state.dispatch.knows(event) => Dispatch::untold(&self.policy.settings, event),
+            AlertState::Firing if self.state.dispatch.knows(event) || !self.kept_up(event).is_empty() => String::new(),
+            AlertState::Firing => Dispatch::untold(&self.policy.settings, event),
             AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
             AlertState::Inactive => "inactive: there is nothing to tell".to_owned(),
             _ => String::new(),
         }
+    }
+
+    /// What the Alertmanagers were told of an alert, and when they are told again: one entry per one that takes it.
+    pub(super) fn kept_up(&self, event: &AlertEvent) -> Vec<MessageView> {
+        let owed = event.state == AlertState::Firing && event.muted.is_none() && !self.state.backfill;
+        self.state.mirror.told(event, owed)
     }
 
     /// The receivers and their queues.

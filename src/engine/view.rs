@@ -324,7 +324,7 @@ pub struct AlertMessages {
 pub struct MessageView {
     /// The receiver.
     pub receiver: String,
-    /// The group that it is told in.
+    /// The group that it is told in; its own name for an Alertmanager, which groups by itself.
     pub group: String,
     /// When the newest message that tells of it was decided; `None`: none was, or it waits.
     pub last: Option<Timestamp>,
