@@ -682,6 +682,30 @@ alerts:
 }
 
 #[test]
+fn whoever_works_by_now_counts_when_an_incident_would_begin() {
+    let rules = "
+alerts:
+  - {name: down, condition: error_rate > 50%, window: 10s, min_samples: 1}
+  - {name: outage, condition: alerting_share > 50%, covers: [down], by: fleet, min_samples: 3, severity: critical}
+";
+    let mut plan = Plan { engine: Engine::new(policy_of(rules, ""), State::default()), ..Plan::new("") };
+    for (agent, does) in [("x", "down"), ("y", "ok"), ("z", "ok")] {
+        plan.agent(agent, does);
+    }
+    // All are counted every two minutes: after 80 and after 200 seconds.
+    plan.until(85);
+    (0..9).for_each(|agent| plan.agent(&format!("h{agent}"), "ok"));
+    plan.until(115);
+    plan.agent("y", "down");
+    plan.until(160);
+    let outage = |plan: &Plan| plan.told("ops").iter().any(|said| said.ends_with("/outage"));
+    assert!(!outage(&plan), "2 of 12 agents are no incident: {:?}", plan.told("ops"));
+    (0..5).for_each(|agent| plan.agent(&format!("h{agent}"), "down"));
+    plan.until(195);
+    assert!(outage(&plan), "7 of 12 are: {:?}", plan.told("ops"));
+}
+
+#[test]
 fn maintenance_and_hours_hold_back_and_then_tell() {
     // 2026-05-28T20:26:40Z is the start.
     let window = "maintenance:\n- {name: work, matchers: [agent=a], hours: [\"thu 20:00-20:30\"]}\nroutes:\n- {receivers: [ops], matchers: [agent=a]}\n- {receivers: [team], active_hours: \"20:31-23:00\"}\n";

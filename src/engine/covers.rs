@@ -6,14 +6,15 @@
 //! says; one with an alert where its newest failure was, so that who moves on to another provider takes no failure along.
 //!
 //! Counting costs nothing while no covered alert is active. While one is, agents with alerts are counted at every
-//! evaluation and all others now and then: who has data on it changes slowly, and a large fleet is not to be walked
-//! through every time.
+//! evaluation and all others now and then, and whenever the rule would begin to hold or cease to: who has data on it
+//! changes slowly, and a large fleet is not to be walked through every time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluate;
 use super::event::AlertEvent;
 use super::names::Name;
 use super::plan::{CoverPlan, Plan};
@@ -21,6 +22,7 @@ use super::reading::Reading;
 use super::split::{Labels, NEVER, Split};
 use super::{Engine, State};
 use crate::model::{Dimension, Metric, Outcome, Span, Timestamp};
+use crate::rule::{Input, Node};
 
 /// The agents that a rule counts, by its series.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -121,66 +123,107 @@ impl Engine {
     /// Counts the agents anew for every rule that covers others; what changed is looked at.
     pub(super) fn gather(&mut self, now: Timestamp) {
         for at in 0..self.plan.covering.len() {
-            let CoverPlan { rule, covered } = self.plan.covering[at].clone();
-            if !self.counts(&self.plan.covering[at]) {
+            let plan = self.plan.covering[at].clone();
+            if !self.counts(&plan) {
                 continue;
             }
-            let mut before = std::mem::take(&mut self.state.rules[rule].covered);
+            let before = std::mem::take(&mut self.state.rules[plan.rule].covered);
             let turn = |at: Timestamp| at.0.div_euclid(COUNT.0);
             let whole = before.counted.is_none_or(|at| turn(at) != turn(now));
-            for rule in covered.iter().filter(|_| whole) {
-                let plan = &self.plan.rules[*rule];
-                // Windows in which nothing can turn wait before they lose what is old.
-                self.state.splits[plan.split].age(plan.counted_in().0, now);
+            let (mut covered, mut agents) = self.census(&plan, now, whole, &before);
+            // What begins or ends an alert is counted at that moment.
+            if !whole && self.would_change(plan.rule, &covered) {
+                (covered, agents) = self.census(&plan, now, true, &before);
             }
-            let agents = if whole { self.judged(now, &covered) } else { self.alerting(&covered) };
-            let index = self.plan.rules[rule].split;
-            let limit = self.policy.settings.limits.series;
-            let State { names, splits, homes, rules, dispatch, .. } = &mut self.state;
-            let mut counts: BTreeMap<usize, Count> = BTreeMap::new();
-            let mut here: BTreeMap<Name, u32> = BTreeMap::new();
-            for (agent, alerting) in &agents {
-                let Some(known) = splits[Plan::AGENTS].find(*agent) else { continue };
-                let split = &mut splits[index];
-                let all = homes.of(known, *alerting);
-                let Some(labels) = place(&split.spec.by, &all).filter(|_| split.admits(&all, names)) else { continue };
-                let series = split.series_of(&labels, now, limit);
-                let count = counts.entry(series).or_default();
-                count.known += 1;
-                count.alerting += u32::from(*alerting);
-                if *alerting {
-                    here.insert(*agent, series as u32);
-                }
-            }
+            let State { splits, rules, dispatch, .. } = &mut self.state;
             // The alerts of who left an incident are held back no longer.
-            let open = |series: u32| rules[rule].alerts.get(series as usize).is_some_and(|alert| alert.fired.is_some());
+            let open =
+                |series: u32| rules[plan.rule].alerts.get(series as usize).is_some_and(|alert| alert.fired.is_some());
             let left = |(agent, series): (&Name, &u32)| {
-                here.get(agent) != Some(series) && agents.get(agent) == Some(&true) && open(*series)
+                covered.homes.get(agent) != Some(series) && agents.get(agent) == Some(&true) && open(*series)
             };
             if before.homes.iter().any(left) {
                 dispatch.look_again(now, &self.policy.settings);
             }
-            let split = &mut splits[index];
-            let of = |series: usize| counts.get(&series).copied().unwrap_or_default();
-            if whole {
-                before.all = (0..split.series.len()).map(|series| of(series).known).collect();
-                before.counted = Some(now);
-            }
-            let count = |series: usize| {
-                let Count { alerting, known } = of(series);
-                // Where there was no alert and is none, nothing is said.
-                let told = alerting > 0 || before.of(series).alerting > 0;
-                let all = before.all.get(series).copied().unwrap_or_default().max(known);
-                if told { Count { alerting, known: all } } else { Count::default() }
-            };
-            let counts = (0..split.series.len()).map(count).collect();
-            rules[rule].covered = Covered { counts, all: before.all.clone(), counted: before.counted, homes: here };
+            let split = &mut splits[self.plan.rules[plan.rule].split];
             for series in 0..split.series.len() {
-                if rules[rule].covered.of(series) != before.of(series) {
+                if covered.of(series) != before.of(series) {
                     split.run_from(series, now);
                 }
             }
+            rules[plan.rule].covered = covered;
         }
+    }
+
+    /// The agents of a rule by its series, and all that were counted with whether they have an alert: those with alerts,
+    /// and if this is the `whole` census all others, else as many of these as `before`.
+    fn census(
+        &mut self,
+        CoverPlan { rule, covered }: &CoverPlan,
+        now: Timestamp,
+        whole: bool,
+        before: &Covered,
+    ) -> (Covered, BTreeMap<Name, bool>) {
+        for rule in covered.iter().filter(|_| whole) {
+            let plan = &self.plan.rules[*rule];
+            // Windows in which nothing can turn wait before they lose what is old.
+            self.state.splits[plan.split].age(plan.counted_in().0, now);
+        }
+        let agents = if whole { self.judged(now, covered) } else { self.alerting(covered) };
+        let index = self.plan.rules[*rule].split;
+        let limit = self.policy.settings.limits.series;
+        let State { names, splits, homes, .. } = &mut self.state;
+        let mut counts: BTreeMap<usize, Count> = BTreeMap::new();
+        let mut here: BTreeMap<Name, u32> = BTreeMap::new();
+        for (agent, alerting) in &agents {
+            let Some(known) = splits[Plan::AGENTS].find(*agent) else { continue };
+            let split = &mut splits[index];
+            let all = homes.of(known, *alerting);
+            let Some(labels) = place(&split.spec.by, &all).filter(|_| split.admits(&all, names)) else { continue };
+            let series = split.series_of(&labels, now, limit);
+            let count = counts.entry(series).or_default();
+            count.known += 1;
+            count.alerting += u32::from(*alerting);
+            if *alerting {
+                here.insert(*agent, series as u32);
+            }
+        }
+        let series = 0..splits[index].series.len();
+        let of = |series: usize| counts.get(&series).copied().unwrap_or_default();
+        let (all, counted) = match whole {
+            true => (series.clone().map(|series| of(series).known).collect(), Some(now)),
+            false => (before.all.clone(), before.counted),
+        };
+        let count = |series: usize| {
+            let Count { alerting, known } = of(series);
+            // Where there was no alert and is none, nothing is said.
+            let told = alerting > 0 || before.of(series).alerting > 0;
+            let all = all.get(series).copied().unwrap_or_default().max(known);
+            if told { Count { alerting, known: all } } else { Count::default() }
+        };
+        (Covered { counts: series.map(count).collect(), all, counted, homes: here }, agents)
+    }
+
+    /// Whether a rule would begin to hold or cease to with these counts.
+    fn would_change(&self, index: usize, covered: &Covered) -> bool {
+        let rule = &self.policy.rules[index];
+        let (split, alerts) = (&self.state.splits[self.plan.rules[index].split], &self.state.rules[index].alerts);
+        (0..split.series.len()).any(|series| {
+            let value = |input: &Input| match input {
+                Input::Metric(metric, _) if metric.is_of_alerts() => {
+                    covered.metric(series, *metric, rule.min_samples).0
+                }
+                _ => None,
+            };
+            let values: Vec<Option<f64>> = rule.program.inputs.iter().map(value).collect();
+            let case = evaluate::case(rule, split, series, &self.state.names);
+            let holds = |root: &Node| root.eval(&values).is_some_and(|verdict| verdict.holds);
+            let holds = match rule.terms.case(case).0 {
+                [] => holds(&rule.program.root),
+                levels => levels.iter().any(|level| holds(&level.root)),
+            };
+            holds != alerts.has(series)
+        })
     }
 
     /// Whether a rule that covers others has anything to count.

@@ -151,7 +151,7 @@ const INCIDENTS: &str = "## Incidents
 
 Many agents that fail at one place are one incident. A rule that `covers` others reads `alerting_share` or `alerting_agents`: \
 the agents with a pending or firing alert of a covered rule, against all agents that those rules have data on. `n` and \
-`min_samples` are these agents. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
+`min_samples` are these agents; they are counted when the rule begins or ceases to hold, and every two minutes between. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
 provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was. While the rule \
 fires, alerts of the covered rules on its agents are held back as by an inhibition; what still fires when it ends is told then. \
 An Alertmanager gets them all and inhibits by rules of its own.
