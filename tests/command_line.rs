@@ -22,6 +22,9 @@ fn exit_codes_tell_what_happened() {
     for (arguments, code) in [
         (&["--version"][..], 0),
         (&["--help"], 0),
+        (&["help"], 0),
+        (&["help", "check"], 0),
+        (&["help", "no-such-verb"], 64),
         (&[], 64),
         (&["no-such-verb"], 64),
         (&["check"], 2),
@@ -39,6 +42,15 @@ fn exit_codes_tell_what_happened() {
         let output = evenkeel(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn help_is_a_verb_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = |arguments: &[&str]| text(&evenkeel(folder.path(), arguments).stdout);
+    assert_eq!(said(&["help"]), said(&["--help"]));
+    assert_eq!(said(&["help", "check"]), said(&["check", "--help"]));
+    assert_eq!(said(&["help", "silence", "add"]), said(&["silence", "add", "--help"]));
 }
 
 #[test]

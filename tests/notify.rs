@@ -142,6 +142,10 @@ fn a_receiver_that_says_no_is_named_with_its_reason() {
     }
     assert_eq!(lines.len(), 4);
     assert!(!text.contains("hush"), "secrets do not show: {text}");
+    // Nothing listens on port 1.
+    let dead = String::from_utf8(evenkeel(folder.path(), &config(1), &["own", "chat"]).stdout).expect("text");
+    let refused = "firing: http://127.0.0.1:1: Connection refused (os error 111)";
+    assert!(dead.lines().count() == 2 && dead.lines().all(|line| line.ends_with(refused)), "{dead}");
     let unknown = evenkeel(folder.path(), &config(server.port), &["nobody"]);
     assert_eq!(unknown.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no receiver `nobody`; there are: am, chat"));

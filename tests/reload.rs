@@ -129,9 +129,13 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     assert!(why.contains("  not enough history yet: 1d"), "{why}");
     assert!(partial.contains(" of 3d, since ") && rules.matches("not enough history").count() == 1, "{rules}");
     let log = home.text("log");
-    let line =
-        log.lines().find(|line| line.contains("the rule has no history before")).unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains("all of its window of 3d in 2d") && line.contains("rule=\"wide\""), "{line}");
+    let line = log.lines().find(|line| line.contains("holds nothing from before")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("this rule's window of 3d holds nothing from before 20")
+            && line.contains(": it is full in 2d")
+            && line.contains("rule=\"wide\""),
+        "{line}"
+    );
 
     // A rule that goes takes its alerts along.
     std::fs::write(home.path("rules.yaml"), RULE).expect("written");

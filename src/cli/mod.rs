@@ -94,7 +94,7 @@ Exit codes: 0 all is well, 1 something was found, 2 not enough data, 64 wrong us
 /// Keeps fleets of LLM agents on an even keel: scores, alerts and tuned limits from the
 /// executions they already log.
 #[derive(Debug, Parser)]
-#[command(name = "evenkeel", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "evenkeel", version, about, after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,

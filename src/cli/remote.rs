@@ -15,7 +15,7 @@ use crate::diagnostic::Level;
 use crate::settings::Settings;
 use crate::shell::lock;
 use crate::shell::policy_files;
-use crate::shell::sink;
+use crate::shell::sink::{self, innermost};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -163,16 +163,12 @@ async fn ask(settings: &Settings, url: &str, call: Call) -> Result<Value, Failur
     }))
 }
 
-/// The innermost reason of an error, such as `Connection refused`: what lies around it says only that it failed.
+/// Why the daemon could not be asked.
 fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", PATIENCE.as_secs());
     }
-    let mut inner: &dyn std::error::Error = &error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
+    innermost(&error)
 }
 
 /// A path with a query, escaped.

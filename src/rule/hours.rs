@@ -62,17 +62,7 @@ impl fmt::Display for ActiveHours {
 impl ActiveHours {
     /// Reads the mapping; every fault goes to `faults`.
     pub(super) fn read(fields: &Fields<'_>, faults: &Faults<'_>) -> Option<ActiveHours> {
-        let zone = match fields.text("zone") {
-            Some(text) => match TimeZone::get(&text.value) {
-                Ok(zone) => zone,
-                Err(_) => {
-                    let message = format!("there is no time zone `{}`", text.value);
-                    faults.error(text.bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
-                    return None;
-                }
-            },
-            None => TimeZone::UTC,
-        };
+        let zone = fields.zone();
         let mut days = Vec::new();
         for word in fields.texts("days").unwrap_or_default() {
             match days_of(&word.value) {
@@ -93,7 +83,7 @@ impl ActiveHours {
         if times.is_empty() {
             times.push((Time::midnight(), Time::midnight()));
         }
-        Some(ActiveHours { zone, days, times })
+        zone.map(|zone| ActiveHours { zone, days, times })
     }
 
     /// Whether alerts may be told now.

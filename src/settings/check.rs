@@ -541,7 +541,7 @@ limits: {series: 1}
             "3:9 `listen` is 0.0.0.0:9533, which others can reach, and there is no `api_token` (add `api_token: {file: /etc/evenkeel/token}`, or listen on 127.0.0.1)",
             "4:8 `clock` cannot be `sundial` (write one of: wall, records)",
             "6:21 `path` has a `*` before its last part (write one source per folder)",
-            "6:42 `zone` is `Mars/Base`, which is no zone that is known (write an IANA name such as `Europe/Berlin` or `UTC`)",
+            "6:42 there is no time zone `Mars/Base` (write an IANA name such as `Europe/Berlin` or `UTC`)",
             "7:12 the name `a` is taken (the first one stands in line 6; rename one of them)",
             "7:21 `path` begins with `~`, which only a shell knows (write a path, absolute or relative to this file)",
             "7:35 the unit of the duration `latency` is not known (write `duration: {key: latency, unit: s}`; units are ms, s, min, h)",

@@ -116,7 +116,7 @@ mod tests {
             ),
             (
                 "- {name: a, receivers: [chat], zone: Mars}\n",
-                "6:38 `zone` is `Mars`, which is no zone that is known (write an IANA name such as `Europe/Berlin` or `UTC`)",
+                "6:38 there is no time zone `Mars` (write an IANA name such as `Europe/Berlin` or `UTC`)",
             ),
             (
                 "- {name: a, receivers: [chat], on: fry}\n",

@@ -171,13 +171,8 @@ impl<'a> Section<'a> {
 
     /// The time zone under `zone`; UTC when it is absent, `None` when it is at fault.
     pub(super) fn zone(&self) -> Option<TimeZone> {
-        let Some(Spanned { value, bytes }) = self.text("zone") else { return Some(TimeZone::UTC) };
-        let zone = TimeZone::get(&value).ok();
-        if zone.is_none() {
-            let message = format!("`zone` is `{value}`, which is no zone that is known");
-            self.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
-        }
-        zone
+        self.table.field("zone");
+        self.fields.zone()
     }
 
     pub(super) fn number(&self, name: &'static str) -> Option<f64> {

@@ -10,7 +10,7 @@ use super::{CostTrust, Mapping, Source};
 use crate::model::label::{LABEL_LIMIT, LABELS};
 use crate::model::time::unit_millis;
 use crate::model::{Dimension, Label};
-use crate::wire::fields::{Spanned, scalar};
+use crate::wire::fields::scalar;
 use crate::wire::yaml::Value;
 
 /// The sources; the faults among them are said, and what is right of those is kept: rules may name its labels.
@@ -85,14 +85,8 @@ fn source(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usi
         section.reader.error(path.bytes.clone(), message, "write one source per folder");
     }
     let mut mapping = section.section("fields").map(mapping).unwrap_or_default();
-    if let Some(Spanned { value, bytes }) = section.text("zone") {
-        match jiff::tz::TimeZone::get(&value) {
-            Ok(_) => mapping.zone = value,
-            Err(_) => {
-                let message = format!("`zone` is `{value}`, which is no zone that is known");
-                section.reader.error(bytes, message, "write an IANA name such as `Europe/Berlin` or `UTC`");
-            }
-        }
+    if let Some(zone) = section.zone() {
+        mapping.zone = zone.iana_name().unwrap_or("UTC").to_owned();
     }
     mapping.labels = labels(&section);
     mapping.trust_cost = match section.word("trust_cost").map(|word| word.value) {

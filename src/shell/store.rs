@@ -399,6 +399,40 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_queries_run_and_say_when_an_alert_began_to_fire_though_its_level_rose_later() {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = Store::start(dir.path()).expect("starts");
+        for (at, state, severity) in [
+            (1_000, AlertState::Firing, Severity::Warning),
+            (61_000, AlertState::Firing, Severity::Critical),
+            (90_000, AlertState::Resolved, Severity::Critical),
+        ] {
+            let Report::Alert(mut event) = alert("x", state) else { unreachable!("it is an alert") };
+            (event.at, event.severity, event.fired_at) = (Timestamp(at), severity, Some(Timestamp(1_000)));
+            store.put(Timestamp(at), Report::Alert(event));
+        }
+        drop(store);
+        let connection = connect(dir.path()).expect("opens");
+        connection.execute_batch(crate::shell::ledger::SCHEMA).expect("the ledger's table");
+        let page = include_str!("../../docs/operations.md").split("```sql\n").nth(1).expect("queries");
+        let queries: Vec<&str> = page.split("```").next().unwrap_or_default().split(";\n").collect();
+        for query in &queries {
+            connection.execute_batch(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        }
+        let columns = "fired_at, severity, resolved";
+        let (fired, severity, ended): (String, String, String) = connection
+            .query_row(&format!("SELECT {columns} FROM ({})", queries[0]), [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .expect("one row");
+        assert_eq!((fired.as_str(), severity.as_str()), ("1970-01-01T00:00:01.000Z", "critical"));
+        assert_eq!(ended, "1970-01-01T00:01:30.000Z");
+        let rose: String =
+            connection.query_row("SELECT at FROM alerts WHERE state = 'firing'", [], |row| row.get(0)).expect("a row");
+        assert_eq!(rose, "1970-01-01T00:01:01.000Z");
+    }
+
+    #[test]
     fn a_newer_database_and_another_file_are_refused() {
         let dir = tempfile::tempdir().expect("dir");
         let connection = connect(dir.path()).expect("opens");

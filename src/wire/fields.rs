@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
+use jiff::tz::TimeZone;
+
 use super::yaml::{Key, Node, Value};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, did_you_mean};
 use crate::model::Span;
@@ -192,6 +194,21 @@ impl<'a> Fields<'a> {
                 &format!("write a whole number from {low} to {high}"),
             ),
         }
+    }
+
+    /// The time zone under `zone`; UTC when it is absent, `None` when it is at fault.
+    pub fn zone(&self) -> Option<TimeZone> {
+        let Some(text) = self.text("zone") else { return Some(TimeZone::UTC) };
+        let zone = TimeZone::get(&text.value).ok();
+        if zone.is_none() {
+            let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+            let help = match did_you_mean(&text.value, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write an IANA name such as `Europe/Berlin` or `UTC`".to_owned(),
+            };
+            self.faults.error(text.bytes, format!("there is no time zone `{}`", text.value), help);
+        }
+        zone
     }
 
     /// `true` or `false`.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::model::Severity;
 use crate::rule::matcher::glob;
+use crate::wire::fields::one_of;
 
 /// A condition on one label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +45,11 @@ impl LabelMatcher {
         } else if let Some(value) = rest.strip_prefix("!=") {
             Test::IsNot(globs(value)?)
         } else if let Some(value) = rest.strip_prefix(">=") {
-            let severity = Severity::from_word(unquoted(value)).filter(|_| label == "severity");
-            Test::AtLeast(severity.ok_or(format!("`{text}`: only a severity has an order: write `severity>=high`"))?)
+            if label != "severity" {
+                return Err(format!("`{text}`: only a severity has an order: write `severity>=high`"));
+            }
+            let value = unquoted(value);
+            Test::AtLeast(Severity::from_word(value).ok_or_else(|| no_severity(value))?)
         } else if let Some(value) = rest.strip_prefix('=') {
             Test::Is(globs(value)?)
         } else {
@@ -54,7 +58,7 @@ impl LabelMatcher {
         if let (Test::Is(words) | Test::IsNot(words), "severity") = (&test, label)
             && let Some(word) = words.iter().find(|word| !word.contains('*') && Severity::from_word(word).is_none())
         {
-            return Err(format!("`{word}` is no severity: write one of info, warning, high, critical"));
+            return Err(no_severity(word));
         }
         Ok(LabelMatcher { label: label.to_owned(), test })
     }
@@ -89,6 +93,10 @@ impl LabelMatcher {
             Test::AtLeast(least) => Severity::from_word(value).is_some_and(|severity| severity >= *least),
         }
     }
+}
+
+fn no_severity(word: &str) -> String {
+    format!("`{word}` is no severity: {}", one_of(word, Severity::ALL.iter().map(|severity| severity.as_str())))
 }
 
 /// Without the quotes around the whole, when it has such.
@@ -190,6 +198,18 @@ mod tests {
             "agent= ~a",
         ] {
             assert!(LabelMatcher::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_remedy_is_about_what_is_wrong() {
+        for (text, remedy) in [
+            ("severity>=hihg", "`hihg` is no severity: did you mean `high`?"),
+            ("severity=critcal", "`critcal` is no severity: did you mean `critical`?"),
+            ("severity>=loud", "`loud` is no severity: write one of: info, warning, high, critical"),
+            ("agent>=high", "`agent>=high`: only a severity has an order: write `severity>=high`"),
+        ] {
+            assert_eq!(LabelMatcher::parse(text), Err(remedy.to_owned()));
         }
     }
 }

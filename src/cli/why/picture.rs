@@ -9,7 +9,7 @@ pub const COLUMNS: usize = 60;
 /// From low to high.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The picture, and below it what its ends are; `None` when there is too little to show.
+/// The picture, and below it the least and the greatest value; `None` when there is too little to show.
 ///
 /// A bar's height is linear from the least to the greatest of all values and thresholds, a gap is no data,
 /// and red are the points at which the condition held.
@@ -35,9 +35,13 @@ pub fn draw(out: &Output, points: &[Point], unit: Unit) -> Option<[String; 2]> {
         format!("; threshold {} at {}", unit.show(value), BARS[level(value).min(BARS.len() - 1)])
     });
     let (first, last) = (points.first()?.at, points.last()?.at);
-    let ends =
-        format!("{} to {} in the last {}{threshold}", unit.show(low), unit.show(high), last.since(first).shown());
-    Some([line, out.dim(ends)])
+    let seen = || points.iter().filter_map(|point| point.value);
+    let (least, most) = (seen().fold(f64::INFINITY, f64::min), seen().fold(f64::NEG_INFINITY, f64::max));
+    let values = match (unit.show(least), unit.show(most)) {
+        (least, most) if least == most => format!("always {least}"),
+        (least, most) => format!("{least} to {most}"),
+    };
+    Some([line, out.dim(format!("{values} in the last {}{threshold}", last.since(first).shown()))])
 }
 
 #[cfg(test)]
@@ -59,5 +63,30 @@ mod tests {
         assert_eq!((line.as_str(), ends.as_str()), ("▁ ▅█", "0% to 20% in the last 3m; threshold 10% at ▅"));
         assert!(draw(true).expect("a picture")[0].ends_with("▅\u{1b}[31m█\u{1b}[0m"));
         assert_eq!(super::draw(&Output::stderr(false), &points[..1], Unit::Ratio), None);
+    }
+
+    #[test]
+    fn the_caption_says_what_the_values_were_however_far_the_threshold_is() {
+        let picture = |values: [f64; 3], threshold: f64, unit| {
+            let point = |(at, value)| Point {
+                at: Timestamp(at * 10_000),
+                value: Some(value),
+                threshold: Some(threshold),
+                holds: Some(value > threshold),
+            };
+            let points = [0_i64, 1, 2].into_iter().zip(values).map(point).collect::<Vec<_>>();
+            super::draw(&Output::stderr(false), &points, unit).expect("a picture")
+        };
+        for (values, threshold, unit, expected) in [
+            (
+                [20_100.0, 45_000.0, 70_000.0],
+                600_000.0,
+                Unit::Duration,
+                ["▁▁▂", "20.1s to 1m10s in the last 20s; threshold 10m at █"],
+            ),
+            ([0.6, 0.6, 0.6], 0.2, Unit::Ratio, ["███", "always 60% in the last 20s; threshold 20% at ▁"]),
+        ] {
+            assert_eq!(picture(values, threshold, unit), expected);
+        }
     }
 }

@@ -83,7 +83,11 @@ impl Daemon {
         for (rule, partial) in partial(&self.machine.fold.engine) {
             if before.get(&rule).is_none_or(|known| known.since != partial.since) {
                 let (since, window) = (partial.since, partial.window);
-                tracing::info!(rule, %since, "the rule has no history before that, and all of its window of {window} in {}", Span(window.0 - partial.seen.0).shown());
+                let rest = Span(window.0 - partial.seen.0).shown();
+                tracing::info!(
+                    rule,
+                    "this rule's window of {window} holds nothing from before {since}: it is full in {rest}"
+                );
             }
         }
         let settings = &policy.settings;

@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::secret::{self, SecretText};
-use super::{EXCERPT, Said, chain, fault, refuse, retry, retry_after, within};
+use super::{EXCERPT, Said, fault, innermost, refuse, retry, retry_after, within};
 use crate::engine::event::Attempt;
 use crate::model::Span;
 use crate::settings::Secret;
@@ -100,9 +100,7 @@ impl Post {
                 let rest = limit.saturating_sub(started.elapsed());
                 judge(&place, response, &self.secrets, rest, wants_reply).await
             }
-            Some(Err(error)) if !error.is_timeout() => {
-                retry(format!("{place}: {}", chain(&error.without_url()))).into()
-            }
+            Some(Err(error)) if !error.is_timeout() => retry(format!("{place}: {}", innermost(&error))).into(),
             _ => retry(format!("{place}: no answer within {}", self.timeout)).into(),
         }
     }

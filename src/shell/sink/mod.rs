@@ -210,6 +210,15 @@ fn chain(error: &dyn std::error::Error) -> String {
     parts.join(": ")
 }
 
+/// The innermost reason of an error, such as `Connection refused`: what lies around it says only that it failed.
+pub fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
 /// Runs one step of an attempt; `None` when it takes longer than `limit`.
 async fn within<T>(limit: Duration, step: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(limit, step).await.ok()
