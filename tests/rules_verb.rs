@@ -118,7 +118,7 @@ fn the_rest_of_a_rule_stands_below_it_and_the_daemon_says_what_is_to_come() {
   active_hours: {zone: Europe/Berlin, days: mon-fri, times: \"08:00-18:00\"}
   window: 1m
   min_samples: 1
-- {name: quiet, condition: silence > 2h, by: agent}
+- {name: quiet, condition: silence > 2h, by: agent, where: {task_type: review}}
 ";
     let config = format!(
         "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{}\n\
@@ -129,13 +129,17 @@ fn the_rest_of_a_rule_stands_below_it_and_the_daemon_says_what_is_to_come() {
     );
     let mut home = Home::new(&config, RULES);
     let shown = run(&home, &["rules", "rules.yaml"]).1;
-    for term in
-        ["recover: error_rate < 10%", "agent=batch-*: error_rate > 90%", "told mon-fri 08:00-18:00 Europe/Berlin"]
-    {
+    for term in [
+        "recover: error_rate < 10%",
+        "agent=batch-*: error_rate > 90%",
+        "told mon-fri 08:00-18:00 Europe/Berlin",
+        "where: task_type=review",
+    ] {
         assert!(shown.lines().any(|line| line.trim_start().starts_with(term)), "{term}: {shown}");
     }
     let listed: Value = serde_json::from_str(&run(&home, &["rules", "rules.yaml", "--json"]).1).expect("JSON");
     assert_eq!(listed["rules"][0]["overrides"][0]["subjects"][0], "agent=batch-*");
+    assert_eq!(listed["rules"][1]["where"], serde_json::json!(["task_type=review"]));
     assert!(listed["rules"][1].get("window").is_none() && listed["rules"][0]["window"] == "1m", "{listed}");
     assert_eq!(run(&home, &["budgets"]).0, Some(74), "nobody is there to ask");
 

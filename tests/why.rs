@@ -146,6 +146,37 @@ fn each_value_is_read_and_counted_in_its_own_window() {
 }
 
 #[test]
+fn what_a_rule_does_not_count_is_no_riddle() {
+    let rules = "alerts:
+- {name: slow, condition: error_rate > 50%, window: 10s, min_samples: 5, where: {task_type: review}}
+- {name: far, condition: error_rate > 50%, window: 10s, min_samples: 5, where: {tenant: x}}
+- {name: own, condition: error_rate > 50%, window: 10s, min_samples: 5, where: {agent: judge}}
+";
+    let mut day = Day::under("", rules);
+    let asked = |day: &Day, rule: &str, agent: &str| day.engine.why(day.at(), rule, agent).expect_err("it saw nothing");
+    day.runs(9, "c1", Outcome::Ok);
+    let never = "agent=c1 ran 9 times, never with task_type=review";
+    assert_eq!(asked(&day, "slow", "c1"), format!("the rule `slow` has seen no record yet: {never}"));
+    let record = Record { task_type: Some("review".into()), ..Record::new("day", "a1", Some(day.at()), Outcome::Ok) };
+    let at = day.at();
+    day.engine.handle(at, Event::Records(&[record]));
+    for (rule, agent, expected) in [
+        ("slow", "c1", format!("has seen no `c1` yet: {never}; it looks at: agent=a1")),
+        ("slow", "c2", "has seen no `c2` yet: it looks only at task_type=review; it looks at: agent=a1".to_owned()),
+        ("far", "c1", "has seen no record yet: agent=c1 ran 9 times, and the rule looks only at tenant=x".to_owned()),
+        ("own", "c1", "has seen no record yet: it looks only at agent=judge".to_owned()),
+    ] {
+        assert_eq!(asked(&day, rule, agent), format!("the rule `{rule}` {expected}"));
+    }
+    let found = day.why("slow");
+    assert_eq!(found.filter, ["task_type=review"]);
+    assert_eq!(found.lacking, "error_rate has 1 of 5 samples with task_type=review");
+    let json = serde_json::to_value(&found).expect("JSON");
+    assert_eq!(json["where"], serde_json::json!(["task_type=review"]));
+    assert_eq!(day.engine.rules(day.at())[0].filter, ["task_type=review"]);
+}
+
+#[test]
 fn hold_progress_routes_and_times_are_those_of_the_dispatcher() {
     let mut day = Day::new(RECEIVERS);
     day.runs(4, "a1", Outcome::Error);

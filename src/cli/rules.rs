@@ -167,7 +167,9 @@ fn text(out: &mut Output, listed: &Listed) -> Result<(), Failure> {
 
 /// What a rule says beside its conditions, a line each.
 fn terms(rule: &RuleView) -> Vec<String> {
-    let mut terms: Vec<String> = rule.recover.iter().map(|recover| format!("recover: {recover}")).collect();
+    let filter = (!rule.filter.is_empty()).then(|| format!("where: {}", rule.filter.join(" ")));
+    let mut terms: Vec<String> = filter.into_iter().collect();
+    terms.extend(rule.recover.iter().map(|recover| format!("recover: {recover}")));
     for own in &rule.overrides {
         let levels = own.levels.iter().map(|level| match rule.levels.len() + own.levels.len() {
             2 => level.condition.clone(),

@@ -16,14 +16,10 @@ use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
 use super::{Engine, evaluate, words};
-use crate::model::{Dimension, Metric, Part, Severity, Span, Subject, Timestamp, Unit};
+use crate::model::{Dimension, Metric, Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
 use crate::rule::{Input, Level, NoData, Node, Override, Recover, Rule, Takes};
-use crate::wire::fields::one_of;
-
-/// Subjects that a message names.
-const NAMED: usize = 20;
 
 /// A rule on one subject at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +32,9 @@ pub struct Inspection {
     pub place: String,
     /// The condition as written.
     pub condition: String,
+    /// What it counts alone: matchers of labels; none is everything.
+    #[serde(rename = "where", default)]
+    pub filter: Vec<String>,
     /// How bad it is when that holds.
     pub severity: Severity,
     /// The subject.
@@ -260,15 +259,16 @@ impl<'a> Gaze<'a> {
         }
         let (values, counts) = &sight.values;
         let least = u64::from(self.rule.min_samples);
+        let only = self.rule.looks_only_at(false).map(|only| format!(" with {only}")).unwrap_or_default();
         let read = self.rule.program.inputs.iter().zip(values).zip(counts).filter(|((_, value), _)| value.is_none());
         let missing = read.map(|((input, _), n)| match (input, n) {
             (input, _) if input.usual().is_some() => "no run was seen yet".to_owned(),
             (Input::Baseline { .. }, _) => format!("too few past windows for the {input}"),
             (Input::Peers(_) | Input::PeersScore, _) => format!("too few others for the {input}"),
             (Input::Score, None) => "the agent has no score yet".to_owned(),
-            (_, Some(n)) if *n < least => format!("{input} has {n} of {least} samples"),
-            (_, Some(_)) => format!("{input} has no value"),
-            (_, None) => format!("nothing was seen of {input}"),
+            (_, Some(n)) if *n < least => format!("{input} has {n} of {least} samples{only}"),
+            (_, Some(_)) => format!("{input} has no value{only}"),
+            (_, None) => format!("nothing was seen of {input}{only}"),
         });
         let missing: Vec<String> = missing.collect();
         if missing.is_empty() { "the condition comes to no number".to_owned() } else { missing.join("; ") }
@@ -315,75 +315,6 @@ impl Engine {
         let now = self.state.clock.map_or(now, |clock| clock.max(now));
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         Ok(self.inspection(now, &Gaze::new(self, index, now, &budgets), whom))
-    }
-
-    /// The rule, and the one subject that is meant of those that evenkeel and the settings name: it is looked at before
-    /// anything was seen of it.
-    fn foreseen(&self, name: &str, wanted: &str) -> Option<(usize, Subject)> {
-        let index = self.policy.rules.iter().position(|rule| rule.name == name)?;
-        let (rule, settings) = (&self.policy.rules[index], &self.policy.settings);
-        let mut subjects = vec![Subject::default()];
-        for dimension in &rule.by {
-            let known: Vec<&str> = match dimension {
-                Dimension::Part => Part::ALL.iter().map(|part| part.as_str()).collect(),
-                Dimension::Receiver => settings.receivers.iter().map(|receiver| receiver.name.as_str()).collect(),
-                Dimension::Source => settings.sources.iter().map(|source| source.name.as_str()).collect(),
-                _ => return None,
-            };
-            let looked_at = |value: &&&str| {
-                rule.filter
-                    .iter()
-                    .filter(|matcher| matcher.dimension == *dimension)
-                    .all(|matcher| matcher.matches(value))
-            };
-            let known: Vec<&&str> = known.iter().filter(looked_at).collect();
-            let with = |subject: &Subject, value: &str| {
-                let mut subject = subject.clone();
-                subject.0.insert(dimension.as_str().to_owned(), value.to_owned());
-                subject
-            };
-            subjects = subjects.iter().flat_map(|one| known.iter().map(move |value| with(one, value))).collect();
-        }
-        let mut meant = subjects.into_iter().filter(|subject| subject.is_meant_by(wanted));
-        match (meant.next(), meant.next()) {
-            (Some(subject), None) => Some((index, subject)),
-            _ => None,
-        }
-    }
-
-    /// Where the rule and its subject are; otherwise what there is instead.
-    pub fn find(&self, name: &str, wanted: &str) -> Result<(usize, usize), String> {
-        let names = || self.policy.rules.iter().map(|rule| rule.name.as_str());
-        let Some(index) = names().position(|rule| rule == name) else {
-            return Err(format!("there is no rule `{name}`: {}", one_of(name, names())));
-        };
-        let split = &self.state.splits[self.plan.rules[index].split];
-        let subjects: Vec<Subject> =
-            (0..split.series.len()).map(|series| split.subject(series, &self.state.names)).collect();
-        let found: Vec<usize> = (0..subjects.len()).filter(|series| subjects[*series].is_meant_by(wanted)).collect();
-        let listed = |all: &[usize]| {
-            let shown: Vec<String> = all.iter().take(NAMED).map(|series| subjects[*series].to_string()).collect();
-            let more = all.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{}{more}", shown.join("; "))
-        };
-        match found[..] {
-            [series] => Ok((index, series)),
-            [] if subjects.is_empty() => {
-                let what = match split.spec.takes {
-                    Takes::Deliveries => "delivery to a receiver",
-                    Takes::Alerts => "alert of the rules that it covers",
-                    Takes::Parts => "loss",
-                    Takes::Executions | Takes::Works => "record",
-                };
-                Err(format!("the rule `{name}` has seen no {what} yet"))
-            }
-            [] => {
-                let known = listed(&Vec::from_iter(0..subjects.len()));
-                Err(format!("the rule `{name}` has seen no `{wanted}` yet; it looks at: {known}"))
-            }
-            _ => Err(format!("`{wanted}` may be any of: {}", listed(&found))),
-        }
     }
 
     /// What the rule that was [found](Engine::find) sees of its subject, and the unit of it.
@@ -448,6 +379,7 @@ impl Engine {
             at: now,
             rule: rule.name.clone(),
             place: rule.place.clone(),
+            filter: rule.filter.iter().map(ToString::to_string).collect(),
             severity: level.map_or(rule.severity, |level| level.severity),
             window: reads_window(&condition).then_some(rule.window),
             condition,

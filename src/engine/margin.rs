@@ -71,6 +71,9 @@ pub struct RuleView {
     pub window: Option<Span>,
     /// The labels that make a subject; none is the whole fleet.
     pub by: Vec<String>,
+    /// What it counts alone: matchers of labels; none is everything.
+    #[serde(rename = "where", default)]
+    pub filter: Vec<String>,
     /// How long the alert fires on after the condition holds no more.
     pub keep_firing_for: Span,
     /// Fewer samples than this are no data.
@@ -235,6 +238,7 @@ impl RuleView {
             window: levels.iter().any(|level| reads_window(&level.condition)).then_some(rule.window),
             levels,
             by: rule.by.iter().map(|dimension| dimension.as_str().to_owned()).collect(),
+            filter: rule.filter.iter().map(ToString::to_string).collect(),
             keep_firing_for: rule.keep_firing_for,
             min_samples: rule.min_samples,
             recover: recovery(&rule.terms.recover),

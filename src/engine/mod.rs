@@ -29,6 +29,7 @@ mod intake;
 mod leeway;
 mod look;
 pub mod margin;
+mod meant;
 mod mirror;
 mod names;
 mod notify;

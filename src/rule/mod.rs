@@ -82,6 +82,14 @@ impl Rule {
         own.into_iter().chain(levels.map(|level| &level.root))
     }
 
+    /// What it looks at alone, in words; `None` when that is everything. Without those labels that make its subjects
+    /// when `own` is false: what it counts of what a subject did.
+    pub fn looks_only_at(&self, own: bool) -> Option<String> {
+        let counts = self.filter.iter().filter(|matcher| own || !self.by.contains(&matcher.dimension));
+        let words: Vec<String> = counts.map(ToString::to_string).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// The same, to be changed.
     pub fn roots_mut(&mut self) -> impl Iterator<Item = &mut Node> {
         let own = self.terms.levels.is_empty().then_some(&mut self.program.root);

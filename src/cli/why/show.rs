@@ -17,6 +17,9 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     writeln!(out, "{} on {} at {}", out.bold(&found.rule), found.subject, found.at)?;
     writeln!(out, "  {}", state(out, found))?;
     writeln!(out, "\n  {} {}", found.condition, out.dim(format!("{}, {}", found.severity.as_str(), found.place)))?;
+    if !found.filter.is_empty() {
+        writeln!(out, "  looks only at {}", found.filter.join(" "))?;
+    }
     nodes(out, &found.nodes)?;
     let least = plural(found.min_samples as usize, "sample");
     if found.inputs.iter().any(|input| input.name.contains('[')) {
