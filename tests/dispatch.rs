@@ -8,6 +8,7 @@ use std::sync::Arc;
 use evenkeel::engine::event::{
     Acknowledgement, AlertEvent, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
 };
+use evenkeel::engine::view::{EndedView, MuteKind};
 use evenkeel::engine::{Engine, State, view};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
@@ -793,6 +794,18 @@ fn ten_thousand_breaching_records_in_a_minute_give_one_firing_and_one_end() {
     assert_eq!(plan.told("ops").len(), 2, "{:?}", plan.told("ops"));
 }
 
+/// Of what ended and is not told so: who was told when, and when the end is told, in seconds.
+fn ended(plan: &Plan) -> Vec<String> {
+    let second = |at: Timestamp| ((at.0 - START) / 1_000).to_string();
+    let line = |ended: &EndedView| {
+        let [told] = &ended.messages.receivers[..] else { panic!("one receiver") };
+        let last = told.last.map_or("never".to_owned(), second);
+        let at = ended.alert.at;
+        format!("{} told {last}; {}", told.receiver, told.why.replace(&at.to_string(), &second(at)))
+    };
+    plan.engine.view().ended.iter().map(line).collect()
+}
+
 #[test]
 fn an_alert_that_flaps_is_told_once_and_then_held() {
     let mut plan = Plan::new("damping: {flaps: 4}\nroutes:\n- {receivers: [ops]}\n");
@@ -804,9 +817,71 @@ fn an_alert_that_flaps_is_told_once_and_then_held() {
     }
     assert_eq!(plan.told("ops").len(), 5, "two episodes whole, and the third that says it flaps");
     assert!(plan.got[4].2.notification().expect("about alerts").alerts[0].annotations.contains_key("flapping"));
+    // It ended last, and whoever was told still has it open.
+    let [line] = &ended(&plan)[..] else { panic!("one is held") };
+    let held = line.strip_prefix("ops told 127; its end at 1176 is held until ").unwrap_or_else(|| panic!("{line}"));
+    assert!(held.ends_with(" at least because it flaps"), "{line}");
+    let why = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling;
+    assert!(why.ways[0].why.contains(" is held until ") && why.mutes[0].kind == MuteKind::Flapping, "{why:?}");
     plan.until(20 * 60 + 3_600);
     assert_eq!(plan.told("ops").len(), 6);
     assert!(plan.told("ops")[5].ends_with("ended a/down"));
+    assert_eq!(ended(&plan), Vec::<String>::new());
+}
+
+#[test]
+fn while_an_alert_flaps_its_line_says_that_its_end_is_held() {
+    let mut plan = Plan::new("damping: {flaps: 2}\nroutes:\n- {receivers: [ops]}\n");
+    for (second, wrong) in [(30, "down"), (60, "ok"), (90, "down")] {
+        plan.agent("a", wrong);
+        plan.until(second);
+    }
+    let why = plan.why("a");
+    assert!(why.starts_with("nothing more until it ends; it flaps, so its end is held until "), "{why}");
+    let messages = &plan.engine.view().messages[0];
+    assert_eq!(messages.mutes.iter().map(|mute| mute.kind).collect::<Vec<_>>(), [MuteKind::Flapping]);
+}
+
+#[test]
+fn an_end_that_waits_for_its_group_is_not_called_told() {
+    let mut plan = Plan::new("routes:\n- {receivers: [ops]}\n");
+    for agent in 0..130 {
+        plan.agent(&format!("{agent:03}"), "down");
+    }
+    plan.until(30);
+    for agent in 0..130 {
+        plan.agent(&format!("{agent:03}"), if agent < 129 { "ok" } else { "down" });
+    }
+    plan.until(50);
+    let (first, all) = (ended(&plan).remove(0), ended(&plan).len());
+    assert_eq!(all, 129);
+    assert!(first.contains(" its end at ") && first.ends_with(" is told when all of the flood ended"), "{first}");
+    plan.agent("129", "ok");
+    plan.until(60);
+    let why = &plan.engine.why(plan.at(), "down", "042").expect("it is known").telling.ways[0];
+    let next = why.next.expect("it is to be told");
+    assert!(why.why.ends_with(&format!(" is told at {next}")) && next > plan.at(), "{why:?}");
+    plan.until((next.0 - START) / 1_000 + 1);
+    assert_eq!(ended(&plan), Vec::<String>::new());
+    assert_eq!(plan.told("ops").len(), 2, "the flood, and its end at the time that was named");
+}
+
+#[test]
+fn who_waits_behind_a_message_that_fails_was_not_tried() {
+    let mut plan = Plan::new("routes:\n- {receivers: [ops]}\n");
+    plan.failing.push("ops".into());
+    plan.agent("a", "down");
+    plan.until(30);
+    plan.agent("b", "down");
+    plan.until(40);
+    let shown = |agent: &str| {
+        let view = plan.engine.view();
+        let at = view.alerts.iter().position(|a| a.subject.get("agent") == Some(agent)).expect("an active alert");
+        view.messages[at].receivers[0].waiting.as_ref().expect("it waits").to_string()
+    };
+    assert!(shown("a").starts_with("being tried since "), "{}", shown("a"));
+    let (tried, waits) = (shown("a"), shown("b"));
+    assert!(!tried.contains(" 0 attempts") && !waits.contains(" 0 attempts"), "{tried} {waits}");
 }
 
 #[test]

@@ -66,6 +66,8 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     let shown = run(&home, &["alerts"]).1;
     assert!(shown.contains("acknowledged by ada at "), "at once: {shown}");
     assert_eq!(shown.matches("acknowledged by ada at ").count(), 1, "said once: {shown}");
+    let why = run(&home, &["why", "errors", "b1"]).1;
+    assert!(why.contains("; nothing but its end while it is muted"), "{why}");
     let (code, _, fault) = run(&home, &["alerts", "--ack", "zzzz"]);
     let expected = "no firing alert has an id that begins with `zzzz`; these fire:\n";
     assert!(code == Some(64) && fault.contains(expected), "{fault}");
@@ -81,6 +83,33 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     assert!(line.contains("  expired  ") && !line.contains("active alert"), "{listed}");
     let (code, _, fault) = run(&home, &["silence", "expire", &id]);
     assert!(code == Some(64) && fault.contains("ended at"), "{fault}");
+}
+
+#[test]
+fn what_ended_is_shown_until_those_who_know_of_it_are_told_so() {
+    let sink = Sink::start(Duration::ZERO);
+    let port = free_port();
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{port}\n\
+         receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n\
+         routes: [{{receivers: [ops], group_by: [agent], group_wait: 0s, group_interval: 1h}}]\n",
+        sink.url
+    );
+    let mut home = Home::new(&config, RULES);
+    home.start();
+    home.append("s.jsonl", (0..5).map(|n| execution(now_ms() + n, "b1", false)).collect::<String>());
+    home.until("it is told", || run(&home, &["alerts"]).1.contains("  ops: told "));
+    home.append("s.jsonl", (0..20).map(|n| execution(now_ms() + n, "b1", true)).collect::<String>());
+    home.until("it ends", || run(&home, &["alerts"]).0 == Some(0));
+    let shown = run(&home, &["alerts"]).1;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], "no alert is pending or firing", "{shown}");
+    assert!(lines[1].starts_with("errors on agent=b1  ended  high  at "), "{shown}");
+    assert!(lines[3].starts_with("  ops: told ") && lines[3].contains("; its end at "), "{shown}");
+    let why = run(&home, &["why", "errors", "b1"]).1;
+    assert!(why.contains("inactive: ") && why.contains("; its end at ") && why.contains(" is told at "), "{why}");
+    let json: Value = serde_json::from_str(&run(&home, &["alerts", "--json"]).1).expect("JSON");
+    assert_eq!(json["ended"][0]["messages"]["receivers"][0]["receiver"], "ops", "{json:#}");
 }
 
 #[test]

@@ -22,9 +22,11 @@ Examples:
 
 Below each alert stands a line per receiver: the next message and why then, or why not now
 (silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
-receiver failing). The distance of --margin, nearest first, is how much the value may still move,
-as a share of the threshold, of the comparison that decides: of `and` the furthest of those that
-fail, when all hold the last; of `or` the nearest, when some hold the first of these.
+receiver failing). An alert that ended is shown until its receivers are told so: its group waits,
+or it flaps, which is to begin and end too often. The distance of --margin, nearest first, is how
+much the value may still move, as a share of the threshold, of the comparison that decides: of
+`and` the furthest of those that fail, when all hold the last; of `or` the nearest, when some hold
+the first of these.
 Exit codes: 0 nothing fires, 1 something fires, 2 no subject has enough data (--margin),
 64 the daemon refuses, 74 no daemon answers.";
 
@@ -87,8 +89,12 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         if alerts.is_empty() {
             writeln!(out, "no alert is pending or firing")?;
         }
-        for alert in alerts {
+        let ended = answer["ended"].as_array().unwrap_or(&none);
+        for alert in alerts.iter().chain(ended.iter().take(ENDED)) {
             show(out, alert)?;
+        }
+        if ended.len() > ENDED {
+            writeln!(out, "and {} more that ended, which --json shows", ended.len() - ENDED)?;
         }
         for digest in answer["digests"].as_array().unwrap_or(&none) {
             let digest: DigestView = super::remote::read(digest.clone())?;
@@ -100,6 +106,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     Ok(if fires { Exit::Finding } else { Exit::Ok })
 }
 
+/// Alerts that ended and are shown.
+const ENDED: usize = 20;
 /// Alerts that a message names.
 const NAMED: usize = 10;
 
@@ -151,11 +159,16 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
     let subject = subject(alert);
     let state = match text("state") {
         "firing" => out.red("firing"),
+        "resolved" => out.green("ended"),
         state => out.yellow(state),
     };
     let head = out.bold(format!("{} on {subject}", text("rule")));
-    let since = if alert["fired_at"].is_string() { text("fired_at") } else { text("active_since") };
-    writeln!(out, "{head}  {state}  {}  since {since}", text("severity"))?;
+    let since = match (text("state"), alert["fired_at"].is_string()) {
+        ("resolved", _) => format!("at {}", text("at")),
+        (_, true) => format!("since {}", text("fired_at")),
+        _ => format!("since {}", text("active_since")),
+    };
+    writeln!(out, "{head}  {state}  {}  {since}", text("severity"))?;
     let detail = format!(
         "  {} against {} in {} (n = {})  id {}",
         number("value"),

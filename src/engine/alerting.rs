@@ -9,7 +9,6 @@ use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::names::Name;
 use super::rules::Transition;
-use super::view::{AlertMessages, ReceiverView};
 use super::{Engine, State, carry, words};
 use crate::model::{Dimension, Timestamp};
 use crate::settings::Channel;
@@ -246,19 +245,5 @@ impl Engine {
         for (receiver, notification) in dispatch.taken_on(now, settings, event, &ack) {
             outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
         }
-    }
-
-    /// Of every alert: who was told, and who is told when.
-    pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
-        let now = self.state.clock.unwrap_or_default();
-        let (scene, settings) = (self.scene(None), &self.policy.settings);
-        let queues = self.state.outbox.queues(receivers);
-        let one = |event: &AlertEvent| {
-            let mut receivers = self.state.dispatch.told(now, settings, &scene, &queues, event);
-            receivers.extend(self.kept_up(event));
-            let acknowledged = self.state.dispatch.acks.view(&event.id, event.severity);
-            AlertMessages { alert: event.id.clone(), receivers, why: self.untold(event), acknowledged }
-        };
-        alerts.iter().map(one).collect()
     }
 }

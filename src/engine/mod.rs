@@ -285,6 +285,7 @@ impl Engine {
         let receivers = self.receivers();
         View {
             messages: self.messages(&alerts, &receivers),
+            ended: self.ended(&receivers),
             silences: self.state.dispatch.silences.list(),
             acknowledged: self.state.dispatch.acks.count() as u64,
             now: self.state.clock,

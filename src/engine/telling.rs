@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::dispatch::Dispatch;
+use super::dispatch::{AckView, Dispatch, Scene};
 use super::event::{AlertEvent, AlertState, Muted};
-use super::view::{MessageView, MuteKind, MuteView, ReceiverView, WayView};
+use super::view::{MuteKind, MuteView, ReceiverView, RefusedView, WaitingView, WayView};
 use crate::model::Timestamp;
 
 /// What is told of an alert, or would be if it fired.
@@ -21,19 +21,56 @@ pub struct Telling {
     pub why: String,
 }
 
+/// Who knows of an alert, and who is told of it when.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AlertMessages {
+    /// The alert's id.
+    pub alert: String,
+    /// One entry per receiver on its routes.
+    pub receivers: Vec<MessageView>,
+    /// What holds messages back, or makes them fewer.
+    pub mutes: Vec<MuteView>,
+    /// Why nobody is told; empty when somebody is.
+    pub why: String,
+    /// Who took it on; the API shows it beside the alert.
+    #[serde(skip)]
+    pub acknowledged: Option<AckView>,
+}
+
+/// An alert that ended, of which some receiver is not told so yet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndedView {
+    /// How it ended.
+    pub alert: AlertEvent,
+    /// Who was told of it, and when its end is told.
+    pub messages: AlertMessages,
+}
+
+/// What one receiver was told of an alert, and what comes next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MessageView {
+    /// The receiver.
+    pub receiver: String,
+    /// The group that it is told in; its own name for an Alertmanager, which groups by itself.
+    pub group: String,
+    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
+    pub last: Option<Timestamp>,
+    /// The oldest message about it that the receiver does not have yet.
+    pub waiting: Option<WaitingView>,
+    /// The receiver refused the newest one; null when it took it.
+    pub refused: Option<RefusedView>,
+    /// When the next message goes; `None` when only news sends one.
+    pub next: Option<Timestamp>,
+    /// Why then, or why not now.
+    pub why: String,
+}
+
 impl Engine {
     /// What is told of an alert; one that does not fire is taken as if it began to.
     pub(super) fn telling(&self, now: Timestamp, event: &AlertEvent) -> Telling {
         let (scene, settings) = (self.scene(None), &self.policy.settings);
         let dispatch = &self.state.dispatch;
-        let mut mutes = dispatch.mutes(now, settings, &scene, event);
-        if self.state.backfill {
-            let why = "history is being read: what still fires at its end is told then".to_owned();
-            mutes.insert(0, MuteView { kind: MuteKind::History, why, author: None, id: None, until: None });
-        }
-        if let Some((kind, until)) = event.muted.map(kind) {
-            mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
-        }
+        let mutes = self.mutes(now, &scene, event);
         let receivers = self.receivers();
         let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
         for told in self.kept_up(event) {
@@ -45,6 +82,48 @@ impl Engine {
         let early = matches!(event.state, AlertState::Inactive | AlertState::Pending);
         let why = if early && ways.is_empty() { Dispatch::untold(settings, event) } else { self.untold(event) };
         Telling { mutes, ways, why }
+    }
+
+    /// What holds messages about an alert back, or makes them fewer.
+    fn mutes(&self, now: Timestamp, scene: &Scene, event: &AlertEvent) -> Vec<MuteView> {
+        let mut mutes = self.state.dispatch.mutes(now, &self.policy.settings, scene, event);
+        if self.state.backfill {
+            let why = "history is being read: what still fires at its end is told then".to_owned();
+            mutes.insert(0, MuteView { kind: MuteKind::History, why, author: None, id: None, until: None });
+        }
+        if let Some((kind, until)) = event.muted.map(kind) {
+            mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
+        }
+        mutes
+    }
+
+    /// Of every alert: who was told, and who is told when.
+    pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
+        let now = self.state.clock.unwrap_or_default();
+        let (scene, settings) = (self.scene(None), &self.policy.settings);
+        let queues = self.state.outbox.queues(receivers);
+        let one = |event: &AlertEvent| {
+            let mut receivers = self.state.dispatch.told(now, settings, &scene, &queues, event);
+            receivers.extend(self.kept_up(event));
+            AlertMessages {
+                alert: event.id.clone(),
+                receivers,
+                mutes: self.mutes(now, &scene, event),
+                why: self.untold(event),
+                acknowledged: self.state.dispatch.acks.view(&event.id, event.severity),
+            }
+        };
+        alerts.iter().map(one).collect()
+    }
+
+    /// Alerts that ended of which somebody is not told so yet.
+    pub(super) fn ended(&self, receivers: &[ReceiverView]) -> Vec<EndedView> {
+        let ended = self.state.dispatch.endings(&self.policy.settings);
+        if ended.is_empty() {
+            return Vec::new();
+        }
+        let messages = self.messages(&ended, receivers);
+        ended.into_iter().zip(messages).map(|(alert, messages)| EndedView { alert, messages }).collect()
     }
 
     /// Why nobody is told of an alert now; empty when somebody is or was.

@@ -7,9 +7,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::AckView;
 use super::event::{AlertEvent, Recommendation, Silence};
 use super::slo::SloView;
+pub use super::telling::{AlertMessages, EndedView, MessageView};
 use crate::model::{Subject, Timestamp, Unit};
 
 /// Everything that can be shown at one moment.
@@ -27,6 +27,8 @@ pub struct View {
     pub alerts: Vec<AlertEvent>,
     /// Of the same alerts: who was told, and who is told when; one entry each.
     pub messages: Vec<AlertMessages>,
+    /// Alerts that ended of which some receiver is not told so yet, the gravest first.
+    pub ended: Vec<EndedView>,
     /// Silences, those that end last first.
     pub silences: Vec<Silence>,
     /// Alerts that fire and that somebody took on.
@@ -305,39 +307,6 @@ pub struct DigestView {
     pub receivers: Vec<String>,
 }
 
-/// Who knows of an alert, and who is told of it when.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AlertMessages {
-    /// The alert's id.
-    pub alert: String,
-    /// One entry per receiver on its routes.
-    pub receivers: Vec<MessageView>,
-    /// Why nobody is told; empty when somebody is.
-    pub why: String,
-    /// Who took it on; the API shows it beside the alert.
-    #[serde(skip)]
-    pub acknowledged: Option<AckView>,
-}
-
-/// What one receiver was told of an alert, and what comes next.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MessageView {
-    /// The receiver.
-    pub receiver: String,
-    /// The group that it is told in; its own name for an Alertmanager, which groups by itself.
-    pub group: String,
-    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
-    pub last: Option<Timestamp>,
-    /// The oldest message about it that the receiver does not have yet.
-    pub waiting: Option<WaitingView>,
-    /// The receiver refused the newest one; null when it took it.
-    pub refused: Option<RefusedView>,
-    /// When the next message goes; `None` when only news sends one.
-    pub next: Option<Timestamp>,
-    /// Why then, or why not now.
-    pub why: String,
-}
-
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WaitingView {
@@ -354,6 +323,7 @@ impl fmt::Display for WaitingView {
         let WaitingView { since, attempts, error } = self;
         match (attempts, error.is_empty()) {
             (_, true) => write!(f, "being sent since {since}"),
+            (0, false) => write!(f, "waiting since {since}, not tried yet; the message before it: {error}"),
             (1, false) => write!(f, "being tried since {since}, 1 attempt: {error}"),
             (_, false) => write!(f, "being tried since {since}, {attempts} attempts: {error}"),
         }

@@ -132,6 +132,8 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
             told.push_str("; ");
         }
         let why = match way.why.as_str() {
+            // Who was told is told the end, whatever mutes it.
+            _ if held(way) && (way.last.is_some() || way.waiting.is_some()) => "nothing but its end while it is muted",
             _ if held(way) => "nothing while it is muted",
             "" => "when it fires",
             why => why,

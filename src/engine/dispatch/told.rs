@@ -1,11 +1,18 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
+use std::collections::BTreeMap;
+
 use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
 use crate::model::{Severity, Timestamp};
 use crate::settings::{Receiver, Settings};
+
+/// Whether a receiver is told that alerts ended.
+fn hears_ends(settings: &Settings, receiver: &str) -> bool {
+    settings.receivers.iter().any(|r| r.name == receiver && r.send_resolved)
+}
 
 impl Dispatch {
     /// One entry per receiver of an alert.
@@ -33,8 +40,11 @@ impl Dispatch {
     ) -> Option<MessageView> {
         let group = self.groups.get(place)?;
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
-        let (next, why) = self.next(now, settings, scene, group, member, event);
-        let waiting = queues.waiting(&place.0, &group.name, &event.id);
+        let (next, why) = match &member.ended {
+            Some(ended) => self.ending(now, settings, place, group, ended),
+            None => self.next(now, settings, scene, group, member, event),
+        };
+        let waiting = queues.waiting(&place.0, &group.name, &member.id);
         let queue = queues.views.iter().find(|q| q.receiver == place.0 && q.queued > 0 && waiting.is_none());
         let why = match queue.and_then(|q| Some((q, q.failing_since?))) {
             Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
@@ -159,12 +169,60 @@ impl Dispatch {
             return (None, ack.to_string());
         }
         let refused = member.heard.refused().is_some();
-        match group.repeat_at(route, &self.acks) {
+        let (next, why) = match group.repeat_at(route, &self.acks) {
             Some(at) if refused => (Some(at), format!("tried again at {at}")),
             None if refused => (None, "tried again when it gets graver or its group changes".to_owned()),
             Some(at) => (Some(at), format!("repeat at {at}")),
             None => (None, "nothing more until it ends".to_owned()),
+        };
+        let key = lineage(&event.rule, &event.subject);
+        match self.flaps.held_until(now, key, settings.routing.damping.flaps) {
+            Some(until) => (next, format!("{why}; it flaps, so its end is held until {until} at least")),
+            None => (next, why),
         }
+    }
+
+    /// When the end of an alert is told that is not told yet, and why then.
+    fn ending(
+        &self,
+        now: Timestamp,
+        settings: &Settings,
+        place: &Place,
+        group: &Group,
+        ended: &AlertEvent,
+    ) -> (Option<Timestamp>, String) {
+        let (at, due) = (ended.at, group.due.filter(|due| *due > now));
+        let key = lineage(&ended.rule, &ended.subject);
+        let held = self.flaps.held_until(now, key, settings.routing.damping.flaps);
+        let burns = group.flood && group.members.values().any(|member| member.ended.is_none());
+        match (held, route::closed(route::of(settings, group.route), now)) {
+            (Some(until), _) if !hears_ends(settings, &place.0) => {
+                (None, format!("told no ends; it flaps, so the next beginning is held until {until} at least"))
+            }
+            (Some(until), _) => {
+                (Some(until), format!("its end at {at} is held until {until} at least because it flaps"))
+            }
+            (_, Some(Some(opens))) => (Some(opens), format!("its end at {at} is outside active hours until {opens}")),
+            (_, Some(None)) => (None, format!("its end at {at} is outside active hours")),
+            _ if burns => (None, format!("its end at {at} is told when all of the flood ended")),
+            _ if group.full => (due, format!("its end at {at} found the queue of the receiver full")),
+            _ => match due {
+                Some(due) => (Some(due), format!("its end at {at} is told at {due}")),
+                None => (group.due, format!("its end at {at} is told now")),
+            },
+        }
+    }
+
+    /// Alerts that ended, of which somebody was told who is not told so yet; the gravest first, then the newest.
+    pub fn endings(&self, settings: &Settings) -> Vec<AlertEvent> {
+        let mut found = BTreeMap::new();
+        for (_, group) in self.groups.iter().filter(|(place, _)| hears_ends(settings, &place.0)) {
+            let of = |(key, member): (&u64, &Member)| Some((*key, member.ended.as_deref()?.clone()));
+            found.extend(group.members.iter().filter_map(of));
+        }
+        let mut endings: Vec<AlertEvent> = found.into_values().collect();
+        endings.sort_by(|a, b| (b.severity, b.at, &a.rule, &a.subject).cmp(&(a.severity, a.at, &b.rule, &b.subject)));
+        endings
     }
 
     /// What is said of an alert that somebody took on just now, to those who were told of it and want to know.

@@ -254,12 +254,16 @@ async fn agents(State(pictures): State<Pictures>) -> Response {
 
 async fn alerts(State(pictures): State<Pictures>) -> Response {
     let view = &newest(&pictures).view;
-    let told = |(n, alert): (usize, &AlertEvent)| {
-        let messages = view.messages.get(n);
-        ToldAlert { alert: alert.shown(), acknowledged: messages.and_then(|m| m.acknowledged.as_ref()), messages }
+    let told = |alert: &AlertEvent, messages: Option<&AlertMessages>| {
+        json!(ToldAlert {
+            alert: alert.shown(),
+            acknowledged: messages.and_then(|m| m.acknowledged.as_ref()),
+            messages
+        })
     };
-    let items: Vec<ToldAlert<'_>> = view.alerts.iter().enumerate().map(told).collect();
-    Json(json!({"at": view.now, "alerts": items, "digests": view.digests})).into_response()
+    let items: Vec<_> = view.alerts.iter().enumerate().map(|(n, alert)| told(alert, view.messages.get(n))).collect();
+    let ended: Vec<_> = view.ended.iter().map(|ended| told(&ended.alert, Some(&ended.messages))).collect();
+    Json(json!({"at": view.now, "alerts": items, "ended": ended, "digests": view.digests})).into_response()
 }
 
 /// An alert, and who is told of it when.
