@@ -77,7 +77,8 @@ fn an_outage_burns_the_budget_through_every_level() {
     assert_eq!(alert.severity, Severity::Warning, "three hours later only the long ranges burn");
     assert!(alert.window >= day, "{alert:?}");
     assert_eq!(alert.labels["slo"], "good");
-    assert!(alert.annotations["summary"].starts_with("agent=a: 9"), "{:?}", alert.annotations);
+    let summary = &alert.annotations["summary"];
+    assert!(summary.starts_with("good: agent=a burns its error budget 1.4x: success rate 98.6% over 3d"), "{summary}");
 
     let slo = one(&engine);
     assert_eq!((slo.slo.as_str(), slo.failures, slo.bad.n, slo.lacking.as_str()), ("good", 45, 3_120, ""));
@@ -90,6 +91,45 @@ fn an_outage_burns_the_budget_through_every_level() {
         slo.burns.iter().map(|burn| (burn.range, burn.rate.map(|rate| (rate * 10.0).round() / 10.0))).collect();
     let of = |range, rate| (range, Some(rate));
     assert_eq!(burns, [of(hour, 0.0), of(Span::hours(6), 12.5), of(day, 3.1), of(Span::days(3), 1.4)]);
+}
+
+#[test]
+fn what_is_told_is_true_at_the_beginning_and_at_the_end() {
+    let slo = "objective: 80%, min_failures: 3, {indicator}, keep_firing_for: 2m, alerts: [{burn: 1, long: 1h, short: 5m, severity: high}]";
+    let counted = "good: sum(accepted), total: sum(answers)";
+    for (indicator, expected) in [
+        ("good: success_rate", ["3x: success rate 40% over 1h (n 5)", ": success rate 100% over 5m (n 5)"]),
+        (
+            counted,
+            [
+                "3x: sum(accepted) of sum(answers) 40% over 1h (n 5)",
+                ": sum(accepted) of sum(answers) 100% over 5m (n 5)",
+            ],
+        ),
+    ] {
+        let mut engine = engine(&slo.replace("{indicator}", indicator));
+        let mut records = runs("a", 0..60, |minute| (2..5).contains(&minute));
+        for record in &mut records {
+            let accepted = if record.outcome == Outcome::Ok { 1.0 } else { 0.0 };
+            record.extra = [("accepted", accepted), ("answers", 1.0)].into_iter().collect();
+        }
+        let mut told = Vec::new();
+        replay::feed(&mut engine, &records, |engine, now, effects| {
+            replay::perfect_world(engine, now, effects, &mut |_, effect| {
+                if let Effect::Report(Report::Alert(alert)) = effect {
+                    told.push((alert.state, alert.annotations["summary"].clone()));
+                }
+            });
+        });
+        let [burns, ended] = expected;
+        assert_eq!(
+            told,
+            [
+                (AlertState::Firing, format!("good: agent=a burns its error budget {burns}, objective 80%")),
+                (AlertState::Resolved, format!("good: agent=a burns its error budget no more{ended}, objective 80%")),
+            ]
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::carry::Said;
 use super::event::{AlertEvent, AlertState, Muted};
 use crate::model::{Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
+use crate::rule::slo::said::Found;
 use crate::rule::{Input, Level, Rule, annotation};
 
 /// The transition as it is reported and sent, annotations filled in.
@@ -64,7 +65,7 @@ pub fn explain(event: &mut AlertEvent, reason: String) {
 }
 
 /// What changes with time alone, and is filled in whenever it is said.
-const PASSING: [&str; 4] = ["state", "severity", "level", "duration"];
+const PASSING: [&str; 5] = ["state", "severity", "level", "duration", "burn"];
 
 /// The words for what a firing alert was last judged by.
 pub fn said(alert: &Alert, rule: &Rule, levels: &[Level], subject: &Subject, now: Timestamp) -> Said {
@@ -98,6 +99,13 @@ fn filled(
     templates.iter().map(|(name, template)| (name.clone(), one(template))).collect()
 }
 
+/// What there is to say of an objective; a reload may have made a plain rule of it.
+fn burn(event: &AlertEvent, rule: &Rule) -> String {
+    let AlertEvent { value, threshold, unit, n, window, .. } = *event;
+    let found = Found { ended: event.state == AlertState::Resolved, value, threshold, unit, n, window };
+    rule.terms.slo.as_ref().map_or_else(|| "burned its error budget".to_owned(), |slo| slo.said(found))
+}
+
 /// The text of a template field; `None` for one that the alert does not have.
 fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Option<String> {
     let shown_in = |unit: Unit, value: Option<f64>| value.map_or("no data".to_owned(), |v| unit.show(v));
@@ -120,6 +128,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         "severity" | "level" => event.severity.as_str().to_owned(),
         "state" => event.state.as_str().to_owned(),
         "rule" => event.rule.clone(),
+        "burn" => burn(event, rule),
         "condition" => event.condition.clone(),
         "subject" => event.subject.to_string(),
         "since" => event.active_since.to_rfc3339(),

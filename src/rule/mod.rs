@@ -9,6 +9,7 @@ mod aggregate;
 pub mod annotation;
 mod condition;
 mod cover;
+pub mod deciding;
 pub mod export;
 mod hours;
 pub mod left_out;

@@ -8,6 +8,7 @@
 pub mod export;
 mod read;
 pub mod reference;
+pub mod said;
 
 use super::Node;
 use super::lex::{Kind, lex};
@@ -37,9 +38,8 @@ pub const ALERTS: [(f64, Span, Span, Severity); 4] = [
     (1.0, Span::days(3), Span::hours(6), Severity::Warning),
 ];
 
-/// What an alert says when the objective has no annotations.
-pub const SUMMARY: &str =
-    "{{ subject }}: {{ value }} over {{ window }} against {{ threshold }} uses up the error budget of {{ rule }}";
+/// What an alert says when the objective has no annotations; `burn` is what [`Slo::said`] says.
+pub const SUMMARY: &str = "{{ rule }}: {{ subject }} {{ burn }}";
 
 /// What a rule knows of the objective that it is of.
 #[derive(Debug, Clone, PartialEq)]

@@ -110,6 +110,8 @@ pub fn page() -> String {
          are left out, too.\n\
          - **Agents that rarely work** leave the short range empty between their runs, and no data does not fire. The alert goes on for \
          {KEEP_FIRING_FOR} then, and keeps its severity as long (`keep_firing_for`): else each failure would be told anew. Where runs are further apart than the short range, list `alerts` with longer ones.\n\
+         - **What is told** is `ok: agent=a burns its error budget 1.5x: success rate 71% over 1h (n 40), objective 80%`, and at the end \
+         that it burns no more, with the values of that moment; `annotations` of your own say something else.\n\
          - The long ranges move on by slices, as [time ranges](rules.md#time-ranges) do: an hour by 2 minutes, 3 days by 2 h 24 min.\n\n"
     );
     page += BUDGET;
