@@ -292,3 +292,20 @@ fn messages_without_a_value_are_sentences() {
     assert_eq!(alert.annotations["share"], "no data");
     assert_eq!(watch.told, [format!("firing: {none}")]);
 }
+
+#[test]
+fn an_alert_that_goes_on_though_its_changed_rule_does_not_hold_says_so() {
+    let mut watch = Watch::new(OLD);
+    watch.runs(60, 8, "write", Outcome::Error);
+    watch.runs(70, 4, "write", Outcome::Ok);
+    watch.reload(90, &OLD.replace("50%, ", "80%, keep_firing_for: 5m, "));
+    watch.pass(120);
+    let [alert] = &watch.engine.alerts()[..] else { panic!("it goes on") };
+    assert_eq!((alert.condition.as_str(), alert.threshold), ("error_rate > 50%", Some(0.5)));
+    assert_eq!(
+        alert.reason,
+        format!("the rule was changed by a reload at {} and has not held as it reads now", at(90))
+    );
+    watch.pass(500);
+    assert!(watch.end().expect("it is over").reason.ends_with("does not hold as it reads now"));
+}

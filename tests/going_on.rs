@@ -178,3 +178,43 @@ fn windows_that_a_reload_began_say_since_when_they_hold_everything() {
     // Nothing is missing where nothing came before.
     assert_eq!(partial(&Engine::new(policy("", &added), State::default())), [""; 0]);
 }
+
+/// A window that nobody minds is not emptied at every step; another one does not begin with what it had left behind.
+#[test]
+fn a_longer_window_begins_with_what_the_shorter_one_held() {
+    let rules =
+        |window: &str| format!("alerts:\n- {{name: some, condition: executions > 4, window: {window}, by: source}}\n");
+    let run = |second: i64| Record::new("log", "a", Some(at(second)), Outcome::Ok);
+    let mut engine = Engine::new(policy("", &rules("10m")), State::default());
+    let old: Vec<Record<'_>> = (0..4).map(run).collect();
+    assert_eq!(handle(&mut engine, at(10), &old), []);
+    assert_eq!(handle(&mut engine, at(670), &[]), []);
+    engine.reload(at(675), policy("", &rules("1h")));
+    assert_eq!(handle(&mut engine, at(680), &[run(680)]), []);
+    assert_eq!(handle(&mut engine, at(700), &[]), [], "the first four were 11 minutes old at the reload");
+}
+
+/// What is kept without data is looked at when data comes, and not at every step until then.
+#[test]
+fn an_alert_that_is_kept_without_data_costs_nothing() {
+    let rules = "alerts:\n- {name: fails, condition: error_rate > 50%, window: 5m, for: 10m, no_data: keep}\n\
+                 - {name: lasts, condition: error_rate > 50%, window: 5m, keep_firing_for: 10m, no_data: keep}\n";
+    let run = |second: i64, outcome| Record::new("log", "a", Some(at(second)), outcome);
+    let mut engine = Engine::new(policy("evaluation_interval: 1s\n", rules), State::default());
+    let failed: Vec<Record<'_>> = (0..5).map(|second| run(second, Outcome::Error)).collect();
+    handle(&mut engine, at(5), &failed);
+    let passed: Vec<Record<'_>> = (60..70).map(|second| run(second, Outcome::Ok)).collect();
+    handle(&mut engine, at(70), &passed);
+    let failed: Vec<Record<'_>> = (100..130).map(|second| run(second, Outcome::Error)).collect();
+    handle(&mut engine, at(130), &failed);
+    let passed: Vec<Record<'_>> = (130..300).map(|second| run(second, Outcome::Ok)).collect();
+    handle(&mut engine, at(300), &passed);
+    handle(&mut engine, at(1_200), &[]);
+    let before = engine.view().counters.evaluations;
+    assert_eq!(handle(&mut engine, at(11_200), &[]), []);
+    assert_eq!(engine.view().counters.evaluations, before, "nothing came");
+    let later: Vec<Record<'_>> = (11_200..11_210).map(|second| run(second, Outcome::Ok)).collect();
+    let mut seen = handle(&mut engine, at(11_210), &later);
+    seen.extend(handle(&mut engine, at(11_215), &[]));
+    assert_eq!(seen, [("lasts agent=a".to_owned(), AlertState::Resolved)]);
+}

@@ -346,8 +346,9 @@ impl Alert {
     }
 }
 
-/// The instant at which time alone moves the alert on, if it does. `levels` are those of its subject.
-pub fn due(alert: &Alert, rule: &Rule, levels: &[Level]) -> Option<Timestamp> {
+/// The instant after `now`, at which it was evaluated, when time alone moves the alert on, if it does. `levels` are those
+/// of its subject. What passed while there was no data to judge it by waits for data.
+pub fn due(alert: &Alert, rule: &Rule, levels: &[Level], now: Timestamp) -> Option<Timestamp> {
     let keep = |since: Option<Timestamp>| since.map(|t| t + rule.keep_firing_for);
     let rises = alert.holding.iter().zip(levels).enumerate().filter_map(|(at, (since, level))| {
         let rises = alert.fired.is_none() || at > alert.level as usize;
@@ -357,7 +358,7 @@ pub fn due(alert: &Alert, rule: &Rule, levels: &[Level]) -> Option<Timestamp> {
         .then(|| alert.since + levels.first().map_or(rule.hold, |level| level.hold));
     let decided = alert.carried.as_ref().and_then(|carried| carried.until);
     let others = first.into_iter().chain(rises).chain(keep(alert.cleared)).chain(keep(alert.lapsed));
-    others.chain(alert.opens).chain(decided).min()
+    others.chain(alert.opens).chain(decided).filter(|at| *at > now).min()
 }
 
 /// A stable name for one episode of one rule on one subject.

@@ -88,7 +88,7 @@ impl Alert {
         match undecided.filter(|_| state == AlertState::Firing) {
             None => self.reason.clone(),
             Some(Carried { at, until: None, .. }) => {
-                format!("the rule was changed by a reload at {at}, not judged since")
+                format!("the rule was changed by a reload at {at} and has not held as it reads now")
             }
             Some(Carried { at, until: Some(until), .. }) => format!(
                 "the rule was changed by a reload at {at} and knows too little yet: goes on as before until {until} at the latest"

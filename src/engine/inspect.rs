@@ -397,7 +397,7 @@ impl Engine {
             unit: sight.margin.map_or(Unit::Any, |margin| margin.unit),
             margin: sight.margin.map(|margin| margin.share).filter(|share| share.is_finite()),
             recover,
-            due: active.and_then(|alert| alert::due(alert, rule, sight.levels)),
+            due: active.and_then(|alert| alert::due(alert, rule, sight.levels, now)),
             alert,
             last_seen: series.and_then(|series| gaze.split.series[series].newest()),
             telling,

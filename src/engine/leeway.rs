@@ -343,7 +343,7 @@ mod tests {
     use crate::engine::event::{AlertEvent, AlertState, Effect, Event, Report};
     use crate::engine::split::Split;
     use crate::engine::{Engine, State};
-    use crate::model::{Nanodollars, Outcome, Record, Timestamp, Tokens};
+    use crate::model::{Extra, Nanodollars, Outcome, Record, Timestamp, Tokens};
     use crate::policy::{Policy, PolicySource};
 
     const STEP: i64 = 15_000;
@@ -396,6 +396,11 @@ mod tests {
                     censored: next(11) == 0,
                     tokens: (next(5) > 0).then(|| Tokens { input: next(400), output: next(90), ..Tokens::default() }),
                     work: (next(3) > 0).then(|| next(if mood(agent) == 5 { 4 } else { 40 })),
+                    extra: if next(3) > 0 {
+                        [("depth", next(40) as f64)].into_iter().collect()
+                    } else {
+                        Extra::default()
+                    },
                     cost: Some(Nanodollars((if mood(agent) == 3 { 90_000_000 } else { 5_000_000 } + next(999)) as i64)),
                     ..Record::new("log", ["a", "b", "c", "d", "e", "f"][agent as usize], Some(at), outcome)
                 });
@@ -423,7 +428,7 @@ mod tests {
     }
 
     /// Rules of all kinds, each of which says something in ten hours.
-    const RULES: [&str; 29] = [
+    const RULES: [&str; 42] = [
         "{name: none, condition: executions < 3, window: 10m}",
         "{name: either, condition: silence > 20m or error_rate > 60%, window: 20m}",
         "{name: less, condition: success_rate < 80%, window: 30m, min_samples: 12}",
@@ -453,6 +458,19 @@ mod tests {
         "{name: pause, condition: silence > 3m and silence < baseline.p50}",
         "{name: repeats, condition: repeat_ratio > 40%, window: 20m, min_samples: 4}",
         "{name: bare, condition: token_coverage < 50% or duration_coverage < 99%, window: 20m}",
+        "{name: deepest, condition: max(depth) > 36, window: 10m}",
+        "{name: deep, condition: \"sum(depth) > 300 and error_rate > 20%\", window: 20m}",
+        "{name: deeper, condition: \"avg(depth[5m]) > 1.5 * avg(depth[1h])\", window: 1h, min_samples: 3}",
+        "{name: keeps, condition: error_rate > 40%, window: 10m, no_data: keep, for: 5m, keep_firing_for: 10m}",
+        "{name: stays, condition: p95_latency > 5s, window: 15m, keep_firing_for: 7m, for: 2m}",
+        "{name: recovers, condition: error_rate > 40%, window: 20m, recover: error_rate < 10% and p95_latency < 8s}",
+        "{name: rises, levels: {warning: {condition: error_rate > 20%, for: 3m}, critical: error_rate > 50%}, window: 30m, keep_firing_for: 6m, recover: error_rate < 15%}",
+        "{name: others, condition: error_rate > 50%, window: 20m, overrides: [{where: {agent: a}, condition: error_rate > 20%}, {where: {agent: b}, levels: {warning: cost > $0.2, critical: cost > $0.8}, recover: cost < $0.1}]}",
+        "{name: types, condition: p90_latency > 4s, window: 20m, by: [agent, task_type], min_samples: 3}",
+        "{name: longer, condition: error_rate > 45%, window: 15m, keep_firing_for: 20m}",
+        "{name: denied, condition: not (success_rate >= 60%), window: 25m, min_samples: 4}",
+        "{name: fleet, condition: executions < 8 or error_rate > 40%, window: 10m, by: fleet}",
+        "{name: hours, condition: error_rate > 30%, window: 15m, active_hours: {days: mon-sun, times: \"10:00-13:00\", zone: Europe/Berlin}}",
     ];
     const SLO: &str = "slos:\n\
          - {name: budget, objective: 80%, good: success_rate, period: 3h, alerts: [\

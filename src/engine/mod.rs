@@ -188,6 +188,8 @@ impl Engine {
         let mut effects = Vec::new();
         let now = self.advance(now, &mut effects);
         let before = self.endings();
+        // What windows keep while nobody minds is no history of other ones.
+        self.state.splits.iter_mut().for_each(|split| split.age_all(now));
         self.plan = Plan::new(&policy);
         let old = std::mem::replace(&mut self.policy, policy);
         let adopted = self.adopt(&old);

@@ -253,7 +253,7 @@ impl Evaluation<'_> {
         }
         let alert = state.alerts.get(index);
         let levels = || evaluate::levels(&self.rules[rule], split, index, self.names);
-        let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule], levels())).unwrap_or(NEVER);
+        let due = alert.and_then(|alert| alert::due(alert, &self.rules[rule], levels(), self.now)).unwrap_or(NEVER);
         due.min(match time {
             Time::Still => NEVER,
             Time::Crossings => self.crossing(rule, split, index, state),

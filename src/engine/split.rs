@@ -350,6 +350,11 @@ impl Split {
         }
     }
 
+    /// Lets all windows of all series lose what `now` has left behind, out of turn.
+    pub fn age_all(&mut self, now: Timestamp) {
+        (0..self.series.len()).for_each(|index| self.expire(index, now));
+    }
+
     /// When a window of a series loses its first slice; [`NEVER`] for an empty one.
     pub fn expiry(&self, index: usize, window: usize) -> Timestamp {
         self.expiries[index * self.windows.len() + window]

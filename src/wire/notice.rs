@@ -25,8 +25,8 @@ fn starts_at(event: &AlertEvent) -> Timestamp {
     event.fired_at.unwrap_or(event.active_since)
 }
 
-/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for resolved
-/// alerts, the value and the condition as written; of those that ended for another reason, the reason.
+/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for alerts whose condition holds no
+/// more, the value and the condition as written; of those that ended for another reason, the reason.
 pub fn evidence(event: &AlertEvent) -> String {
     match event.reason.as_str() {
         reason if is_resolved(event) && !reason.is_empty() => format!("{}; {reason}", compared(event)),
@@ -40,13 +40,27 @@ fn compared(event: &AlertEvent) -> String {
     };
     let value = event.unit.show(value);
     match (simple_comparison(&event.condition), event.threshold) {
-        (Some((left, operator)), Some(threshold)) if !is_resolved(event) => {
+        (Some((left, operator)), Some(threshold))
+            if !is_resolved(event) && is_true(event.value, operator, threshold) =>
+        {
             format!("{left} {value} {operator} {}", event.unit.show(threshold))
         }
         (Some((left, _)), _) => format!("{left} {value}, alert when {}", event.condition),
         (None, Some(threshold)) => format!("{value} against {} in {}", event.unit.show(threshold), event.condition),
         (None, None) => format!("{value} in {}", event.condition),
     }
+}
+
+/// Whether a comparison holds: an alert may fire on though its condition does not.
+fn is_true(value: Option<f64>, operator: &str, threshold: f64) -> bool {
+    value.is_some_and(|value| match operator {
+        ">=" => value >= threshold,
+        "<=" => value <= threshold,
+        ">" => value > threshold,
+        "<" => value < threshold,
+        "==" => value == threshold,
+        _ => value != threshold,
+    })
 }
 
 /// Left side and operator of a condition that is one comparison.
@@ -328,6 +342,8 @@ pub(super) mod tests {
         }
         let silent = AlertEvent { value: None, threshold: None, ..event("silence > 1h", AlertState::Firing) };
         assert_eq!(evidence(&silent), "no data for silence > 1h");
+        let kept = AlertEvent { value: Some(0.04), ..event("error_rate > 10%", AlertState::Firing) };
+        assert_eq!(evidence(&kept), "error_rate 4%, alert when error_rate > 10%");
     }
 
     #[test]
