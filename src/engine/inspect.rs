@@ -295,7 +295,9 @@ impl Engine {
         for index in 0..self.policy.rules.len() {
             let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
             let gaze = Gaze::new(self, index, now, &budgets);
-            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert));
+            // What goes on in the words of before a reload goes on with the value that they are of.
+            let as_before = |alert: &Alert| alert.carried.as_ref().is_some_and(|carried| carried.said.is_some());
+            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert) && !as_before(alert));
             let seen = alerts.filter_map(|(series, _)| Some((series, gaze.seen(series)?.evidence)));
             let seen: Vec<_> = seen.filter(|(_, evidence)| evidence.value.is_some()).collect();
             let alerts = &mut self.state.rules[index].alerts;
