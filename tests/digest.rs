@@ -233,6 +233,39 @@ fn what_is_out_of_the_ordinary_is_told() {
 }
 
 #[test]
+fn what_is_counted_is_counted_once_and_whole() {
+    let mut world = World::new(DAILY, "2026-06-01T06:00:00Z");
+    let name = |n: usize| -> &'static str { Box::leak(format!("m{n:03}").into_boxed_str()) };
+    world.agents = (0..132).map(|n| (name(n), false)).collect();
+    world.until("2026-06-01T08:00:00Z");
+    world.agents.iter_mut().for_each(|agent| agent.1 = true);
+    world.until("2026-06-01T20:00:00Z");
+    // Each ended before the digest began: too late for every window, and work that came all the same.
+    let old = |n: i64| Record::new("fleet", "ghost", Some(at("2026-05-29T06:00:00Z") + Span(n)), Outcome::Ok);
+    let ahead = Record::new("fleet", "ghost", Some(world.now + Span::hours(1)), Outcome::Ok);
+    let now = world.now;
+    for records in [[old(0), old(1)], [old(2), ahead]] {
+        let effects = world.engine.handle(now, Event::Records(&records));
+        world.answer(effects);
+    }
+    assert_eq!(world.engine.view().counters.late, 3, "records, not windows");
+    world.until("2026-06-02T06:00:00Z");
+    let digests = world.digests("chat");
+    let told = text(digests.last().expect("a digest").1);
+    for fact in [
+        " of 133 agents, ",
+        "began: high errors: 132 times on agent=m000, agent=m001, agent=m002 and 129 more, longest ",
+        "telemetry: 3 executions came too late for a window",
+        "1 execution was dated in the future",
+    ] {
+        assert!(told.contains(fact), "no {fact:?} in\n{told}");
+    }
+    world.until("2026-06-03T06:00:00Z");
+    let next = text(world.digests("chat").last().expect("one more").1);
+    assert!(next.contains(" of 132 agents, "), "{next}");
+}
+
+#[test]
 fn a_budget_that_runs_out_is_told_with_its_date() {
     let budget = "budgets: [{name: month, amount: 9k executions, period: month, by: agent}]\n";
     let mut world = World::new(&format!("{DAILY}{budget}"), "2026-06-01T00:00:00Z");

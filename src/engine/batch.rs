@@ -172,15 +172,18 @@ impl Engine {
             let work = Sample { outcome, ..*sample };
             (work, Counts::of(&work))
         });
+        let mut missed = 0;
         for (split, &series) in splits.iter_mut().zip(places) {
             let (sample, counts) = match &work {
                 Some((sample, counts)) if split.spec.takes == Takes::Works => (sample, counts),
                 _ => (sample, &counts),
             };
             if series != NOWHERE {
-                counters.late += split.insert(series as usize, now, sample, counts, values);
+                missed += split.insert(series as usize, now, sample, counts, values);
             }
         }
+        // However many windows it came too late for, it is one record.
+        counters.late += u64::from(missed > 0);
         let own = self.policy.settings.budgets.iter().zip(budgets).zip(&self.plan.budgets);
         for ((budget, used), split) in own {
             if places[*split] != NOWHERE {

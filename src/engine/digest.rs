@@ -11,16 +11,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::grouped;
+use super::dispatch::{grouped, lineage};
 use super::event::{AlertEvent, AlertState, Digest, DigestSection, Effect, Message, Muted};
+use super::plan::Plan;
 use super::split::NEVER;
 use super::view::{Class, Counters, DigestView};
 use super::{Engine, State};
 use crate::model::{Severity, Span, Timestamp};
-use crate::settings::digest::Digest as Plan;
+use crate::settings::digest::Digest as Setting;
 
-/// Subjects of a rule that are remembered until a digest is made.
-const SUBJECTS: usize = 100;
+/// Subjects of a rule that a digest names.
+const NAMED: usize = 3;
+/// Subjects of a rule that are told apart to be counted, until a digest is made.
+const COUNTED: usize = 20_000;
 
 /// All digests by name.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -43,6 +46,8 @@ pub(super) struct Stretch {
     pub(super) from: Timestamp,
     pub(super) counters: Counters,
     pub(super) ranks: BTreeMap<String, Rank>,
+    /// Executions of every agent, by its place among the agents.
+    pub(super) totals: Vec<u64>,
     /// By rule.
     pub(super) fired: BTreeMap<String, Fired>,
 }
@@ -60,13 +65,42 @@ pub(super) struct Fired {
     pub(super) began: u64,
     pub(super) longest: Span,
     pub(super) worst: Severity,
-    /// Some of the subjects.
-    pub(super) subjects: BTreeSet<String>,
+    /// The subjects that are named, the first by name.
+    pub(super) named: BTreeSet<String>,
+    /// All subjects, by a hash of their labels.
+    subjects: BTreeSet<u64>,
+}
+
+impl Fired {
+    /// How many subjects there are; at least so many when that is [`COUNTED`].
+    pub(super) fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// More subjects than are told apart may have been there.
+    pub(super) fn is_full(&self) -> bool {
+        self.subjects.len() >= COUNTED
+    }
+
+    fn name(&mut self, names: impl IntoIterator<Item = String>, subjects: impl IntoIterator<Item = u64>) {
+        self.named.extend(names);
+        while self.named.len() > NAMED {
+            self.named.pop_last();
+        }
+        let room = COUNTED.saturating_sub(self.subjects.len());
+        self.subjects.extend(subjects.into_iter().take(room));
+    }
 }
 
 impl Stretch {
     fn note(&mut self, event: &AlertEvent) {
-        let fresh = || Fired { began: 0, longest: Span::ZERO, worst: event.severity, subjects: BTreeSet::new() };
+        let fresh = || Fired {
+            began: 0,
+            longest: Span::ZERO,
+            worst: event.severity,
+            named: BTreeSet::new(),
+            subjects: BTreeSet::new(),
+        };
         let fired = self.fired.entry(event.rule.clone()).or_insert_with(fresh);
         fired.worst = fired.worst.max(event.severity);
         if event.state == AlertState::Resolved {
@@ -74,9 +108,7 @@ impl Stretch {
         } else {
             fired.began += 1;
         }
-        if fired.subjects.len() < SUBJECTS {
-            fired.subjects.insert(event.subject.to_string());
-        }
+        fired.name([event.subject.to_string()], [lineage(&event.rule, &event.subject)]);
     }
 
     /// This stretch and the one before it as one.
@@ -88,8 +120,7 @@ impl Stretch {
                 Some(all) => {
                     all.began += own.began;
                     (all.longest, all.worst) = (all.longest.max(own.longest), all.worst.max(own.worst));
-                    let room = SUBJECTS.saturating_sub(all.subjects.len());
-                    all.subjects.extend(own.subjects.into_iter().take(room));
+                    all.name(own.named, own.subjects);
                 }
             }
         }
@@ -109,13 +140,13 @@ impl Digests {
     }
 
     /// Forgets those that the settings no longer have, or have at other times.
-    pub fn retain(&mut self, plans: &[Plan]) {
+    pub fn retain(&mut self, plans: &[Setting]) {
         self.0.retain(|name, ledger| plans.iter().any(|p| p.name == *name && identity(p) == ledger.identity));
     }
 }
 
 /// A digest goes on over a reload when this text is the same; its receivers may change.
-fn identity(plan: &Plan) -> String {
+fn identity(plan: &Setting) -> String {
     let schedule = &plan.schedule;
     format!("{:?} {} {:?}", schedule.days, schedule.minute, schedule.zone.iana_name())
 }
@@ -128,8 +159,8 @@ impl Engine {
 
     /// Every digest and when it is made next.
     pub(super) fn digests(&self) -> Vec<DigestView> {
-        let due = |plan: &Plan| self.state.digests.0.get(&plan.name).map(|ledger| ledger.due);
-        let view = |plan: &Plan| DigestView {
+        let due = |plan: &Setting| self.state.digests.0.get(&plan.name).map(|ledger| ledger.due);
+        let view = |plan: &Setting| DigestView {
             digest: plan.name.clone(),
             next: due(plan).filter(|_| !self.state.backfill),
             receivers: plan.receivers.clone(),
@@ -145,7 +176,7 @@ impl Engine {
         }
         let new = settings.digests.iter().filter(|plan| !self.state.digests.0.contains_key(&plan.name));
         let stretch = self.stretch(now);
-        let begin = |plan: &Plan| {
+        let begin = |plan: &Setting| {
             let due = plan.schedule.next(now);
             (plan.name.clone(), Ledger { identity: identity(plan), due, now: stretch.clone(), before: None })
         };
@@ -157,7 +188,8 @@ impl Engine {
     fn stretch(&self, now: Timestamp) -> Stretch {
         let rank = |agent: super::view::AgentView| (agent.agent, Rank { class: agent.class, score: agent.score });
         let ranks = self.agents(now).into_iter().map(rank).collect();
-        Stretch { from: now, counters: self.state.counters, ranks, fired: BTreeMap::new() }
+        let totals = self.state.splits[Plan::AGENTS].series.iter().map(|series| series.total).collect();
+        Stretch { from: now, counters: self.state.counters, ranks, totals, fired: BTreeMap::new() }
     }
 
     /// Makes every digest whose time has come and queues it.
@@ -185,7 +217,7 @@ impl Engine {
         }
     }
 
-    fn post(&mut self, plan: &Plan, digest: &Digest, effects: &mut Vec<Effect>) {
+    fn post(&mut self, plan: &Setting, digest: &Digest, effects: &mut Vec<Effect>) {
         let limit = self.policy.settings.limits.outbox;
         let known = |name: &&String| self.policy.settings.receivers.iter().any(|r| r.name == **name);
         for receiver in plan.receivers.iter().filter(known) {
@@ -193,7 +225,7 @@ impl Engine {
         }
     }
 
-    fn compose(&self, plan: &Plan, group: String, told: &Stretch, now: &Stretch) -> Digest {
+    fn compose(&self, plan: &Setting, group: String, told: &Stretch, now: &Stretch) -> Digest {
         let mut firing = self.seen_alerts(now.from, |alert| alert.fired.is_some());
         firing.retain(|event| event.muted != Some(Muted::Shadow));
         firing.sort_by(|a, b| (b.severity, a.fired_at, &a.rule).cmp(&(a.severity, b.fired_at, &b.rule)));

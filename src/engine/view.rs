@@ -436,7 +436,7 @@ pub struct Counters {
     pub duplicates: u64,
     /// Records older than a record before them.
     pub out_of_order: u64,
-    /// Records too old for a window that wanted them.
+    /// Records that came too late for a window or several that wanted them, each counted once.
     pub late: u64,
     /// Records stamped after the engine's clock; counted at the clock.
     pub future: u64,

@@ -2,6 +2,7 @@
 
 use super::{Rank, Stretch, plural, section};
 use crate::engine::Engine;
+use crate::engine::dispatch::grouped;
 use crate::engine::event::{AlertEvent, Decision, DigestSection, Recommendation};
 use crate::engine::view::{BudgetView, Class};
 use crate::model::{Outcome, Timestamp, Unit};
@@ -11,8 +12,6 @@ use crate::wire::notice;
 
 /// A budget is told of from this share on.
 const BUDGET_SHARE: f64 = 0.8;
-/// Subjects that are named.
-const NAMED: usize = 3;
 
 impl Engine {
     /// `12,345 executions of 17 agents, 97.1% ok`.
@@ -23,8 +22,10 @@ impl Engine {
         };
         let known: u64 = Outcome::ALL.iter().filter(|o| **o != Outcome::Unknown).map(|o| done(*o)).sum();
         let executions = now.counters.records.saturating_sub(told.counters.records);
-        let split = &self.state.splits[crate::engine::plan::Plan::AGENTS];
-        let agents = split.series.iter().filter(|series| series.last_seen >= told.from).count() as u64;
+        // Like the executions by when they came, not by when they ended.
+        let totals = told.totals.iter().copied().chain(std::iter::repeat(0));
+        let series = self.state.splits[crate::engine::plan::Plan::AGENTS].series.iter();
+        let agents = series.zip(totals).filter(|(series, before)| series.total > *before).count() as u64;
         let ok = match known {
             0 => String::new(),
             known => format!(", {} ok", Unit::Ratio.show(done(Outcome::Ok) as f64 / known as f64)),
@@ -79,17 +80,17 @@ impl Engine {
         let (then, now) = (&told.counters, &now.counters);
         let grew = |count: fn(&crate::engine::view::Counters) -> u64| count(now).saturating_sub(count(then));
         let mut lines: Vec<String> = [
-            (grew(|c| c.quarantined), "line", "lines", "could not become executions"),
-            (grew(|c| c.late), "execution", "executions", "came too late for a window"),
-            (grew(|c| c.future), "execution", "executions", "were dated in the future"),
-            (grew(|c| c.undated), "execution", "executions", "had no time"),
-            (grew(|c| c.names_overflow), "name", "names", "were beyond the limit"),
-            (grew(|c| c.clock_backwards), "time", "times", "the clock ran back"),
-            (grew(|c| c.outbox_dropped), "message", "messages", "found their queue full"),
+            (grew(|c| c.quarantined), "line could not become an execution", "lines could not become executions"),
+            (grew(|c| c.late), "execution came too late for a window", "executions came too late for a window"),
+            (grew(|c| c.future), "execution was dated in the future", "executions were dated in the future"),
+            (grew(|c| c.undated), "execution had no time", "executions had no time"),
+            (grew(|c| c.names_overflow), "name was beyond the limit", "names were beyond the limit"),
+            (grew(|c| c.clock_backwards), "time the clock ran back", "times the clock ran back"),
+            (grew(|c| c.outbox_dropped), "message found its queue full", "messages found their queue full"),
         ]
         .into_iter()
         .filter(|(n, ..)| *n > 0)
-        .map(|(n, one, many, what)| format!("{} {what}", plural(n, one, many)))
+        .map(|(n, one, many)| plural(n, one, many))
         .collect();
         let unpriced = grew(|c| c.unpriced);
         let executions = grew(|c| c.records);
@@ -112,9 +113,12 @@ fn began(told: &Stretch) -> Vec<String> {
     let mut rules: Vec<_> = told.fired.iter().filter(|(_, fired)| fired.began > 0).collect();
     rules.sort_by(|(a, x), (b, y)| (y.worst, y.began, a).cmp(&(x.worst, x.began, b)));
     let line = |(rule, fired): &(&String, &super::Fired)| {
-        let named: Vec<&str> = fired.subjects.iter().take(NAMED).map(String::as_str).collect();
-        let more = fired.subjects.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named: Vec<&str> = fired.named.iter().map(String::as_str).collect();
+        let more = match fired.subjects().saturating_sub(named.len()) {
+            0 => String::new(),
+            more if fired.is_full() => format!(" and at least {} more", grouped(more as u64)),
+            more => format!(" and {} more", grouped(more as u64)),
+        };
         let longest = match fired.longest.0 {
             0 => String::new(),
             _ => format!(", longest {}", fired.longest.shown()),

@@ -129,7 +129,7 @@ pub struct Scene {
 }
 
 /// What is the same for all episodes of a rule on a subject.
-fn lineage(rule: &str, subject: &Subject) -> u64 {
+pub fn lineage(rule: &str, subject: &Subject) -> u64 {
     let mut hash = Sha256::new();
     for part in std::iter::once(rule).chain(subject.0.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
     {

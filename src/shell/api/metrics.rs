@@ -117,7 +117,11 @@ fn records(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     for (name, help, value) in [
         ("records_duplicate", "Records dropped because they were seen before", c.duplicates),
         ("records_out_of_order", "Records older than a record before them", c.out_of_order),
-        ("records_late", "Records too old for a window that wanted them", c.late),
+        (
+            "records_late",
+            "Records that came too late for at least one window that wanted them, each counted once; longer windows count them",
+            c.late,
+        ),
         ("records_future", "Records stamped after the clock, counted at the clock", c.future),
         ("records_undated", "Records without an end time, counted at the clock", c.undated),
         ("records_unpriced", "Records without a known cost", c.unpriced),
