@@ -256,7 +256,7 @@ fn faults_of_budgets_are_said() {
         ("{name: a, amount: 50, period: day}", "write such as `$50`"),
         ("{name: a, amount: $5, period: year}", "write hour, day"),
         ("{name: a, amount: $5, period: day, by: agnet}", "did you mean `agent`?"),
-        ("{name: a, amount: $5, period: day, zone: Mars}", "no zone that is known"),
+        ("{name: a, amount: $5, period: day, zone: Mars}", "there is no time zone `Mars`"),
         (
             "{name: a, amount: $5, period: day, by: agent, overrides: [{where: {agnt: x}, amount: $9}]}",
             "did you mean `agent`?",
