@@ -1,5 +1,6 @@
 //! The senders against real servers: what is sent, and what each answer means.
 
+mod live;
 mod servers;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,6 +15,7 @@ use evenkeel::engine::event::{
 use evenkeel::model::{Severity, Span, Subject, Timestamp, Trend, Unit};
 use evenkeel::settings::{Channel, Receiver, Secret, SmtpTls};
 use evenkeel::shell::sink::Sinks;
+use live::{Home, Sink, execution, now_ms};
 use servers::{Certificates, http_sink, smtp_server};
 
 const SIGNING_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -610,4 +612,31 @@ async fn a_mail_server_that_is_silent_or_gone_is_tried_again() {
     let gone = sinks.attempt(&delivery("d-1", "mail", AlertState::Firing)).await;
     assert_eq!(verdict(&gone), "retry");
     assert!(reason(&gone).starts_with(&format!("smtp 127.0.0.1:{port}: ")), "{gone:?}");
+}
+
+#[test]
+fn the_history_says_who_was_told_of_each_alert_of_a_message() {
+    let hook = Sink::start(Duration::ZERO);
+    let config = format!(
+        "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: off\nstate_dir: state\n\
+         receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n\
+         routes: [{{receivers: [ops], group_by: [alertname], group_wait: 2s}}]\n",
+        hook.url
+    );
+    let rules = "alerts:\n- {name: err, condition: error_rate > 50%, window: 10m, min_samples: 1, severity: high}\n";
+    let mut home = Home::new(&config, rules);
+    home.start();
+    let now = now_ms();
+    home.append("s.jsonl", execution(now, "a1", false) + &execution(now + 1, "a2", false));
+    home.until("one message tells of both", || {
+        hook.messages().iter().any(|m| m.body["alerts"].as_array().is_some_and(|alerts| alerts.len() == 2))
+    });
+    let told = || -> Vec<String> {
+        let history = rusqlite::Connection::open(home.path("state/evenkeel.db")).expect("opens");
+        let query = "SELECT json_extract(subject, '$.agent') || ' ' || state FROM deliveries
+                     WHERE receiver = 'ops' AND status = 'delivered' AND alert_id IN (SELECT alert_id FROM alerts) ORDER BY 1";
+        let Ok(mut query) = history.prepare(query) else { return Vec::new() };
+        query.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect()
+    };
+    home.until("both are in the history", || told() == ["a1 firing", "a2 firing"]);
 }

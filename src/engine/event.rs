@@ -338,12 +338,29 @@ pub struct NotificationReport {
     pub subject: Subject,
     /// `firing` or `resolved`; `None` for a digest.
     pub state: Option<AlertState>,
+    /// The other alerts that the message shows.
+    pub others: Vec<OtherAlert>,
+    /// Alerts that it counts and does not show.
+    pub truncated: u64,
     /// What became of it.
     pub status: NotificationStatus,
     /// Attempts so far.
     pub attempts: u32,
     /// What the last attempt saw; empty when all is well.
     pub reason: String,
+}
+
+/// One of several alerts of a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OtherAlert {
+    /// Its identity.
+    pub alert_id: String,
+    /// The rule's name.
+    pub rule: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// `firing` or `resolved`.
+    pub state: AlertState,
 }
 
 /// What became of a message.

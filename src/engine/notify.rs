@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::alert::hex;
 use super::event::{
     AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, NotificationReport, NotificationStatus,
-    Report,
+    OtherAlert, Report,
 };
 use super::split::NEVER;
 use super::view::{ReceiverView, WaitingView};
@@ -421,8 +421,20 @@ pub fn pause(failures: u32, after: Option<Span>) -> Span {
 /// What became of a message.
 pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
     match &delivery.message {
-        Message::Alerts(notification) => report_of(now, delivery, notification.lead(), status, reason),
-        Message::Digest(digest) => made(now, delivery, (&digest.name, "", Subject::default(), None), status, reason),
+        Message::Alerts(said) => {
+            let of = |alert: &AlertEvent| OtherAlert {
+                alert_id: alert.id.clone(),
+                rule: alert.rule.clone(),
+                subject: alert.subject.clone(),
+                state: alert.state,
+            };
+            let others = (said.alerts.iter().skip(1).map(of).collect(), said.truncated);
+            made(now, delivery, lead(said.lead()), others, (status, reason))
+        }
+        Message::Digest(digest) => {
+            let lead = (digest.name.as_str(), "", Subject::default(), None);
+            made(now, delivery, lead, Default::default(), (status, reason))
+        }
     }
 }
 
@@ -430,19 +442,25 @@ pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, r
 pub fn report_of(
     now: Timestamp,
     delivery: &Delivery,
-    lead: &AlertEvent,
+    alert: &AlertEvent,
     status: NotificationStatus,
     reason: String,
 ) -> Effect {
-    made(now, delivery, (&lead.id, &lead.rule, lead.subject.clone(), Some(lead.state)), status, reason)
+    made(now, delivery, lead(alert), Default::default(), (status, reason))
+}
+
+type Lead<'a> = (&'a str, &'a str, Subject, Option<AlertState>);
+
+fn lead(alert: &AlertEvent) -> Lead<'_> {
+    (&alert.id, &alert.rule, alert.subject.clone(), Some(alert.state))
 }
 
 fn made(
     now: Timestamp,
     delivery: &Delivery,
-    (id, rule, subject, state): (&str, &str, Subject, Option<AlertState>),
-    status: NotificationStatus,
-    reason: String,
+    (id, rule, subject, state): Lead<'_>,
+    (others, truncated): (Vec<OtherAlert>, u64),
+    (status, reason): (NotificationStatus, String),
 ) -> Effect {
     Effect::Report(Report::Notification(NotificationReport {
         at: now,
@@ -452,6 +470,8 @@ fn made(
         rule: rule.to_owned(),
         subject,
         state,
+        others,
+        truncated,
         status,
         attempts: delivery.attempt,
         reason,

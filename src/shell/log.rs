@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
 use crate::diagnostic::{Diagnostic, Level};
-use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, Report};
+use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, OtherAlert, Report};
 use crate::model::{Span, Timestamp};
 
 /// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
@@ -83,10 +83,26 @@ fn alert_line(alert: &AlertEvent, now: Timestamp) {
     }
 }
 
+/// Alerts of a message that its line names.
+const NAMED: usize = 5;
+
+/// Whom a message is about: `agent=a1; agent=a2 and 3 more`; other rules and states are named with their subjects.
+fn subjects(report: &NotificationReport) -> String {
+    let other = |other: &OtherAlert| {
+        let rule = if other.rule == report.rule { String::new() } else { format!("{} on ", other.rule) };
+        let state = if Some(other.state) == report.state { "" } else { other.state.as_str() };
+        format!("{rule}{}{}{state}", other.subject, if state.is_empty() { "" } else { " " })
+    };
+    let shown = std::iter::once(report.subject.to_string()).chain(report.others.iter().map(other));
+    let shown: Vec<String> = shown.take(NAMED).collect();
+    let more = (1 + report.others.len()).saturating_sub(NAMED) as u64 + report.truncated;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join("; "))
+}
+
 fn notification_line(report: &NotificationReport) {
     let NotificationReport { receiver, rule, attempts, reason, .. } = report;
-    let (id, subject, state) =
-        (&report.id.0, report.subject.to_string(), report.state.map_or("digest", AlertState::as_str));
+    let (id, subject, state) = (&report.id.0, subjects(report), report.state.map_or("digest", AlertState::as_str));
     match report.status {
         NotificationStatus::Delivered => tracing::info!(receiver, rule, subject, state, id, attempts, "delivered"),
         NotificationStatus::Queued if reason.is_empty() => {
@@ -98,5 +114,45 @@ fn notification_line(report: &NotificationReport) {
         NotificationStatus::Refused | NotificationStatus::Expired | NotificationStatus::Dropped => {
             tracing::error!(receiver, rule, subject, state, id, attempts, reason, "given up");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::DeliveryId;
+    use crate::model::Subject;
+
+    fn agent(name: &str) -> Subject {
+        Subject([("agent".to_owned(), name.to_owned())].into())
+    }
+
+    #[test]
+    fn the_line_of_a_message_names_all_that_it_is_about() {
+        let other = |rule: &str, name: &str, state| OtherAlert {
+            alert_id: name.to_owned(),
+            rule: rule.to_owned(),
+            subject: agent(name),
+            state,
+        };
+        let (firing, over) = (AlertState::Firing, AlertState::Resolved);
+        let mut report = NotificationReport {
+            at: Timestamp(0),
+            id: DeliveryId("d".to_owned()),
+            receiver: "ops".to_owned(),
+            alert_id: "x".to_owned(),
+            rule: "err".to_owned(),
+            subject: agent("a2"),
+            state: Some(firing),
+            others: vec![other("err", "a1", firing), other("err", "a3", over), other("slow", "a1", firing)],
+            truncated: 0,
+            status: NotificationStatus::Delivered,
+            attempts: 1,
+            reason: String::new(),
+        };
+        assert_eq!(subjects(&report), "agent=a2; agent=a1; agent=a3 resolved; slow on agent=a1");
+        report.others.extend((0..3).map(|n| other("err", &format!("b{n}"), firing)));
+        report.truncated = 110;
+        assert!(subjects(&report).ends_with("; agent=b0 and 112 more"), "{}", subjects(&report));
     }
 }

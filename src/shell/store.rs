@@ -22,7 +22,7 @@ use crate::engine::event::{
 use crate::model::{Subject, Timestamp};
 
 /// Version of the tables, kept in `PRAGMA user_version`.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// Rows kept in each of `alerts` and `deliveries`; the oldest beyond them are dropped.
 const ROWS_KEPT: u32 = 100_000;
 /// Reports waiting for the writer.
@@ -39,9 +39,10 @@ CREATE TABLE IF NOT EXISTS alerts (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_at ON alerts (at);
 CREATE TABLE IF NOT EXISTS deliveries (
-    id TEXT NOT NULL UNIQUE, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL,
+    id TEXT NOT NULL, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL,
     subject TEXT NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
-    reason TEXT NOT NULL, at TEXT NOT NULL
+    reason TEXT NOT NULL, at TEXT NOT NULL,
+    UNIQUE (id, alert_id)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS recommendations (
     target TEXT NOT NULL, parameter_index INTEGER NOT NULL, agent TEXT NOT NULL, at TEXT NOT NULL, model TEXT,
@@ -50,6 +51,12 @@ CREATE TABLE IF NOT EXISTS recommendations (
     UNIQUE (target, parameter_index, agent)
 ) STRICT;
 ";
+
+/// What makes tables of version 1, whose deliveries had one row each, those of today.
+const FROM_1: (&str, &str) = (
+    "ALTER TABLE deliveries RENAME TO deliveries_1;",
+    "INSERT INTO deliveries SELECT * FROM deliveries_1 ORDER BY rowid; DROP TABLE deliveries_1;",
+);
 
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,15 +91,24 @@ pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> 
         Ok((connection, version))
     };
     let sqlite = |error| StoreError::Sqlite { path: path.clone(), error };
-    let (connection, version) = open().map_err(sqlite)?;
+    let (mut connection, version) = open().map_err(sqlite)?;
     if version > VERSION {
         return Err(StoreError::Newer { path, version });
     }
-    connection.execute_batch(SCHEMA).map_err(sqlite)?;
-    if version != VERSION {
-        connection.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
-    }
+    bring_up(&mut connection, version).map_err(sqlite)?;
     Ok(connection)
+}
+
+/// Makes the tables, or makes those of an older version today's, all or nothing.
+fn bring_up(connection: &mut Connection, version: i32) -> Result<()> {
+    if version == VERSION {
+        return connection.execute_batch(SCHEMA);
+    }
+    let transaction = connection.transaction()?;
+    let (before, after) = if version == 1 { FROM_1 } else { ("", "") };
+    transaction.execute_batch(&[before, SCHEMA, after].concat())?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 /// The writer.
@@ -263,20 +279,25 @@ fn put_notification(connection: &Connection, report: &NotificationReport) -> Res
     let mut statement = connection.prepare_cached(
         "INSERT INTO deliveries (id, receiver, alert_id, rule, subject, state, status, attempts, reason, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (id) DO UPDATE SET status = ?7, attempts = ?8, reason = ?9, at = ?10",
+         ON CONFLICT (id, alert_id) DO UPDATE SET status = ?7, attempts = ?8, reason = ?9, at = ?10",
     )?;
-    statement.execute(params![
-        report.id.0,
-        report.receiver,
-        report.alert_id,
-        report.rule,
-        subject(&report.subject),
-        report.state.map_or("digest", AlertState::as_str),
-        status(report.status),
-        report.attempts,
-        report.reason,
-        report.at.to_rfc3339(),
-    ])?;
+    // A row per alert, so that who was told of one can be asked.
+    let lead = (&report.alert_id, &report.rule, &report.subject, report.state);
+    let others = report.others.iter().map(|other| (&other.alert_id, &other.rule, &other.subject, Some(other.state)));
+    for (alert_id, rule, about, state) in std::iter::once(lead).chain(others) {
+        statement.execute(params![
+            report.id.0,
+            report.receiver,
+            alert_id,
+            rule,
+            subject(about),
+            state.map_or("digest", AlertState::as_str),
+            status(report.status),
+            report.attempts,
+            report.reason,
+            report.at.to_rfc3339(),
+        ])?;
+    }
     Ok(())
 }
 
@@ -374,6 +395,8 @@ mod tests {
             rule: "errors".to_owned(),
             subject: Subject::default(),
             state: Some(AlertState::Firing),
+            others: Vec::new(),
+            truncated: 0,
             status,
             attempts,
             reason: String::new(),
@@ -396,6 +419,51 @@ mod tests {
         assert_eq!(count("SELECT count(*) FROM alerts"), 2);
         assert_eq!(count("SELECT count(*) FROM alerts WHERE value IS NULL AND subject = '{\"agent\":\"a\"}'"), 2);
         assert_eq!(count("SELECT count(*) FROM deliveries WHERE status = 'delivered' AND attempts = 1"), 1);
+    }
+
+    #[test]
+    fn who_was_told_of_one_of_several_alerts_of_a_message_can_be_asked() {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = Store::start(dir.path()).expect("starts");
+        for status in [NotificationStatus::Queued, NotificationStatus::Delivered] {
+            let Report::Notification(mut report) = notification(status, 1) else { unreachable!("it is one") };
+            report.others.push(crate::engine::event::OtherAlert {
+                alert_id: "y".to_owned(),
+                rule: "errors".to_owned(),
+                subject: Subject([("agent".to_owned(), "a1".to_owned())].into()),
+                state: AlertState::Firing,
+            });
+            store.put(Timestamp(0), Report::Notification(report));
+        }
+        drop(store);
+        let connection = connect(dir.path()).expect("opens");
+        let page = include_str!("../../docs/operations.md");
+        let query = page.split("-- Who was told of an agent's alerts").nth(1).and_then(|rest| rest.split(';').next());
+        let query = query.expect("the documented query").trim_start_matches(|c| c != '\n');
+        let mut told = connection.prepare(query).expect("it runs");
+        let rows = told.query_map([], |row| Ok((row.get(1)?, row.get(4)?))).expect("rows");
+        let rows: Vec<(String, String)> = rows.map(|row| row.expect("a row")).collect();
+        assert_eq!(rows, [("ops".to_owned(), "delivered".to_owned())]);
+    }
+
+    #[test]
+    fn an_older_history_is_kept() {
+        let dir = tempfile::tempdir().expect("dir");
+        let old = SCHEMA.replace("id TEXT NOT NULL, receiver", "id TEXT NOT NULL UNIQUE, receiver");
+        let old = old.replace("at TEXT NOT NULL,\n    UNIQUE (id, alert_id)\n", "at TEXT NOT NULL\n");
+        let connection = Connection::open(dir.path().join("evenkeel.db")).expect("opens");
+        connection.execute_batch(&old).expect("the tables of version 1");
+        let row = "INSERT INTO deliveries VALUES ('d0', 'ops', 'x', 'errors', '{}', 'firing', 'delivered', 1, '', 't')";
+        connection.execute_batch(&format!("{row}; PRAGMA user_version = 1")).expect("a row");
+        drop(connection);
+        for _ in 0..2 {
+            let store = Store::start(dir.path()).expect("starts");
+            store.put(Timestamp(0), notification(NotificationStatus::Delivered, 1));
+        }
+        let connection = connect(dir.path()).expect("opens");
+        let ids: String =
+            connection.query_row("SELECT group_concat(id) FROM deliveries", [], |row| row.get(0)).expect("ids");
+        assert_eq!(ids, "d0,d1");
     }
 
     #[test]

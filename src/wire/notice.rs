@@ -3,8 +3,10 @@
 //! Every message says value, threshold, samples and window, the resolved one too: a reader must
 //! be able to judge an alert without opening anything else.
 
+use std::collections::BTreeSet;
+
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
-use crate::model::{Severity, Timestamp};
+use crate::model::{Severity, Subject, Timestamp};
 use crate::rule::names::reads_window;
 use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, Picture, one_line};
@@ -108,12 +110,59 @@ pub fn title(notification: &Notification) -> String {
         _ if firing == notification.alerts.len() as u64 => format!("[FIRING:{total}]"),
         _ => format!("[FIRING:{firing} of {total}]"),
     };
-    let alike = notification.alerts.iter().all(|a| a.rule == lead.rule);
-    let what = if alike { lead.rule.clone() } else { format!("{} and others", lead.rule) };
+    let over = notification.state() == AlertState::Resolved;
+    let mut meant: Vec<&AlertEvent> = notification.alerts.iter().filter(|a| is_resolved(a) == over).collect();
+    meant.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), &alert.subject));
+    let what = listed(meant.iter().map(|alert| alert.rule.as_str()), 0);
+    let lead = &lead.subject;
+    let one = meant.iter().all(|alert| alert.subject == *lead) && notification.truncated == 0;
     let labels = notification.group_labels.iter().filter(|(name, _)| *name != "alertname");
+    // A single subject says what its group has of it.
+    let labels = labels.filter(|(name, value)| !one || lead.get(name) != Some(value.as_str()));
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
     let of = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(" ")) };
-    one_line(&format!("{state} {what}{of}: {}, {}", lead.subject, evidence(lead)), SUBJECT_LIMIT)
+    let text = match meant[..] {
+        [alert] if notification.truncated == 0 => format!("{state} {what}{of}: {}, {}", alert.subject, evidence(alert)),
+        _ if one => format!("{state} {what}{of} on {lead}"),
+        _ => format!("{state} {what}{of} on {}", whom(&meant, notification.truncated)),
+    };
+    one_line(&text, SUBJECT_LIMIT)
+}
+
+/// `2 agents: a1, a2`; without a label in common `3 subjects: agent=a1, model=m, fleet`.
+fn whom(alerts: &[&AlertEvent], truncated: u64) -> String {
+    let single = |subject: &Subject| match subject.0.iter().next() {
+        Some((name, _)) if subject.0.len() == 1 => Some(name.clone()),
+        _ => None,
+    };
+    let name = single(&alerts[0].subject);
+    let name = name.filter(|name| alerts.iter().all(|alert| single(&alert.subject).as_ref() == Some(name)));
+    let shown: BTreeSet<&Subject> = alerts.iter().map(|alert| &alert.subject).collect();
+    let n = shown.len() as u64 + truncated;
+    match name {
+        Some(name) => {
+            let values = alerts.iter().filter_map(|alert| alert.subject.get(&name));
+            format!("{n} {}s: {}", name.replace('_', " "), listed(values, truncated))
+        }
+        None => {
+            let subjects: Vec<String> = alerts.iter().map(|alert| alert.subject.to_string()).collect();
+            format!("{n} subjects: {}", listed(subjects.iter().map(String::as_str), truncated))
+        }
+    }
+}
+
+/// The first few, each once: `a1, a2, a3, a4, a5 and 7 more`.
+fn listed<'a>(names: impl Iterator<Item = &'a str>, more: u64) -> String {
+    const NAMED: usize = 5;
+    let mut all: Vec<&str> = Vec::new();
+    names.for_each(|name| {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    });
+    let more = all.len().saturating_sub(NAMED) as u64 + more;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", all.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "))
 }
 
 /// `taken on by kim: looking into it`.
@@ -384,7 +433,31 @@ pub(super) mod tests {
         let text = letter.text();
         assert!(text.contains("agent=scout") && text.contains("and 5 more") && text.contains("Many errors"), "{text}");
         both.alerts.iter_mut().for_each(|a| a.state = AlertState::Resolved);
-        assert!(title(&both).starts_with("[RESOLVED:7] errors"), "{}", title(&both));
+        let named = "[RESOLVED:7] errors (team=core) on 7 agents: reviewer, scout and 5 more";
+        assert_eq!(title(&both), named);
+    }
+
+    #[test]
+    fn the_title_of_several_names_what_they_are_about() {
+        let of = |rule: &str, labels: &[(&str, &str)]| AlertEvent {
+            rule: rule.to_owned(),
+            subject: Subject::from_iter(labels.iter().copied()),
+            ..event("error_rate > 10%", AlertState::Firing)
+        };
+        let titled = |alerts: Vec<AlertEvent>, label: (&str, &str)| {
+            let mut said = group(alerts);
+            said.group_labels = [(label.0.to_owned(), label.1.to_owned())].into();
+            title(&said)
+        };
+        let (a1, a2) = ([("agent", "a1")], [("agent", "a2")]);
+        let both = vec![of("err", &a2), of("err", &a1)];
+        assert_eq!(titled(both, ("alertname", "err")), "[FIRING:2] err on 2 agents: a1, a2");
+        let two_rules = vec![of("err", &a1), of("slow", &a1)];
+        assert_eq!(titled(two_rules, ("agent", "a1")), "[FIRING:2] err, slow on agent=a1");
+        let unlike = vec![of("err", &a1), of("slow", &[("provider", "p")])];
+        assert_eq!(titled(unlike, ("site", "x")), "[FIRING:2] err, slow (site=x) on 2 subjects: agent=a1, provider=p");
+        let many = (0..7).map(|n| of("err", &[("task_type", &format!("t{n}"))])).collect();
+        assert_eq!(titled(many, ("alertname", "err")), "[FIRING:7] err on 7 task types: t0, t1, t2, t3, t4 and 2 more");
     }
 
     #[test]
