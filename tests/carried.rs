@@ -287,10 +287,11 @@ fn messages_without_a_value_are_sentences() {
     watch.pass(400);
     let alert = watch.alert();
     let none = "no data for error_rate > 50% on agent=a";
-    assert_eq!((alert.value, alert.annotations["summary"].as_str()), (None, none));
+    let because = format!("{none} (fires because of `no_data: alert`)");
+    assert_eq!((alert.value, &alert.annotations["summary"]), (None, &because));
     assert_eq!(alert.annotations["description"], format!("{none}. See the handbook. "));
     assert_eq!(alert.annotations["share"], "no data");
-    assert_eq!(watch.told, [format!("firing: {none}")]);
+    assert_eq!(watch.told, [format!("firing: {because}")]);
 }
 
 #[test]
@@ -301,11 +302,9 @@ fn an_alert_that_goes_on_though_its_changed_rule_does_not_hold_says_so() {
     watch.reload(90, &OLD.replace("50%, ", "80%, keep_firing_for: 5m, "));
     watch.pass(120);
     let [alert] = &watch.engine.alerts()[..] else { panic!("it goes on") };
-    assert_eq!((alert.condition.as_str(), alert.threshold), ("error_rate > 50%", Some(0.5)));
-    assert_eq!(
-        alert.reason,
-        format!("the rule was changed by a reload at {} and has not held as it reads now", at(90))
-    );
+    assert_eq!((alert.condition.as_str(), alert.threshold), ("error_rate > 80%", Some(0.8)));
+    let kept = format!("does not hold as it reads now, kept firing until {}", at(405));
+    assert_eq!(alert.reason, format!("the rule was changed by a reload at {} and {kept}", at(90)));
     watch.pass(500);
     assert!(watch.end().expect("it is over").reason.ends_with("does not hold as it reads now"));
 }

@@ -169,14 +169,11 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
         _ => format!("since {}", text("active_since")),
     };
     writeln!(out, "{head}  {state}  {}  {since}", text("severity"))?;
-    let detail = format!(
-        "  {} against {} in {} (n = {})  id {}",
-        number("value"),
-        number("threshold"),
-        text("condition"),
-        alert["n"],
-        text("id")
-    );
+    let found = match alert["value"].is_null() {
+        true => format!("no data for {}", text("condition")),
+        false => format!("{} against {} in {}", number("value"), number("threshold"), text("condition")),
+    };
+    let detail = format!("  {found} (n = {})  id {}", alert["n"], text("id"));
     writeln!(out, "{detail}")?;
     if !text("reason").is_empty() {
         writeln!(out, "  {}", text("reason"))?;

@@ -138,15 +138,16 @@ fn alerts(out: &mut Output, alerts: &[AlertEvent]) -> Result<(), Failure> {
     for alert in firing {
         let severity = format!("{:8}", alert.severity.as_str());
         let severity = if alert.severity >= Severity::High { out.red(severity) } else { out.yellow(severity) };
-        let value = alert.value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
+        let value = alert.value.map(|value| format!("{}: {}", alert.condition, alert.unit.show(value)));
+        let found = value.or_else(|| alert.without_value()).unwrap_or_default();
+        let reason = if alert.reason.is_empty() { String::new() } else { format!("; {}", alert.reason) };
         let since = alert.at.since(alert.fired_at.unwrap_or(alert.active_since));
         let since = since.shown();
         writeln!(
             out,
-            "  {severity} {}  {}  {}: {value} (n={}), for {since}",
+            "  {severity} {}  {}  {found} (n={}), for {since}{reason}",
             out.bold(&alert.rule),
             alert.subject,
-            alert.condition,
             alert.n
         )?;
     }

@@ -5,9 +5,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::carry::{self, Carried};
+use super::carry::Carried;
 use super::evaluate;
 use super::event::AlertState;
+use super::kept::Rest;
 use super::rules::Inputs;
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
 use crate::rule::{Level, NoData, Rule, Verdict};
@@ -21,9 +22,11 @@ pub struct Alert {
     pub since: Timestamp,
     /// When it began to fire; `None` while pending.
     pub fired: Option<Timestamp>,
-    /// Since when the condition has not held while `keep_firing_for` keeps it firing.
+    /// Since when nothing but `keep_firing_for` keeps it firing.
     pub cleared: Option<Timestamp>,
-    /// The newest evidence.
+    /// Since when it does not hold.
+    pub(super) rest: Rest,
+    /// That of the newest look with data, whether it held or not.
     pub evidence: Evidence,
     /// Index of the level it is at; 0 for a rule without levels.
     pub level: u8,
@@ -113,6 +116,11 @@ impl Finding<'_> {
         evaluate::behind(rule, None, self.inputs).0
     }
 
+    /// Whether any level holds.
+    pub(super) fn any_holds(&self) -> bool {
+        self.verdicts.iter().flatten().any(|verdict| verdict.holds)
+    }
+
     fn holds(&self, level: usize) -> bool {
         self.verdicts[level].is_some_and(|v| v.holds)
     }
@@ -145,12 +153,15 @@ pub fn step(
     let lost = found.verdicts.iter().all(Option::is_none);
     let policy = if lost { rule.terms.no_data } else { NoData::Ok };
     let undecided = slot.as_mut().is_some_and(|alert| alert.is_undecided(now, &found, lost, rule));
+    if let Some(alert) = slot.as_mut().filter(|_| !undecided) {
+        alert.look(now, &found, lost, rule);
+    }
     if policy == NoData::Keep || undecided {
         // What it is stays as it is, but its hours begin all the same.
         let alert = slot.as_mut()?;
         return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
     }
-    let any = policy == NoData::Alert || found.verdicts.iter().flatten().any(|v| v.holds);
+    let any = policy == NoData::Alert || found.any_holds();
     let Some(alert) = slot else {
         if !any {
             return None;
@@ -163,6 +174,7 @@ pub fn step(
             since: now,
             fired: None,
             cleared: None,
+            rest: Rest { over: None, dry: lost.then_some(now) },
             evidence,
             level: 0,
             worst: 0,
@@ -181,7 +193,6 @@ pub fn step(
         return Some((alert.state(), alert.clone()));
     };
     if any {
-        alert.cleared = None;
         // Of windows that a reload began a graver level may still come of what they do not hold yet.
         let lacks = alert.judged() || lost;
         alert.mark(now, &found, lacks);
@@ -205,11 +216,14 @@ pub fn step(
         return changed.then(|| (AlertState::Firing, alert.clone()));
     }
     alert.holding.fill(None);
-    alert.trend.push(now, found.evidence(rule, found.shown(alert.level as usize)).value);
+    let newest = found.evidence(rule, found.shown(alert.level as usize));
+    alert.trend.push(now, newest.value);
+    if !lost {
+        alert.evidence = newest;
+        alert.read_anew();
+    }
     if alert.fired.is_some() {
-        if !lost && !found.recovers {
-            alert.cleared = None;
-        } else if now.since(*alert.cleared.get_or_insert(now)) >= rule.keep_firing_for {
+        if alert.cleared.is_some_and(|cleared| now.since(cleared) >= rule.keep_firing_for) {
             return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, lost, rule)));
         }
         return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
@@ -228,6 +242,7 @@ impl Alert {
             since: now,
             fired: None,
             cleared: None,
+            rest: Rest::default(),
             evidence: found.evidence(rule, shown),
             level: level as u8,
             worst: level as u8,
@@ -263,17 +278,28 @@ impl Alert {
 
     /// The alert with what is found now, whether its condition holds or not, and without the course of its value;
     /// without data its threshold is still what it was. What a reload left undecided stays as it is.
-    pub fn seen(&self, found: &Finding<'_>, rule: &Rule) -> Alert {
+    pub fn seen(&self, now: Timestamp, found: &Finding<'_>, rule: &Rule) -> Alert {
         let lost = found.verdicts.iter().all(Option::is_none);
-        let waits = self.waits(found, lost, rule) || lost && self.carried.as_ref().is_some_and(|c| c.said.is_some());
-        let evidence = match found.shown(usize::from(self.level)) {
-            _ if waits => self.evidence,
+        let waits = self.waits(found, lost, rule);
+        let (holding, trend, carried) = (Vec::new(), Trend::default(), self.carried.clone());
+        let mut seen = Alert { id: self.id.clone(), holding, trend, carried, reason: String::new(), ..*self };
+        if waits {
+            return seen;
+        }
+        seen.look(now, found, lost, rule);
+        if lost && self.is_of_before() {
+            return seen;
+        }
+        seen.evidence = match found.shown(usize::from(self.level)) {
             None => Evidence { value: None, n: found.samples(rule), context: found.context, ..self.evidence },
             verdict => found.evidence(rule, verdict),
         };
-        let carried = self.carried.clone().filter(|_| waits);
-        let (holding, trend) = (Vec::new(), Trend::default());
-        Alert { id: self.id.clone(), evidence, holding, trend, carried, reason: String::new(), ..*self }
+        if found.any_holds() {
+            seen.carried = None;
+        } else if !lost {
+            seen.read_anew();
+        }
+        seen
     }
 
     fn state(&self) -> AlertState {
@@ -332,7 +358,7 @@ impl Alert {
 
     /// The alert as it ends.
     fn ended(mut self, found: &Finding<'_>, lost: bool, rule: &Rule) -> Alert {
-        self.reason = carry::reason(self.carried.as_deref(), lost);
+        self.reason = self.ending(lost);
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
         // Without data the last that it was judged by still stands.

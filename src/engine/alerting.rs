@@ -7,9 +7,10 @@ use super::alert::Alert;
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
+use super::inspect::Gaze;
 use super::names::Name;
 use super::rules::Transition;
-use super::{Engine, State, carry, words};
+use super::{Engine, State, budget, carry, words};
 use crate::model::{Dimension, Timestamp};
 use crate::settings::Channel;
 use crate::wire::notice::PICTURED;
@@ -98,6 +99,24 @@ impl Engine {
             notification.keep_trends(pictured);
             outbox.push(&receiver.name, limit, Message::Alerts(notification), manner.hinges, effects)
         });
+    }
+
+    /// Lets the alerts that pass say what their rules see at `now`. An evaluation leaves alone what only time has
+    /// changed, and between the end of a recording and now there may be years; whether an alert holds it decides alone.
+    fn look_at_alerts(&mut self, now: Timestamp, pass: impl Fn(&Alert) -> bool) {
+        for index in 0..self.policy.rules.len() {
+            let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+            let gaze = Gaze::new(self, index, now, &budgets);
+            // What goes on in the words of before a reload goes on with the value that they are of.
+            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert) && !alert.is_of_before());
+            let known = |seen: &Alert, alert: &Alert| seen.rest == alert.rest && seen.evidence.value.is_some();
+            let seen = |(series, alert)| Some((series, gaze.seen(series).filter(|seen| known(seen, alert))?));
+            let seen: Vec<(usize, Alert)> = alerts.filter_map(seen).collect();
+            for (series, found) in seen {
+                let alert = self.state.rules[index].alerts.get_mut(series).expect("it has one");
+                alert.evidence = found.evidence;
+            }
+        }
     }
 
     /// What the dispatcher needs to know of firing alerts: of these, or of all.

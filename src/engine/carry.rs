@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Finding};
-use super::event::AlertState;
 use super::words;
 use crate::model::{Subject, Timestamp};
 use crate::rule::{Level, Rule};
@@ -24,6 +23,8 @@ pub struct Carried {
     pub until: Option<Timestamp>,
     /// What was said of its evidence; `None` when that is of the rule as it reads now.
     pub said: Option<Said>,
+    /// Whether it has not held since.
+    unheld: bool,
 }
 
 /// The words that go with what an alert was judged by before its rule was changed.
@@ -51,18 +52,26 @@ impl Alert {
         let earlier = self.carried.take().and_then(|carried| carried.said);
         let said = earlier.unwrap_or_else(|| words::said(self, before, levels, subject, now));
         let until = until.filter(|until| *until > now);
-        self.carried = Some(Box::new(Carried { at: now, until, said: Some(said) }));
+        self.carried = Some(Box::new(Carried { at: now, until, said: Some(said), unheld: true }));
     }
 
     /// Whether the rule knows too little at `now` to end the alert.
     pub(super) fn is_undecided(&mut self, now: Timestamp, found: &Finding<'_>, lost: bool, rule: &Rule) -> bool {
         let Some(carried) = &mut self.carried else { return false };
+        let waited = carried.until.is_some();
         carried.until = carried.until.filter(|until| *until > now);
-        if carried.until.is_none() && carried.said.is_none() {
+        if waited && carried.until.is_none() && lost {
+            // It waited long enough, and `keep_firing_for` with it.
+            let since = [self.rest.over, self.rest.dry].into_iter().flatten().min();
+            let since = if carried.said.is_some() { Some(carried.at) } else { since };
+            self.cleared = self.cleared.or(since);
+        }
+        if carried.until.is_none() && carried.said.is_none() && !carried.unheld {
             self.carried = None;
         }
         let waits = self.waits(found, lost, rule);
         if waits {
+            self.look(now, found, lost, rule);
             (self.cleared, self.lapsed) = (None, None);
         }
         waits
@@ -71,28 +80,65 @@ impl Alert {
     /// The same of what was last known of its time.
     pub(super) fn waits(&self, found: &Finding<'_>, lost: bool, rule: &Rule) -> bool {
         let young = self.carried.as_ref().is_some_and(|carried| carried.until.is_some());
-        let holds = || found.verdicts.iter().flatten().any(|verdict| verdict.holds);
-        young && (lost || !holds() && !is_over(found, rule))
+        young && (lost || !found.any_holds() && !is_over(found, rule))
     }
 
     /// Takes in that the rule as it reads now holds; whether its windows are still filling up.
     pub(super) fn judged(&mut self) -> bool {
         let Some(carried) = &mut self.carried else { return false };
-        carried.said = None;
+        (carried.said, carried.unheld) = (None, false);
         carried.until.is_some()
     }
 
-    /// Why an alert is in its state, if not because its condition holds or does not; else empty.
-    pub(super) fn why(&self, state: AlertState) -> String {
-        let undecided = self.carried.as_deref().filter(|carried| carried.said.is_some());
-        match undecided.filter(|_| state == AlertState::Firing) {
-            None => self.reason.clone(),
-            Some(Carried { at, until: None, .. }) => {
-                format!("the rule was changed by a reload at {at} and has not held as it reads now")
+    /// Takes in that its evidence is of the rule as it reads now.
+    pub(super) fn read_anew(&mut self) {
+        if let Some(carried) = &mut self.carried {
+            carried.said = None;
+        }
+    }
+
+    /// Whether its evidence is of the rule before a reload.
+    pub(super) fn is_of_before(&self) -> bool {
+        self.carried.as_ref().is_some_and(|carried| carried.said.is_some())
+    }
+
+    /// Why it goes on, if a reload has to do with it; `kept` says what keeps it without that.
+    pub(super) fn undecided(&self, rule: &Rule, kept: &str) -> Option<String> {
+        let Carried { at, until, said, unheld } = self.carried.as_deref()?;
+        let changed = format!("the rule was changed by a reload at {at}");
+        // What waited for data that does not come was kept meanwhile.
+        let latest = |until: &Timestamp| (*until).max(*at + rule.keep_firing_for);
+        let waits = |until| format!("goes on as before until {} at the latest", latest(until));
+        match until {
+            Some(until) if said.is_some() => Some(format!("{changed} and knows too little yet: {}", waits(until))),
+            None if said.is_some() && self.cleared.is_some() => Some(format!("{changed}, no data since, {kept}")),
+            None if said.is_some() => Some(format!("{changed}, not judged since")),
+            Some(until) if self.cleared.is_none() && self.rest != Default::default() => {
+                let since = self.rest.over.or(self.rest.dry)?;
+                let what = if self.rest.over.is_some() { "holds no more" } else { "no data" };
+                Some(format!(
+                    "{what} since {since}, but of its windows too little is known since a reload at {at}: {}",
+                    waits(until)
+                ))
             }
-            Some(Carried { at, until: Some(until), .. }) => format!(
-                "the rule was changed by a reload at {at} and knows too little yet: goes on as before until {until} at the latest"
-            ),
+            _ if *unheld && self.rest.over.is_some() => {
+                Some(format!("{changed} and does not hold as it reads now, {kept}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Why it ends, with data or without.
+    pub(super) fn ending(&self, lost: bool) -> String {
+        match self.carried.as_deref() {
+            Some(Carried { at, said: Some(_), .. }) if lost => {
+                format!("the rule was changed by a reload at {at} and had no data since, the value is from before")
+            }
+            Some(Carried { at, unheld: true, .. }) if !lost => {
+                format!("the rule was changed by a reload at {at} and does not hold as it reads now")
+            }
+            _ if lost => self.ran_dry(),
+            _ => String::new(),
         }
     }
 }
@@ -106,20 +152,6 @@ fn is_over(found: &Finding<'_>, rule: &Rule) -> bool {
     match found.levels {
         [] => rule.program.root.eval(&values).is_some(),
         levels => levels.iter().all(|level| level.root.eval(&values).is_some()),
-    }
-}
-
-/// Why an alert ends, with data or without.
-pub(super) fn reason(carried: Option<&Carried>, lost: bool) -> String {
-    match (carried.filter(|carried| carried.said.is_some()), lost) {
-        (None, false) => String::new(),
-        (None, true) => "no data any more, the value is from before".to_owned(),
-        (Some(Carried { at, .. }), false) => {
-            format!("the rule was changed by a reload at {at} and does not hold as it reads now")
-        }
-        (Some(Carried { at, .. }), true) => {
-            format!("the rule was changed by a reload at {at} and had no data since, the value is from before")
-        }
     }
 }
 

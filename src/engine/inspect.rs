@@ -152,7 +152,8 @@ pub(super) struct Sight<'a> {
     /// The levels of the subject; empty for a rule without.
     pub levels: &'a [Level],
     pub recover: Option<&'a Recover>,
-    /// Of several levels, the gravest that holds, else the mildest.
+    /// Of several levels, that of an alert while it holds, else the gravest that does, else that of an alert, else the
+    /// mildest.
     pub level: usize,
     pub root: &'a Node,
     /// Whether it holds; `None` without data.
@@ -183,7 +184,8 @@ impl<'a> Gaze<'a> {
         let (split, own) = aged.as_ref().map_or((self.split, series), |alone| (alone, 0));
         let reading = Reading::of((split, own), self.plan.window, self.evaluation.now);
         let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
-        self.sight(evaluate::case(self.rule, self.split, series, self.evaluation.names), values)
+        let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
+        self.sight(case, values, self.alert(series).map(|alert| usize::from(alert.level)))
     }
 
     /// What it finds on a subject of which nothing was seen yet.
@@ -194,13 +196,15 @@ impl<'a> Gaze<'a> {
         }
         let value = |dimension: Dimension| subject.get(dimension.as_str()).unwrap_or_default();
         let own = |o: &Override| o.filter.iter().all(|matcher| matcher.matches(value(matcher.dimension)));
-        self.sight(self.rule.terms.overrides.iter().position(own).map_or(0, |at| at + 1), values)
+        self.sight(self.rule.terms.overrides.iter().position(own).map_or(0, |at| at + 1), values, None)
     }
 
-    fn sight(&self, case: usize, values: Inputs) -> Sight<'a> {
+    /// `own` is the level that an alert is at.
+    fn sight(&self, case: usize, values: Inputs, own: Option<usize>) -> Sight<'a> {
         let (levels, recover) = self.rule.terms.case(case);
         let holds = |level: &Level| level.root.eval(&values.0).is_some_and(|v| v.holds);
-        let level = levels.iter().rposition(holds).unwrap_or(0);
+        let stands = |at: &usize| levels.get(*at).is_some_and(holds);
+        let level = own.filter(stands).or_else(|| levels.iter().rposition(holds)).or(own).unwrap_or(0);
         let root = levels.get(level).map_or(&self.rule.program.root, |level| &level.root);
         let margin = root.margin(&values.0);
         Sight { holds: margin.map(|margin| margin.holds), margin, values, levels, recover, level, root }
@@ -232,7 +236,7 @@ impl<'a> Gaze<'a> {
     }
 
     /// The same, as evaluations keep it.
-    fn seen(&self, series: usize) -> Option<Alert> {
+    pub fn seen(&self, series: usize) -> Option<Alert> {
         let alert = self.alert(series)?;
         let (rule, sight) = (self.rule, self.at(series));
         let case = evaluate::case(rule, self.split, series, self.evaluation.names);
@@ -241,7 +245,7 @@ impl<'a> Gaze<'a> {
             true => self.evaluation.context(self.index, series, &sight.values.0),
             false => Context::default(),
         };
-        Some(alert.seen(&judged.finding(&sight.values, context), rule))
+        Some(alert.seen(self.evaluation.now, &judged.finding(&sight.values, context), rule))
     }
 
     /// What is well with a part of evenkeel of which there is no data: it says something only when it is not.
@@ -287,22 +291,6 @@ impl Engine {
             events.extend(alerts.filter_map(|(series, _)| gaze.event(series)));
         }
         events
-    }
-
-    /// Lets the alerts that pass say what their rules see at `now`. An evaluation leaves alone what only time has
-    /// changed, and between the end of a recording and now there may be years.
-    pub(super) fn look_at_alerts(&mut self, now: Timestamp, pass: impl Fn(&Alert) -> bool) {
-        for index in 0..self.policy.rules.len() {
-            let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-            let gaze = Gaze::new(self, index, now, &budgets);
-            // What goes on in the words of before a reload goes on with the value that they are of.
-            let as_before = |alert: &Alert| alert.carried.as_ref().is_some_and(|carried| carried.said.is_some());
-            let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert) && !as_before(alert));
-            let seen = alerts.filter_map(|(series, _)| Some((series, gaze.seen(series)?.evidence)));
-            let seen: Vec<_> = seen.filter(|(_, evidence)| evidence.value.is_some()).collect();
-            let alerts = &mut self.state.rules[index].alerts;
-            seen.into_iter().for_each(|(series, found)| alerts.get_mut(series).expect("it has one").evidence = found);
-        }
     }
 
     /// What a rule says of a subject at `now`, or at the engine's clock if that is later; otherwise why

@@ -26,6 +26,7 @@ mod gaps;
 mod index;
 pub mod inspect;
 mod intake;
+mod kept;
 mod leeway;
 mod look;
 pub mod margin;

@@ -52,7 +52,7 @@ pub fn event(
     };
     let templates = said.map_or(&rule.annotations, |said| &said.annotations);
     event.annotations = filled(templates, &event, |field| field_text(&event, rule, alert, field));
-    explain(&mut event, alert.why(state));
+    explain(&mut event, alert.why(state, now, rule));
     event
 }
 
@@ -84,6 +84,7 @@ fn filled(
     event: &AlertEvent,
     text: impl Fn(&str) -> Option<String>,
 ) -> BTreeMap<String, String> {
+    let none = event.without_value();
     let lacks = |field: &str| match field {
         "value" => event.value.is_none(),
         "threshold" => event.threshold.is_none(),
@@ -92,7 +93,7 @@ fn filled(
     let one = |template: &String| match annotation::without(template, lacks).filter(|_| event.value.is_none()) {
         None => annotation::fill(template, &text),
         Some(rest) => {
-            let none = format!("no data for {} on {}", event.condition, event.subject);
+            let none = format!("{} on {}", none.as_deref().unwrap_or_default(), event.subject);
             if rest.is_empty() { none } else { format!("{none}. {}", annotation::fill(&rest, &text)) }
         }
     };

@@ -66,13 +66,13 @@ fn alert_line(alert: &AlertEvent, now: Timestamp) {
     let at = (now.since(alert.at) > FRESH).then(|| alert.at.to_rfc3339());
     let at = at.as_deref();
     let reason = Some(alert.reason.as_str()).filter(|reason| !reason.is_empty());
-    let show = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| alert.unit.show(v));
+    let show = |number: Option<f64>| number.filter(|_| alert.value.is_some()).map(|number| alert.unit.show(number));
     let (value, threshold) = (show(alert.value), show(alert.threshold));
     let (rule, subject, severity, n) = (&alert.rule, alert.subject.to_string(), alert.severity.as_str(), alert.n);
-    let condition = &alert.condition;
+    let found = alert.without_value().unwrap_or_else(|| alert.condition.clone());
     match alert.state {
         AlertState::Firing => {
-            tracing::warn!(at, rule, subject, severity, value, threshold, n, reason, "alert fires: {condition}");
+            tracing::warn!(at, rule, subject, severity, value, threshold, n, reason, "alert fires: {found}");
         }
         AlertState::Resolved => {
             tracing::info!(at, rule, subject, severity, value, threshold, n, reason, "alert is resolved")

@@ -27,24 +27,20 @@ fn starts_at(event: &AlertEvent) -> Timestamp {
     event.fired_at.unwrap_or(event.active_since)
 }
 
-/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for alerts whose condition holds no
-/// more, the value and the condition as written; of those that ended for another reason, the reason.
+/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for alerts that do not hold, the
+/// value and the condition as written; the reason of those that have one.
 pub fn evidence(event: &AlertEvent) -> String {
     match event.reason.as_str() {
-        reason if is_resolved(event) && !reason.is_empty() => format!("{}; {reason}", compared(event)),
-        _ => compared(event),
+        "" => compared(event),
+        reason => format!("{}; {reason}", compared(event)),
     }
 }
 
 fn compared(event: &AlertEvent) -> String {
-    let Some(value) = event.value else {
-        return format!("no data for {}", event.condition);
-    };
-    let value = event.unit.show(value);
+    let Some(number) = event.value else { return event.without_value().unwrap_or_default() };
+    let value = event.unit.show(number);
     match (simple_comparison(&event.condition), event.threshold) {
-        (Some((left, operator)), Some(threshold))
-            if !is_resolved(event) && is_true(event.value, operator, threshold) =>
-        {
+        (Some((left, operator)), Some(threshold)) if !is_resolved(event) && is_true(number, operator, threshold) => {
             format!("{left} {value} {operator} {}", event.unit.show(threshold))
         }
         (Some((left, _)), _) => format!("{left} {value}, alert when {}", event.condition),
@@ -54,15 +50,15 @@ fn compared(event: &AlertEvent) -> String {
 }
 
 /// Whether a comparison holds: an alert may fire on though its condition does not.
-fn is_true(value: Option<f64>, operator: &str, threshold: f64) -> bool {
-    value.is_some_and(|value| match operator {
+fn is_true(value: f64, operator: &str, threshold: f64) -> bool {
+    match operator {
         ">=" => value >= threshold,
         "<=" => value <= threshold,
         ">" => value > threshold,
         "<" => value < threshold,
         "==" => value == threshold,
         _ => value != threshold,
-    })
+    }
 }
 
 /// Left side and operator of a condition that is one comparison.

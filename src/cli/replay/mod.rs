@@ -187,14 +187,16 @@ pub fn line(out: &Output, event: &AlertEvent) -> String {
     };
     let window = if reads_window(&event.condition) { format!(", {} window", event.window) } else { String::new() };
     let reason = if event.reason.is_empty() { String::new() } else { format!("  {}", event.reason) };
+    let (found, threshold) = match event.without_value() {
+        Some(none) => (none, String::new()),
+        None => (shown(event.value), format!("threshold {}, ", shown(event.threshold))),
+    };
     format!(
-        "{}  {state}  {:<8}  {}  {}  {} (threshold {}, n {}{window})  {}{reason}",
+        "{}  {state}  {:<8}  {}  {}  {found} ({threshold}n {}{window})  {}{reason}",
         event.at,
         event.severity.as_str(),
         event.rule,
         event.subject,
-        shown(event.value),
-        shown(event.threshold),
         event.n,
         out.dim(&event.id[..event.id.len().min(8)]),
     )

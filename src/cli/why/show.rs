@@ -89,25 +89,15 @@ fn state(out: &Output, found: &Inspection) -> String {
             _ => "inactive: the condition does not hold".to_owned(),
         };
     };
-    let lacking = if found.holds.is_none() { format!("; no data: {}", found.lacking) } else { String::new() };
+    let lacking = if found.holds.is_none() { format!(" ({})", found.lacking) } else { String::new() };
     if alert.state == AlertState::Pending {
         let due = found.due.map_or_else(String::new, |due| format!("; fires at {due} if it goes on"));
         let text = format!("pending: true for {} of {}{due}{lacking}", held(alert.active_since), found.hold);
         return out.yellow(text);
     }
     let since = alert.fired_at.unwrap_or(alert.active_since);
-    if !alert.reason.is_empty() {
-        return out.red(format!("firing since {since}, for {}; {}{lacking}", held(since), alert.reason));
-    }
-    let kept = match (found.holds, &found.recover, found.due) {
-        (Some(true), ..) => String::new(),
-        (_, Some(recover), None) if recover.holds != Some(true) => {
-            "; it holds no more and ends when its `recover` holds".to_owned()
-        }
-        (_, _, Some(due)) => format!("; it holds no more and is kept firing until {due}"),
-        _ => "; it holds no more: the next evaluation ends it".to_owned(),
-    };
-    out.red(format!("firing since {since}, for {}{kept}{lacking}", held(since)))
+    let reason = if alert.reason.is_empty() { String::new() } else { format!("; {}", alert.reason) };
+    out.red(format!("firing since {since}, for {}{reason}{lacking}", held(since)))
 }
 
 fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {

@@ -73,8 +73,9 @@ pub struct AlertEvent {
     /// Why the rule has nobody told; `None`: it does not. An end is told to whoever was told of the
     /// beginning, whatever stands here.
     pub muted: Option<Muted>,
-    /// Why it is in this state, if there is more to it than that its condition holds or does not: it ended without data
-    /// or with its rule, or a reload changed the rule and it is not judged yet. JSON leaves it out when it is empty.
+    /// Why it is in this state, if there is more to it than that its condition holds or does not: what keeps it firing
+    /// that does not hold, it ended without data or with its rule, or a reload changed the rule and it is not judged yet.
+    /// JSON leaves it out when it is empty.
     #[serde(default)]
     pub reason: String,
     /// How the value went, for messages that show it; `None` elsewhere, and then JSON leaves it out.
@@ -96,6 +97,11 @@ pub enum Muted {
 }
 
 impl AlertEvent {
+    /// What there is to say instead of a value, if there is none.
+    pub fn without_value(&self) -> Option<String> {
+        self.value.is_none().then(|| format!("no data for {}", self.condition))
+    }
+
     /// As people and programs read it in JSON, which leaves out what says nothing; a snapshot leaves out nothing.
     pub fn shown(&self) -> Value {
         let mut json = serde_json::to_value(self).expect("its maps have texts for keys");
