@@ -308,3 +308,32 @@ fn an_alert_that_goes_on_though_its_changed_rule_does_not_hold_says_so() {
     watch.pass(500);
     assert!(watch.end().expect("it is over").reason.ends_with("does not hold as it reads now"));
 }
+
+#[test]
+fn an_alert_for_whose_subject_there_is_no_room_ends_and_becomes_no_other() {
+    let policy = |series: u32, filter: &str| {
+        let rules = format!(
+            "alerts:\n- {{name: failing, condition: error_rate > 50%, window: 10m{filter}, min_samples: 5, {SUMMARY}}}\n"
+        );
+        let source = PolicySource { rules: vec![("rules.yaml".into(), rules)], ..Default::default() };
+        let (policy, faults) = Policy::load(&source, Path::new(""));
+        let mut policy = policy.unwrap_or_else(|| panic!("{faults:?}"));
+        policy.settings.limits.series = series;
+        Arc::new(policy)
+    };
+    let mut watch = Watch { engine: Engine::new(policy(9, ""), State::default()), seen: Vec::new(), told: Vec::new() };
+    for second in 0..30 {
+        let records = ["a", "b"].map(|agent| Record::new("log", agent, Some(at(second)), Outcome::Error));
+        let effects = watch.engine.handle(at(second), Event::Records(&records));
+        watch.take(effects);
+    }
+    watch.pass(60);
+    assert_eq!(watch.seen.len(), 2, "{:?}", watch.seen);
+    let effects = watch.engine.reload(at(61), policy(1, ", where: {task_type: review}"));
+    watch.take(effects);
+    watch.pass(90);
+    let subjects: Vec<String> = watch.engine.alerts().iter().map(|alert| alert.subject.to_string()).collect();
+    assert_eq!(subjects, ["agent=a"]);
+    let ended: Vec<_> = watch.seen[2..].iter().map(|alert| (alert.state, alert.subject.to_string())).collect();
+    assert_eq!(ended, [(AlertState::Resolved, "agent=b".to_owned())]);
+}

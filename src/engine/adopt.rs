@@ -157,5 +157,7 @@ fn place(
     for dimension in &rule.by {
         labels[dimension.place()] = names.find(text(*dimension)).unwrap_or(Name::NONE);
     }
-    Some(split.series_of(&labels, now, limit))
+    let series = split.series_of(&labels, now, limit);
+    // Where there is no room for more, it is not the same subject.
+    (split.subject(series, names) == *subject).then_some(series)
 }

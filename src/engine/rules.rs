@@ -109,7 +109,6 @@ impl Evaluation<'_> {
         let mut evaluations = 0;
         self.learn_pauses(split, states);
         let any_ends = self.here().any(|rule| self.window_ends(rule));
-        let raised: Vec<usize> = self.here().filter(|rule| states[*rule].alerts.iter().next().is_some()).collect();
         let is_due = |at: Timestamp| at <= self.now || (any_ends && at != NEVER);
         let (mut due, mut next) = (Vec::new(), NEVER);
         for (index, at) in split.wakes.iter().enumerate() {
@@ -127,21 +126,19 @@ impl Evaluation<'_> {
             let glance = |depth| due.iter().fold(0, |sum, index| sum ^ split.glance_due(*index, self.now, depth));
             black_box((0..DEPTH).fold(0, |sum, depth| sum ^ glance(depth)));
             for &index in due {
-                evaluations += self.series(split, index, any_ends, &raised, states, transitions);
+                evaluations += self.series(split, index, any_ends, states, transitions);
             }
         }
         split.wake = due.iter().map(|index| split.wakes[*index]).fold(next, Timestamp::min);
         evaluations
     }
 
-    /// Evaluates the rules of a split on one series; `ends` says whether a window ended that any of them learns from,
-    /// and `raised` which of them have alerts.
+    /// Evaluates the rules of a split on one series; `ends` says whether a window ended that any of them learns from.
     fn series(
         &self,
         split: &mut Split,
         index: usize,
         ends: bool,
-        raised: &[usize],
         states: &mut [RuleState],
         transitions: &mut Vec<Transition>,
     ) -> u64 {
@@ -159,7 +156,7 @@ impl Evaluation<'_> {
             for &rule in group {
                 let (plan, state) = (&self.plans[rule], &mut states[rule]);
                 let ends = ends && self.window_ends(rule);
-                let alerts = raised.contains(&rule) && state.alerts.has(index);
+                let alerts = state.alerts.has(index);
                 if quiet && !alerts {
                     continue;
                 }
