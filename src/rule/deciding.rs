@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::Comparison;
 use super::lex::{Kind, Token, lex};
 use crate::model::Span;
 
@@ -14,26 +15,29 @@ pub struct Deciding<'a> {
     /// What is compared.
     pub left: &'a str,
     /// How.
-    pub operator: &'a str,
+    pub operator: Comparison,
+    /// The same as written.
+    pub sign: &'a str,
     /// The comparison as written.
     pub whole: &'a str,
 }
 
-/// The only comparison of a condition that can have had this threshold and range; `None` when there are several or none.
+/// The comparison of a condition that alone can have had this threshold and range; `None` when several can, or none.
 pub fn deciding(condition: &str, threshold: f64, window: Span) -> Option<Deciding<'_>> {
     let tokens = lex(condition).ok()?;
     if tokens.iter().any(|token| token.kind == Kind::Not) {
         return None;
     }
     let places = (0..tokens.len()).filter(|at| matches!(tokens[*at].kind, Kind::Comparison(_)));
-    let parts: Vec<(&[Token], &Token, &[Token])> = places.map(|at| around(&tokens, at)).collect();
+    let parts: Vec<(&[Token], usize, &[Token])> = places.map(|at| around(&tokens, at)).collect();
     let literal = |right: &[Token]| match right {
         [Token { kind: Kind::Number(number, _), .. }] => Some(*number),
         _ => None,
     };
     let alike = |number: f64| (number - threshold).abs() <= 1e-9 * threshold.abs().max(1.0);
-    let equal = |part: &&(&[Token], &Token, &[Token])| literal(part.2).is_some_and(alike);
-    let mut found: Vec<_> = parts.iter().filter(equal).collect();
+    let equal = |part: &(&[Token], usize, &[Token])| literal(part.2).is_some_and(alike);
+    let alone = parts.len() == 1;
+    let mut found: Vec<_> = parts.iter().filter(|part| alone || equal(part)).collect();
     if found.is_empty() {
         found = parts.iter().filter(|part| literal(part.2).is_none()).collect();
     }
@@ -44,16 +48,17 @@ pub fn deciding(condition: &str, threshold: f64, window: Span) -> Option<Decidin
         };
         found.retain(|part| part.0.iter().any(ranged));
     }
-    let [(left, operator, right)] = found[..] else { return None };
+    let [(left, at, right)] = found[..] else { return None };
+    let Token { kind: Kind::Comparison(operator), bytes: sign } = &tokens[*at] else { return None };
     let bytes =
         |tokens: &[Token]| -> Option<Range<usize>> { Some(tokens.first()?.bytes.start..tokens.last()?.bytes.end) };
     let (left, right) = (bytes(left)?, bytes(right)?);
     let whole = &condition[left.start..right.end];
-    Some(Deciding { left: &condition[left], operator: &condition[operator.bytes.clone()], whole })
+    Some(Deciding { left: &condition[left], operator: *operator, sign: &condition[sign.clone()], whole })
 }
 
 /// A comparison and its two sides, as far as the next `and`, `or` or parenthesis around it.
-fn around(tokens: &[Token], at: usize) -> (&[Token], &Token, &[Token]) {
+fn around(tokens: &[Token], at: usize) -> (&[Token], usize, &[Token]) {
     let ends = |depth: &mut i32, token: &Token, opens: &Kind, closes: &Kind| {
         *depth += i32::from(token.kind == *opens) - i32::from(token.kind == *closes);
         *depth < 0 || matches!(token.kind, Kind::And | Kind::Or)
@@ -63,7 +68,7 @@ fn around(tokens: &[Token], at: usize) -> (&[Token], &Token, &[Token]) {
     let mut depth = 0;
     let after = tokens[at + 1..].iter().position(|token| ends(&mut depth, token, &Kind::Open, &Kind::Close));
     let first = before.map_or(0, |place| place + 1);
-    (&tokens[first..at], &tokens[at], &tokens[at + 1..after.map_or(tokens.len(), |place| at + 1 + place)])
+    (&tokens[first..at], at, &tokens[at + 1..after.map_or(tokens.len(), |place| at + 1 + place)])
 }
 
 #[cfg(test)]
@@ -98,11 +103,13 @@ mod tests {
                 minutes(5),
                 Some(("(cost + 1) / 2", ">", "(cost + 1) / 2 > 3")),
             ),
+            ("error_rate > 10% # of all", 0.2, minutes(5), None),
+            ("error_rate > 10%", 0.2, minutes(5), Some(("error_rate", ">", "error_rate > 10%"))),
             ("not error_rate > 10% and executions > 3", 0.1, minutes(5), None),
             ("a > 1 and b > 1", 1.0, minutes(5), None),
         ] {
             let found = deciding(condition, threshold, window);
-            assert_eq!(found.map(|part| (part.left, part.operator, part.whole)), expected, "{condition}");
+            assert_eq!(found.map(|part| (part.left, part.sign, part.whole)), expected, "{condition}");
         }
     }
 }

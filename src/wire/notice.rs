@@ -7,14 +7,12 @@ use std::collections::BTreeSet;
 
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::model::{Severity, Subject, Timestamp};
+use crate::rule::deciding::deciding;
 use crate::rule::names::reads_window;
 use crate::wire::alertmanager::{Alert, Labels, Postable};
 use crate::wire::mail::{Letter, Picture, one_line};
 use crate::wire::picture;
 use crate::wire::signature::token;
-
-/// The comparison operators of rule conditions, longer spellings first.
-const OPERATORS: [&str; 6] = [">=", "<=", "==", "!=", ">", "<"];
 
 /// The longest subject line in characters, before encoding.
 const SUBJECT_LIMIT: usize = 200;
@@ -27,8 +25,8 @@ fn starts_at(event: &AlertEvent) -> Timestamp {
     event.fired_at.unwrap_or(event.active_since)
 }
 
-/// What decided: `error_rate 23% > 10%`; for conditions of several comparisons, and for alerts that do not hold, the
-/// value and the condition as written; the reason of those that have one.
+/// What decided: `error_rate 23% > 10%`, of several comparisons the one that did; for alerts that do not hold, the value
+/// and the comparison as written; the reason of those that have one.
 pub fn evidence(event: &AlertEvent) -> String {
     match event.reason.as_str() {
         "" => compared(event),
@@ -38,42 +36,17 @@ pub fn evidence(event: &AlertEvent) -> String {
 
 fn compared(event: &AlertEvent) -> String {
     let Some(number) = event.value else { return event.without_value().unwrap_or_default() };
-    let value = event.unit.show(number);
-    match (simple_comparison(&event.condition), event.threshold) {
-        (Some((left, operator)), Some(threshold)) if !is_resolved(event) && is_true(number, operator, threshold) => {
-            format!("{left} {value} {operator} {}", event.unit.show(threshold))
+    let (value, condition) = (event.unit.show(number), &event.condition);
+    let Some(threshold) = event.threshold else { return format!("{value} in {condition}") };
+    let shown = event.unit.show(threshold);
+    match deciding(condition, threshold, event.window) {
+        None => format!("{value} against {shown} in {condition}"),
+        Some(part) if !is_resolved(event) && part.operator.holds(number, threshold) => {
+            format!("{} {value} {} {shown}", part.left, part.sign)
         }
-        (Some((left, _)), _) => format!("{left} {value}, alert when {}", event.condition),
-        (None, Some(threshold)) => format!("{value} against {} in {}", event.unit.show(threshold), event.condition),
-        (None, None) => format!("{value} in {}", event.condition),
+        Some(part) if part.whole == condition.trim() => format!("{} {value}, alert when {condition}", part.left),
+        Some(part) => format!("{} {value}, alert when {} among other things", part.left, part.whole),
     }
-}
-
-/// Whether a comparison holds: an alert may fire on though its condition does not.
-fn is_true(value: f64, operator: &str, threshold: f64) -> bool {
-    match operator {
-        ">=" => value >= threshold,
-        "<=" => value <= threshold,
-        ">" => value > threshold,
-        "<" => value < threshold,
-        "==" => value == threshold,
-        _ => value != threshold,
-    }
-}
-
-/// Left side and operator of a condition that is one comparison.
-fn simple_comparison(condition: &str) -> Option<(&str, &'static str)> {
-    if condition.contains(['&', '|', '(', ')']) {
-        return None;
-    }
-    let word = |w: &str| condition.split_whitespace().any(|c| c.eq_ignore_ascii_case(w));
-    if word("and") || word("or") || word("not") {
-        return None;
-    }
-    let (at, operator) = OPERATORS.iter().filter_map(|o| Some((condition.find(o)?, *o))).min_by_key(|(at, _)| *at)?;
-    let right = &condition[at + operator.len()..];
-    let left = condition[..at].trim();
-    (!left.is_empty() && !right.contains(['<', '>', '=', '!'])).then_some((left, operator))
 }
 
 /// `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
@@ -380,6 +353,14 @@ pub(super) mod tests {
             ("error_rate > 10%", AlertState::Firing, "error_rate 23% > 10%"),
             ("error_rate >= baseline * 2", AlertState::Firing, "error_rate 23% >= 10%"),
             ("error_rate > 10%", AlertState::Resolved, "error_rate 23%, alert when error_rate > 10%"),
+            ("error_rate > 10% and executions > 5", AlertState::Firing, "error_rate 23% > 10%"),
+            (
+                "executions >= 3 and (error_rate > 10% or timeout_rate > 5%)",
+                AlertState::Resolved,
+                "error_rate 23%, alert when error_rate > 10% among other things",
+            ),
+            ("error_rate[5m] > 10% and error_rate[1h] > 10%", AlertState::Firing, "error_rate[5m] 23% > 10%"),
+            ("success_rate < 10%", AlertState::Firing, "success_rate 23%, alert when success_rate < 10%"),
             ("a > 1 && b > 2", AlertState::Firing, "23% against 10% in a > 1 && b > 2"),
             ("a > 1 or b > 2", AlertState::Firing, "23% against 10% in a > 1 or b > 2"),
         ] {
