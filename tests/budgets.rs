@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertState, Effect, Report};
+use evenkeel::engine::event::{AlertState, Effect, Event, Report};
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Nanodollars, Outcome, Record, Severity, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
@@ -202,6 +202,41 @@ fn some_subjects_have_another_amount() {
     assert_eq!(shares(&engine), [(10.0, 1.2), (16.0, 0.75)]);
     let more = feed(&mut engine, &[run("a", 14 * HOUR, Some(1.0))]);
     assert_eq!(more, [(13 * HOUR + 15, "half agent=batch-7".to_owned(), true)]);
+}
+
+#[test]
+fn an_alert_that_another_amount_ends_says_so_and_why_names_a_receiver_once() {
+    let with = |amount: &str| {
+        let receivers = "receivers: [{name: ops, webhook: {url: http://a}}, \
+                         {name: pager, min_severity: critical, webhook: {url: http://b}}]";
+        let config = format!("{receivers}\nbudgets: [{{name: daily, amount: {amount}, period: day, by: agent}}]");
+        let rules = "alerts: [{name: spend, budget: daily, levels: {info: budget >= 50%, critical: budget >= 100%}}]";
+        let (policy, diagnostics) = load(&config, rules);
+        assert_eq!(diagnostics, [""; 0]);
+        Arc::new(policy.expect("no faults"))
+    };
+    let at = |hour: i64| Timestamp(START + hour * HOUR * 1_000);
+    let mut engine = Engine::new(with("$4"), State::default());
+    feed(&mut engine, &[run("a", HOUR, Some(5.0))]);
+    engine.handle(at(2), Event::Deadline);
+    engine.reload(at(3), with("$8"));
+    engine = restarted(&engine);
+    engine.handle(at(4), Event::Deadline);
+    let [alert] = &engine.alerts()[..] else { panic!("it holds at the milder level") };
+    assert_eq!((alert.severity, alert.value, alert.reason.as_str()), (Severity::Info, Some(0.625), ""));
+    let why = engine.why(at(4), "spend", "a").expect("it is looked at");
+    let ways: Vec<&str> = why.telling.ways.iter().map(|way| way.receiver.as_str()).collect();
+    assert_eq!(ways, ["ops", "pager"]);
+
+    let mut effects = engine.reload(at(5), with("$20"));
+    effects.extend(engine.handle(at(6), Event::Deadline));
+    let ends = effects.iter().filter_map(|effect| match effect {
+        Effect::Report(Report::Alert(alert)) => Some((alert.state, alert.value, alert.reason.as_str())),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    let reason = format!("the budget was changed by a reload at {}, with which the rule does not hold", at(5));
+    assert_eq!(ends, [(AlertState::Resolved, Some(0.25), reason.as_str())]);
 }
 
 #[test]

@@ -337,3 +337,35 @@ fn an_alert_for_whose_subject_there_is_no_room_ends_and_becomes_no_other() {
     let ended: Vec<_> = watch.seen[2..].iter().map(|alert| (alert.state, alert.subject.to_string())).collect();
     assert_eq!(ended, [(AlertState::Resolved, "agent=b".to_owned())]);
 }
+
+#[test]
+fn an_alert_ends_when_the_reason_said_that_it_would_whatever_keeps_it() {
+    for (keep, latest) in [("10s", 690), ("20m", 90 + 1_200)] {
+        let with = |rule: &str| rule.replace("window", &format!("keep_firing_for: {keep}, window"));
+        let mut watch = Watch::new(&with(OLD));
+        watch.runs(60, 8, "write", Outcome::Error);
+        watch.reload(90, &with(NEW));
+        watch.pass(120);
+        let until = format!("goes on as before until {} at the latest", at(latest));
+        assert!(watch.alert().reason.ends_with(&until), "{}", watch.alert().reason);
+        watch.pass(latest - 1);
+        assert_eq!(watch.end(), None, "{keep}");
+        watch.pass(latest + 15);
+        assert!(watch.end().is_some_and(|end| end.at == at(latest)), "{:?}", watch.seen);
+    }
+}
+
+/// As it is when files were edited while the daemon was down: when it starts it knows the time of the last event.
+#[test]
+fn a_change_right_after_an_event_may_have_come_later() {
+    let mut watch = Watch::new(OLD);
+    watch.runs(60, 8, "write", Outcome::Error);
+    watch.pass(75);
+    watch.reload(75, NEW);
+    watch.pass(90);
+    let reason = watch.alert().reason;
+    assert!(
+        reason.starts_with(&format!("the rule was changed by a reload or a start after {} and", at(75))),
+        "{reason}"
+    );
+}

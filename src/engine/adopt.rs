@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::alert::Alert;
 use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
+use super::carry::Change;
 use super::field::Keep;
 use super::names::{Name, Names};
 use super::plan::Plan;
@@ -31,8 +32,9 @@ pub(super) struct Adopted {
 type Moving<'a> = BTreeMap<String, (&'a Rule, Vec<(Subject, Alert)>)>;
 
 impl Engine {
-    /// Brings the state, which was made under the policy `old`, in line with the plan.
-    pub(super) fn adopt(&mut self, old: &Policy) -> Adopted {
+    /// Brings the state, which was made under the policy `old`, in line with the plan; nothing happened `after` the event
+    /// before.
+    pub(super) fn adopt(&mut self, old: &Policy, after: bool) -> Adopted {
         let mut adopted = Adopted { gone: Vec::new(), changed: false };
         let state = &mut self.state;
         let mut moving = moving(old, &self.policy, state);
@@ -62,13 +64,26 @@ impl Engine {
                 split.touch();
             }
             let mut own = same.unwrap_or_else(|| RuleState::new(rule));
+            let now = state.clock.unwrap_or_default();
+            let budget = |policy: &Policy| {
+                policy.settings.budgets.iter().find(|b| Some(&b.name) == rule.budget.as_ref()).cloned()
+            };
+            let budget = budget(old) != budget(&self.policy);
+            let change = Change { at: now, after, budget: budget && changed.is_none() };
             let Some((before, alerts)) = changed else {
+                let raised: Vec<usize> = own.alerts.iter().filter(|_| budget).map(|(series, _)| series).collect();
+                for series in raised {
+                    let levels = evaluate::levels(rule, split, series, &state.names);
+                    let subject = split.subject(series, &state.names);
+                    let alert = own.alerts.get_mut(series).expect("it has one");
+                    alert.carry((change, None), rule, levels, &subject);
+                    adopted.changed = true;
+                }
                 state.rules.push(own);
                 continue;
             };
             let forgot = own.change(before, rule);
             let limit = self.policy.settings.limits.series;
-            let now = state.clock.unwrap_or_default();
             let full = state.partials.of_conditions(now, rule, &self.plan, index).map(|p| p.since + p.window);
             for (subject, mut alert) in alerts {
                 let series = place(before, rule, split, &state.names, (now, limit), &subject);
@@ -77,7 +92,7 @@ impl Engine {
                         let levels = |rule| evaluate::levels(rule, split, series, &state.names);
                         let unseen = split.series[series].total == 0;
                         let until = full.max((forgot || unseen).then_some(now + rule.window));
-                        alert.carry((now, until), before, levels(before), &subject);
+                        alert.carry((change, until), before, levels(before), &subject);
                         alert.change((before, levels(before)), (rule, levels(rule)));
                         own.alerts.put(series, alert);
                         adopted.changed = true;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::alert::Alert;
+use super::carry::Change;
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
@@ -148,7 +149,7 @@ impl Engine {
     /// the old policy.
     pub(super) fn end_gone(
         &mut self,
-        now: Timestamp,
+        (now, after): (Timestamp, bool),
         before: Vec<AlertEvent>,
         gone: &[Alert],
         effects: &mut Vec<Effect>,
@@ -159,7 +160,7 @@ impl Engine {
             }
             let fired = event.state == AlertState::Resolved;
             let removed = self.policy.rules.iter().all(|rule| rule.name != event.rule);
-            words::explain(&mut event, carry::gone(now, removed));
+            words::explain(&mut event, carry::gone(Change { at: now, after, budget: false }, removed));
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;

@@ -6,6 +6,7 @@
 //! it waits for the full window. Whatever comes, the alert waits no longer than that.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,31 @@ use super::words;
 use crate::model::{Subject, Timestamp};
 use crate::rule::{Level, Rule};
 
+/// A change of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// When that was.
+    pub at: Timestamp,
+    /// Nothing happened since the event before, which may be long ago: files may have been edited while evenkeel was
+    /// down.
+    pub after: bool,
+    /// It is the budget that the rule reads, and not the rule.
+    pub budget: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.budget { "budget" } else { "rule" };
+        let when = if self.after { "or a start after" } else { "at" };
+        write!(f, "the {what} was changed by a reload {when} {}", self.at)
+    }
+}
+
 /// What is undecided since a reload changed the rule of an alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Carried {
-    /// When that was.
-    pub at: Timestamp,
+    /// What that did.
+    change: Change,
     /// Until when the rule may know too little to end it; `None` when it knows all that it can.
     pub until: Option<Timestamp>,
     /// What was said of its evidence; `None` when that is of the rule as it reads now.
@@ -37,11 +58,11 @@ pub struct Said {
 }
 
 impl Alert {
-    /// Leaves undecided what the rule, changed at `now`, may know too little for until `until`; `before` is how it read,
+    /// Leaves undecided what the rule, after a change, may know too little for until `until`; `before` is how it read,
     /// and `levels` those of the alert's subject then.
     pub fn carry(
         &mut self,
-        (now, until): (Timestamp, Option<Timestamp>),
+        (change, until): (Change, Option<Timestamp>),
         before: &Rule,
         levels: &[Level],
         subject: &Subject,
@@ -50,9 +71,9 @@ impl Alert {
             return;
         }
         let earlier = self.carried.take().and_then(|carried| carried.said);
-        let said = earlier.unwrap_or_else(|| words::said(self, before, levels, subject, now));
-        let until = until.filter(|until| *until > now);
-        self.carried = Some(Box::new(Carried { at: now, until, said: Some(said), unheld: true }));
+        let said = earlier.unwrap_or_else(|| words::said(self, before, levels, subject, change.at));
+        let until = until.filter(|until| *until > change.at);
+        self.carried = Some(Box::new(Carried { change, until, said: Some(said), unheld: true }));
     }
 
     /// Whether the rule knows too little at `now` to end the alert.
@@ -63,7 +84,7 @@ impl Alert {
         if waited && carried.until.is_none() && lost {
             // It waited long enough, and `keep_firing_for` with it.
             let since = [self.rest.over, self.rest.dry].into_iter().flatten().min();
-            let since = if carried.said.is_some() { Some(carried.at) } else { since };
+            let since = if carried.said.is_some() { Some(carried.change.at) } else { since };
             self.cleared = self.cleared.or(since);
         }
         if carried.until.is_none() && carried.said.is_none() && !carried.unheld {
@@ -104,10 +125,10 @@ impl Alert {
 
     /// Why it goes on, if a reload has to do with it; `kept` says what keeps it without that.
     pub(super) fn undecided(&self, rule: &Rule, kept: &str) -> Option<String> {
-        let Carried { at, until, said, unheld } = self.carried.as_deref()?;
-        let changed = format!("the rule was changed by a reload at {at}");
+        let Carried { change: changed, until, said, unheld } = self.carried.as_deref()?;
+        let at = changed.at;
         // What waited for data that does not come was kept meanwhile.
-        let latest = |until: &Timestamp| (*until).max(*at + rule.keep_firing_for);
+        let latest = |until: &Timestamp| (*until).max(at + rule.keep_firing_for);
         let waits = |until| format!("goes on as before until {} at the latest", latest(until));
         match until {
             Some(until) if said.is_some() => Some(format!("{changed} and knows too little yet: {}", waits(until))),
@@ -121,9 +142,7 @@ impl Alert {
                     waits(until)
                 ))
             }
-            _ if *unheld && self.rest.over.is_some() => {
-                Some(format!("{changed} and does not hold as it reads now, {kept}"))
-            }
+            _ if *unheld && self.rest.over.is_some() => Some(format!("{}, {kept}", unheld_since(changed))),
             _ => None,
         }
     }
@@ -131,12 +150,10 @@ impl Alert {
     /// Why it ends, with data or without.
     pub(super) fn ending(&self, lost: bool) -> String {
         match self.carried.as_deref() {
-            Some(Carried { at, said: Some(_), .. }) if lost => {
-                format!("the rule was changed by a reload at {at} and had no data since, the value is from before")
+            Some(Carried { change, said: Some(_), .. }) if lost => {
+                format!("{change} and had no data since, the value is from before")
             }
-            Some(Carried { at, unheld: true, .. }) if !lost => {
-                format!("the rule was changed by a reload at {at} and does not hold as it reads now")
-            }
+            Some(Carried { change, unheld: true, .. }) if !lost => unheld_since(change),
             _ if lost => self.ran_dry(),
             _ => String::new(),
         }
@@ -155,9 +172,16 @@ fn is_over(found: &Finding<'_>, rule: &Rule) -> bool {
     }
 }
 
-/// Why an alert ends at once at the reload at `now`: its rule is gone, or is but looks at others.
-pub(super) fn gone(now: Timestamp, removed: bool) -> String {
-    let what = if removed { "removed" } else { "changed" };
-    let looks = if removed { "" } else { " and does not look at this subject any more" };
-    format!("the rule was {what} by a reload at {now}{looks}, the value is from before")
+fn unheld_since(change: &Change) -> String {
+    let now = if change.budget { ", with which the rule does not hold" } else { " and does not hold as it reads now" };
+    format!("{change}{now}")
+}
+
+/// Why an alert ends at once at a change: its rule is gone, or is but looks at others.
+pub(super) fn gone(change: Change, removed: bool) -> String {
+    let text = change.to_string();
+    match removed {
+        true => text.replacen("changed", "removed", 1) + ", the value is from before",
+        false => text + " and does not look at this subject any more, the value is from before",
+    }
 }

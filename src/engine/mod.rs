@@ -148,7 +148,7 @@ impl Engine {
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
         let mut engine = Engine { plan: Plan::new(&policy), policy, everything: false, state };
-        engine.adopt(&Arc::clone(&engine.policy));
+        engine.adopt(&Arc::clone(&engine.policy), false);
         engine.count_active();
         engine
     }
@@ -187,16 +187,17 @@ impl Engine {
     /// on and are judged anew at the next evaluation, and until then nothing is said.
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let after = self.state.clock == Some(now);
         let now = self.advance(now, &mut effects);
         let before = self.endings();
         // What windows keep while nobody minds is no history of other ones.
         self.state.splits.iter_mut().for_each(|split| split.age_all(now));
         self.plan = Plan::new(&policy);
         let old = std::mem::replace(&mut self.policy, policy);
-        let adopted = self.adopt(&old);
+        let adopted = self.adopt(&old, after);
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
-        self.end_gone(now, before, &adopted.gone, &mut effects);
+        self.end_gone((now, after), before, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }

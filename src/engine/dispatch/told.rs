@@ -98,7 +98,10 @@ impl Dispatch {
         for place in places {
             ways.push(way(None, &place.0, None, message(&place), String::new()));
         }
-        for (route, receiver) in route::spared(settings, event) {
+        let spared = route::spared(settings, event);
+        // Whoever was told while it was graver stands there already.
+        let spared = spared.into_iter().filter(|(_, spared)| ways.iter().all(|way| way.receiver != spared.name));
+        for (route, receiver) in spared.collect::<Vec<_>>() {
             let why = format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str());
             ways.push(way(route, &receiver.name, None, None, why));
         }
