@@ -94,8 +94,8 @@ struct Flight {
 }
 
 impl Mirror {
-    /// Brings the peers in line with the policy; a new one is told everything.
-    pub fn adopt(&mut self, receivers: &[Receiver]) {
+    /// Brings the peers in line with the policy; a new one is told everything. What is on its way to one that goes.
+    pub fn adopt(&mut self, receivers: &[Receiver]) -> Vec<Delivery> {
         let mut old = std::mem::take(&mut self.peers);
         for receiver in receivers {
             let Some(resend) = receiver.resend() else { continue };
@@ -117,6 +117,7 @@ impl Mirror {
             self.alerts.clear();
             self.firing.clear();
         }
+        old.into_values().filter_map(|peer| peer.flight).map(|flight| flight.delivery).collect()
     }
 
     /// Takes in that an alert fires; at most `limit` alerts are kept.

@@ -257,8 +257,7 @@ impl Outbox {
         for name in gone {
             let queue = self.queues.remove(&name).unwrap_or_default();
             for message in queue.flying.iter().chain(&queue.waiting) {
-                let reason = "the receiver was removed from the configuration".to_owned();
-                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
+                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, GONE.to_owned()));
             }
         }
     }
@@ -417,6 +416,9 @@ pub fn pause(failures: u32, after: Option<Span>) -> Span {
     let backoff = Span(BACKOFF.0 << failures.min(8)).min(BACKOFF_CAP);
     after.unwrap_or(Span::ZERO).min(RETRY_AFTER_CAP).max(backoff)
 }
+
+/// Why a message is dropped whose receiver is no more.
+pub const GONE: &str = "the receiver was removed from the configuration";
 
 /// What became of a message.
 pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
