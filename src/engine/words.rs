@@ -6,7 +6,6 @@ use super::alert::{Alert, Context};
 use super::carry::Said;
 use super::event::{AlertEvent, AlertState, Muted};
 use crate::model::{Subject, Timestamp, Unit};
-use crate::rule::names::reads_window;
 use crate::rule::slo::said::Found;
 use crate::rule::{Input, Level, Rule, annotation};
 
@@ -110,7 +109,6 @@ fn burn(event: &AlertEvent, rule: &Rule) -> String {
 /// The text of a template field; `None` for one that the alert does not have.
 fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Option<String> {
     let shown_in = |unit: Unit, value: Option<f64>| value.map_or("no data".to_owned(), |v| unit.show(v));
-    let shown = |value| shown_in(event.unit, value);
     let Context { baseline, peers, score, exhausted_at } = alert.evidence.context;
     let of = |found: fn(&Input) -> bool, value| {
         let input = rule.program.inputs.iter().find(|input| found(input));
@@ -121,28 +119,12 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         "peers" => of(Input::is_of_peers, peers),
         "score" => shown_in(Unit::Points, score),
         "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),
-        "value" => shown(event.value),
-        "threshold" => shown(event.threshold),
-        "n" => event.n.to_string(),
-        "window" if !reads_window(&event.condition) => return None,
-        "window" => event.window.to_string(),
-        "severity" | "level" => event.severity.as_str().to_owned(),
-        "state" => event.state.as_str().to_owned(),
-        "rule" => event.rule.clone(),
         "burn" => burn(event, rule),
-        "condition" => event.condition.clone(),
-        "subject" => event.subject.to_string(),
-        "since" => event.active_since.to_rfc3339(),
-        "duration" => event.at.since(event.active_since).shown(),
-        _ => {
+        "window" => return event.field(field),
+        _ => event.field(field).unwrap_or_else(|| {
             let label = field.strip_prefix("label.").unwrap_or(field);
-            event
-                .labels
-                .get(label)
-                .map(String::as_str)
-                .or_else(|| event.subject.get(label))
-                .unwrap_or_default()
-                .to_owned()
-        }
+            let own = event.labels.get(label).map(String::as_str);
+            own.or_else(|| event.subject.get(label)).unwrap_or_default().to_owned()
+        }),
     })
 }

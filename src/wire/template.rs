@@ -8,7 +8,6 @@ use std::ops::Range;
 use super::{digest, notice};
 use crate::engine::event::{AlertEvent, AlertState, Digest, Message, Notification};
 use crate::rule::annotation;
-use crate::rule::names::reads_window;
 
 /// The fields of the whole message, with their meaning.
 pub const FIELDS: [(&str, &str); 8] = [
@@ -143,22 +142,7 @@ fn of_alert(event: &AlertEvent, name: &str) -> Option<String> {
     if let Some(annotation) = name.strip_prefix(ANNOTATION) {
         return event.annotations.get(annotation).cloned();
     }
-    let shown = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| event.unit.show(v));
-    Some(match name {
-        "value" => shown(event.value),
-        "threshold" => shown(event.threshold),
-        "n" => event.n.to_string(),
-        "window" if !reads_window(&event.condition) => return None,
-        "window" => event.window.to_string(),
-        "severity" | "level" => event.severity.as_str().to_owned(),
-        "rule" => event.rule.clone(),
-        "condition" => event.condition.clone(),
-        "state" => event.state.as_str().to_owned(),
-        "subject" => event.subject.to_string(),
-        "since" => event.active_since.to_rfc3339(),
-        "duration" => event.at.since(event.active_since).shown(),
-        _ => return None,
-    })
+    event.field(name)
 }
 
 #[cfg(test)]

@@ -102,6 +102,25 @@ impl AlertEvent {
         self.value.is_none().then(|| format!("no data for {}", self.condition))
     }
 
+    /// What a field of it is in a text; `None` when it has none of that name, or no window.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let shown = |value: Option<f64>| value.map_or_else(|| "no data".to_owned(), |v| self.unit.show(v));
+        Some(match name {
+            "value" => shown(self.value),
+            "threshold" => shown(self.threshold),
+            "n" => self.n.to_string(),
+            "window" if reads_window(&self.condition) => self.window.to_string(),
+            "severity" | "level" => self.severity.as_str().to_owned(),
+            "state" => self.state.as_str().to_owned(),
+            "rule" => self.rule.clone(),
+            "condition" => self.condition.clone(),
+            "subject" => self.subject.to_string(),
+            "since" => self.active_since.to_rfc3339(),
+            "duration" => self.at.since(self.active_since).shown(),
+            _ => return None,
+        })
+    }
+
     /// As people and programs read it in JSON, which leaves out what says nothing; a snapshot leaves out nothing.
     pub fn shown(&self) -> Value {
         let mut json = serde_json::to_value(self).expect("its maps have texts for keys");
