@@ -369,3 +369,16 @@ fn a_change_right_after_an_event_may_have_come_later() {
         "{reason}"
     );
 }
+
+#[test]
+fn nothing_is_said_of_a_value_that_there_never_was() {
+    let rule = "name: failing, condition: error_rate > 50%, window: 10m, min_samples: 5";
+    let mut watch = Watch::new(&format!("{rule}, no_data: alert"));
+    watch.runs(10, 1, "review", Outcome::Ok);
+    watch.pass(60);
+    assert_eq!(watch.alert().value, None);
+    watch.reload(61, rule);
+    watch.pass(1_300);
+    let end = watch.end().expect("its rule minds no data no more");
+    assert!(end.value.is_none() && end.reason.ends_with("and had no data since"), "{end:?}");
+}

@@ -151,7 +151,7 @@ impl Alert {
     pub(super) fn ending(&self, lost: bool) -> String {
         match self.carried.as_deref() {
             Some(Carried { change, said: Some(_), .. }) if lost => {
-                format!("{change} and had no data since, the value is from before")
+                format!("{change} and had no data since{}", self.of_what())
             }
             Some(Carried { change, unheld: true, .. }) if !lost => unheld_since(change),
             _ if lost => self.ran_dry(),

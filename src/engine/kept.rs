@@ -71,7 +71,12 @@ impl Alert {
                 format!("held no more since {over} and was kept firing until now, no data since {dry}")
             }
             (Some(over), Some(dry), _) => format!("no data since {dry}, held no more since {over}"),
-            _ => "no data any more, the value is from before".to_owned(),
+            _ => format!("no data any more{}", self.of_what()),
         }
+    }
+
+    /// What is to be said of its value when it ends without data.
+    pub(super) fn of_what(&self) -> &'static str {
+        if self.evidence.value.is_some() { ", the value is from before" } else { "" }
     }
 }
