@@ -842,6 +842,110 @@ fn while_an_alert_flaps_its_line_says_that_its_end_is_held() {
     assert_eq!(messages.mutes.iter().map(|mute| mute.kind).collect::<Vec<_>>(), [MuteKind::Flapping]);
 }
 
+/// What the messages said of a hold: seconds at which an alert was told as flapping.
+fn flapping(plan: &Plan, receiver: &str) -> Vec<(i64, AlertState)> {
+    let said = plan.got.iter().filter(|(_, to, _)| to == receiver);
+    let alerts =
+        said.flat_map(|(at, _, d)| d.notification().expect("about alerts").alerts.iter().map(move |a| (*at, a)));
+    alerts.filter(|(_, a)| a.annotations.contains_key("flapping")).map(|(at, a)| (at, a.state)).collect()
+}
+
+/// Agent `a` begins and ends, half a minute each, until it has changed so many times.
+fn flap(plan: &mut Plan, changes: i64) {
+    for change in 0..changes {
+        plan.agent("a", if change % 2 == 0 { "down" } else { "ok" });
+        plan.until((change + 1) * 30);
+    }
+}
+
+/// The states that a receiver was told, in order.
+fn states(plan: &Plan, receiver: &str) -> Vec<AlertState> {
+    let said = plan.got.iter().filter(|(_, to, _)| to == receiver);
+    said.flat_map(|(_, _, d)| d.notification().expect("about alerts").alerts.iter().map(|a| a.state)).collect()
+}
+
+const GROUP_OF_ONE: &str = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 1s, group_interval: 1s}\n";
+
+#[test]
+fn a_hold_that_begins_with_an_end_says_so_and_holds_what_begins() {
+    use AlertState::{Firing, Resolved};
+    for routes in ["", "routes:\n- {receivers: [ops]}\n", GROUP_OF_ONE] {
+        for after in [0, 1] {
+            let mut plan = Plan::new(&format!("damping: {{flaps: 3}}\n{routes}"));
+            flap(&mut plan, 20 + after);
+            let said = [Firing, Resolved, Firing, Resolved];
+            assert_eq!(states(&plan, "ops"), said, "{routes}");
+            let [(second, Resolved)] = flapping(&plan, "ops")[..] else { panic!("{:?}", flapping(&plan, "ops")) };
+            assert!((90..=120).contains(&second), "the second end begins the hold: {second}");
+            assert_eq!(ended(&plan), Vec::<String>::new(), "its end was told");
+            if after == 1 {
+                let why = plan.why("a");
+                assert!(why.starts_with("it flaps, so its beginning is held until "), "{why}");
+                let told = &plan.engine.view().messages[0];
+                assert_eq!(told.mutes.iter().map(|mute| mute.kind).collect::<Vec<_>>(), [MuteKind::Flapping]);
+                assert_eq!(told.receivers[0].next, told.mutes[0].until, "{told:?}");
+            } else {
+                let way = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling.ways.remove(0);
+                assert!(
+                    way.why.starts_with("its end was told; it flaps, so the next beginning is held until "),
+                    "{way:?}"
+                );
+            }
+            // What is true when the hold ends is told once if it is not what was told last.
+            plan.until(3 * 3_600);
+            assert_eq!(states(&plan, "ops")[4..], [Firing][..after as usize], "{routes}");
+            plan.agent("a", "ok");
+            plan.until(3 * 3_600 + 60);
+            assert_eq!(states(&plan, "ops").len(), 4 + 2 * after as usize, "{routes}");
+            assert_eq!(flapping(&plan, "ops").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_hold_that_begins_with_an_end_begins_for_who_hears_no_ends_with_the_next_beginning() {
+    for (flaps, told) in [(3, 3), (4, 3)] {
+        let mut plan = Plan::new(&format!("damping: {{flaps: {flaps}}}\n"));
+        let mut quiet = (**plan.engine.policy()).clone();
+        quiet.settings.receivers[0].send_resolved = false;
+        plan.engine = Engine::new(Arc::new(quiet), State::default());
+        flap(&mut plan, 40);
+        assert_eq!(states(&plan, "ops"), vec![AlertState::Firing; told], "{flaps}");
+        let said = flapping(&plan, "ops");
+        assert_eq!(said, [(said[0].0, AlertState::Firing)], "{flaps}");
+        plan.until(3 * 3_600);
+        assert_eq!(states(&plan, "ops").len(), told, "its end is not told");
+    }
+}
+
+#[test]
+fn a_second_hold_says_so_anew() {
+    let mut plan = Plan::new("damping: {flaps: 3}\nroutes:\n- {receivers: [ops]}\n");
+    flap(&mut plan, 9);
+    plan.until(2 * 3_600);
+    // It fires since; three changes more are a hold anew, which begins with a beginning.
+    for change in 1..8 {
+        plan.agent("a", if change % 2 == 0 { "down" } else { "ok" });
+        plan.until(2 * 3_600 + change * 30);
+    }
+    let states: Vec<AlertState> = flapping(&plan, "ops").iter().map(|(_, state)| *state).collect();
+    assert_eq!(states, [AlertState::Resolved, AlertState::Firing], "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn an_alert_that_gets_graver_is_told_while_it_flaps() {
+    let mut plan = Plan::new("damping: {flaps: 3}\nroutes:\n- {receivers: [ops]}\n");
+    for change in 0..9 {
+        plan.agent("a", if change % 2 == 0 { "late" } else { "ok" });
+        plan.until((change + 1) * 30);
+    }
+    let told = |plan: &Plan| plan.told("ops").iter().filter(|line| line.ends_with(" a/late")).count();
+    assert_eq!(told(&plan), 4, "{:?}", plan.told("ops"));
+    plan.agent("a", "latest");
+    plan.until(330);
+    assert_eq!(told(&plan), 5, "{:?}", plan.told("ops"));
+}
+
 #[test]
 fn an_end_that_waits_for_its_group_is_not_called_told() {
     let mut plan = Plan::new("routes:\n- {receivers: [ops]}\n");

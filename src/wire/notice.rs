@@ -52,7 +52,7 @@ fn compared(event: &AlertEvent) -> String {
 /// `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
 pub fn subject_line(event: &AlertEvent) -> String {
     let state = event.state.as_str().to_uppercase();
-    let text = format!("[{state}] {} on {}: {}{}", event.rule, event.subject, evidence(event), owner(event));
+    let text = format!("[{state}] {} on {}: {}{}", event.rule, event.subject, evidence(event), noted(event));
     one_line(&text, SUBJECT_LIMIT)
 }
 
@@ -143,15 +143,20 @@ pub fn taken_on(ack: &Acknowledgement) -> String {
 /// The annotation that says who took an alert on before the message was made.
 pub const ACKNOWLEDGED: &str = "acknowledged";
 
-/// `, taken on by kim: looking into it`; empty when nobody did.
-fn owner(event: &AlertEvent) -> String {
-    event.annotations.get(ACKNOWLEDGED).map_or_else(String::new, |by| format!(", {by}"))
+/// The annotation that says that what changes of an alert is held, because it changes too often.
+pub const FLAPPING: &str = "flapping";
+
+/// `, taken on by kim: looking into it`, `, flapping: held until ...`; empty when there is nothing of the kind.
+fn noted(event: &AlertEvent) -> String {
+    let flapping = event.annotations.get(FLAPPING).map(|held| format!(", flapping: {held}"));
+    let owner = event.annotations.get(ACKNOWLEDGED).map(|by| format!(", {by}"));
+    flapping.into_iter().chain(owner).collect()
 }
 
 /// One alert of a group on one line: `firing agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)`.
 pub fn line(event: &AlertEvent) -> String {
     let (state, subject) = (event.state.as_str(), &event.subject);
-    format!("{state} {subject}: {} {}{}", evidence(event), samples(event), owner(event))
+    format!("{state} {subject}: {} {}{}", evidence(event), samples(event), noted(event))
 }
 
 /// How many samples it rests on, and from which time.
@@ -446,6 +451,15 @@ pub(super) mod tests {
             assert!(letter.rows.contains(&(name.to_owned(), value.to_owned())), "{name}: {:?}", letter.rows);
         }
         assert_eq!(letter.headline, "Many errors");
+    }
+
+    #[test]
+    fn an_alert_that_flaps_says_so_wherever_it_stands_alone_or_in_a_list() {
+        let mut event = event("error_rate > 10%", AlertState::Resolved);
+        event.annotations.insert(FLAPPING.to_owned(), "held until noon at least: it moved".to_owned());
+        assert!(line(&event).ends_with("window 5m), flapping: held until noon at least: it moved"), "{}", line(&event));
+        assert!(subject_line(&event).ends_with(", flapping: held until noon at least: it moved"));
+        assert!(letter(&group(vec![event]), "").text().contains("held until noon"));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Alerts that change their state too often are told once and then held until they are steady.
 //!
 //! Owns the times of the last hour's changes of each rule on each subject. Changes beyond the bound
-//! are counted, not told; the state they end in is told when the hour holds few enough again.
+//! are counted, not told; the state they end in is told when the hour holds few enough again. Whether
+//! the last that is told is a beginning or an end: it says that what follows is held, and what it says
+//! is what its reader takes for true meanwhile.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,23 +23,25 @@ pub struct Flaps {
 }
 
 impl Flaps {
-    /// An alert began or ended; `bound` 0 counts nothing.
-    pub fn note(&mut self, now: Timestamp, key: u64, bound: u32) {
+    /// An alert began or ended; `bound` 0 counts nothing. Whether a hold begins with that.
+    pub fn note(&mut self, now: Timestamp, key: u64, bound: u32) -> bool {
+        let before = self.held_until(now, key, bound).is_some();
         if bound == 0 {
             self.changes.clear();
-            return;
+            return false;
         }
         if self.changes.len() >= TRACKED {
             self.changes.retain(|_, times| times.back().is_some_and(|last| now.since(*last) < WITHIN));
         }
         if self.changes.len() >= TRACKED && !self.changes.contains_key(&key) {
-            return;
+            return false;
         }
         let times = self.changes.entry(key).or_default();
         times.push_back(now);
         while times.len() > bound as usize + 1 {
             times.pop_front();
         }
+        !before && self.held_until(now, key, bound).is_some()
     }
 
     /// While an alert is held: when it will have been steady for long enough, if it stays so.
@@ -46,6 +50,11 @@ impl Flaps {
         let until = *times.front()? + WITHIN;
         (bound > 0 && times.len() > bound as usize && until > now).then_some(until)
     }
+}
+
+/// What a message about an alert that flaps says of it.
+pub fn said(bound: u32, until: Timestamp) -> String {
+    format!("held until {until} at least: it began or ended more than {bound} times within 1h")
 }
 
 #[cfg(test)]
@@ -57,12 +66,12 @@ mod tests {
         let mut flaps = Flaps::default();
         let minute = |m: i64| Timestamp(m * 60_000);
         for m in [0, 10, 20] {
-            flaps.note(minute(m), 7, 3);
+            assert!(!flaps.note(minute(m), 7, 3));
             assert_eq!(flaps.held_until(minute(m), 7, 3), None);
         }
-        flaps.note(minute(30), 7, 3);
+        assert!(flaps.note(minute(30), 7, 3), "a hold begins");
         assert_eq!(flaps.held_until(minute(30), 7, 3), Some(minute(60)));
-        flaps.note(minute(50), 7, 3);
+        assert!(!flaps.note(minute(50), 7, 3), "and goes on");
         assert_eq!(flaps.held_until(minute(60), 7, 3), Some(minute(70)));
         assert_eq!(flaps.held_until(minute(70), 7, 3), None);
         assert_eq!(flaps.held_until(minute(50), 8, 3), None);

@@ -93,8 +93,12 @@ struct Member {
     heard: Heard,
     /// Its last message was given up: it is news again.
     again: bool,
-    /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that is told no ends.
+    /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that knows it or is told
+    /// no ends.
     ended: Option<Box<AlertEvent>>,
+    /// The gravest severity at which it was told by the message that said that it flaps or by one before; `None`: none
+    /// said so, and what changes is not held before one does.
+    held: Option<Severity>,
 }
 
 impl Member {
@@ -104,7 +108,12 @@ impl Member {
     }
 
     fn new(id: String) -> Member {
-        Member { id, told: None, heard: Heard::default(), again: false, ended: None }
+        Member { id, told: None, heard: Heard::default(), again: false, ended: None, held: None }
+    }
+
+    /// While it flaps: whether what the receiver was told of that covers an alert of this severity.
+    fn holds(&self, severity: Severity) -> bool {
+        self.held >= Some(severity)
     }
 }
 
@@ -173,8 +182,9 @@ impl Dispatch {
     pub fn fire(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
         let key = lineage(&event.rule, &event.subject);
         let damping = settings.routing.damping;
+        let mut anew = false;
         if self.known(key, &event.id).is_none() {
-            self.flaps.note(now, key, damping.flaps);
+            anew = self.flaps.note(now, key, damping.flaps);
             self.floods.note(now, &event.rule, damping.flood);
         }
         let mut places = self.places.remove(&key).unwrap_or_default();
@@ -193,6 +203,9 @@ impl Dispatch {
             let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
             member.id.clone_from(&event.id);
             member.ended = None;
+            if anew {
+                member.held = None;
+            }
             group.schedule(now, route::of(settings, group.route));
         }
         if !places.is_empty() {
@@ -204,15 +217,18 @@ impl Dispatch {
     pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
         let key = lineage(&event.rule, &event.subject);
         self.acks.release(&event.id);
-        self.flaps.note(now, key, settings.routing.damping.flaps);
+        let anew = self.flaps.note(now, key, settings.routing.damping.flaps);
+        let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
         let mut kept = Vec::new();
         for place in self.places.remove(&key).unwrap_or_default() {
             let Some(group) = self.groups.get_mut(&place) else { continue };
-            // Who is told no ends is not told of a beginning again either while the alert flaps.
-            let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
             let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
+            if let Some(member) = group.members.get_mut(&key).filter(|_| anew) {
+                member.held = None;
+            }
             match group.members.get_mut(&key) {
-                Some(member) if (wanted && member.is_told()) || (held && member.told.is_some()) => {
+                // Who was told that it flaps, and who is told no ends, is not told of a beginning again either meanwhile.
+                Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
                     member.ended = Some(Box::new(event.clone()));
                     group.schedule(now, route::of(settings, group.route));
                     kept.push(place);
@@ -276,7 +292,9 @@ impl Dispatch {
     /// The newest message of a group to a receiver was given up: what still fires is said again.
     pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, name: &str) {
         for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == name) {
-            group.members.values_mut().for_each(|member| member.again = member.told.is_some());
+            for member in group.members.values_mut() {
+                (member.again, member.held) = (member.told.is_some(), None);
+            }
             group.schedule(now, route::of(settings, group.route));
         }
     }
@@ -319,7 +337,7 @@ impl Dispatch {
         group: &mut Group,
         say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
     ) {
-        let route = route::of(settings, group.route);
+        let (route, damping) = (route::of(settings, group.route), settings.routing.damping);
         (group.due, group.muted) = (None, false);
         if let Some(opens) = route::closed(route, now) {
             group.due = opens;
@@ -328,11 +346,18 @@ impl Dispatch {
         let mut next = NEVER;
         let (mut news, mut known, mut ended, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, member) in &group.members {
-            let steady = self.flaps.held_until(now, *key, settings.routing.damping.flaps);
+            let steady = self.flaps.held_until(now, *key, damping.flaps);
+            let flapping = steady.map(|until| flap::said(damping.flaps, until));
             if let Some(event) = &member.ended {
-                match steady {
+                match steady.filter(|_| member.held.is_some()) {
                     Some(until) => next = next.min(until),
-                    None if receiver.send_resolved && member.is_told() => ended.push((*key, (**event).clone())),
+                    None if receiver.send_resolved && member.is_told() => {
+                        let mut event = (**event).clone();
+                        // The end of a flood is that of all its alerts, and holds nothing.
+                        let said = flapping.filter(|_| !group.flood).map(|text| (notice::FLAPPING.to_owned(), text));
+                        event.annotations.extend(said);
+                        ended.push((*key, event));
+                    }
                     None => over.push(*key),
                 }
                 continue;
@@ -343,17 +368,15 @@ impl Dispatch {
                 next = next.min(mute.until().unwrap_or(NEVER));
                 continue;
             }
+            if let Some(until) = steady.filter(|_| member.told.is_none() && member.holds(event.severity)) {
+                next = next.min(until);
+                continue;
+            }
             let mut event = event.clone();
             if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id, event.severity)) {
                 event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
             }
-            if let Some(until) = steady {
-                let text = format!(
-                    "began or ended more than {} times within 1h; held until {until} at least",
-                    settings.routing.damping.flaps
-                );
-                event.annotations.insert("flapping".to_owned(), text);
-            }
+            event.annotations.extend(flapping.map(|text| (notice::FLAPPING.to_owned(), text)));
             let new = (member.again || member.told < Some(event.severity)) && event.muted.is_none();
             if new { news.push((*key, event)) } else { known.push((*key, event)) }
         }
@@ -388,9 +411,16 @@ impl Dispatch {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
                     (member.told, member.again) = (member.told.max(Some(severity)), false);
+                    member.held = self.flaps.held_until(now, key, damping.flaps).and(member.told.max(member.held));
                     member.heard.said();
                 }
-                gone.iter().for_each(|key| drop(group.members.remove(key)));
+                for key in gone {
+                    let Some(member) = group.members.remove(&key) else { continue };
+                    if !group.flood && self.flaps.held_until(now, key, damping.flaps).is_some() {
+                        let (id, ended, held) = (member.id, member.ended, member.told.max(member.held));
+                        group.members.insert(key, Member { ended, held, ..Member::new(id) });
+                    }
+                }
                 if let Some(taken_on) = taken_on {
                     say(receiver, taken_on, Manner { again: false, hinges: true });
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Dispatch, Group, Member, Place, Scene, flood, lineage, mute, route};
+use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, mute, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -41,7 +41,7 @@ impl Dispatch {
         let group = self.groups.get(place)?;
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
         let (next, why) = match &member.ended {
-            Some(ended) => self.ending(now, settings, place, group, ended),
+            Some(ended) => self.ending(now, settings, place, group, member, ended),
             None => self.next(now, settings, scene, group, member, event),
         };
         let waiting = queues.waiting(&place.0, &group.name, &member.id);
@@ -125,9 +125,7 @@ impl Dispatch {
         };
         let flaps = settings.routing.damping.flaps;
         if let Some(until) = self.flaps.held_until(now, key, flaps) {
-            let why = format!(
-                "flapping: began or ended more than {flaps} times within 1h; its end is held until {until} at least"
-            );
+            let why = format!("flapping: {}", flap::said(flaps, until));
             add(MuteKind::Flapping, why, None, Some(until));
         }
         if let Some(ack) = self.acks.view(&event.id, event.severity) {
@@ -159,6 +157,12 @@ impl Dispatch {
         if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, event, now) {
             return (mute.until().filter(|_| member.told.is_none()), mute.reason());
         }
+        let key = lineage(&event.rule, &event.subject);
+        let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps);
+        if let Some(until) = flaps.filter(|_| member.told.is_none() && member.holds(event.severity)) {
+            let why = format!("it flaps, so its beginning is held until {until} at least; its end was told last");
+            return (Some(until), why);
+        }
         if member.again || member.told < Some(event.severity) {
             let due = group.due.filter(|due| *due > now);
             return match due {
@@ -178,8 +182,7 @@ impl Dispatch {
             Some(at) => (Some(at), format!("repeat at {at}")),
             None => (None, "nothing more until it ends".to_owned()),
         };
-        let key = lineage(&event.rule, &event.subject);
-        match self.flaps.held_until(now, key, settings.routing.damping.flaps) {
+        match flaps.filter(|_| member.held.is_some()) {
             Some(until) => (next, format!("{why}; it flaps, so its end is held until {until} at least")),
             None => (next, why),
         }
@@ -192,15 +195,19 @@ impl Dispatch {
         settings: &Settings,
         place: &Place,
         group: &Group,
+        member: &Member,
         ended: &AlertEvent,
     ) -> (Option<Timestamp>, String) {
         let (at, due) = (ended.at, group.due.filter(|due| *due > now));
         let key = lineage(&ended.rule, &ended.subject);
-        let held = self.flaps.held_until(now, key, settings.routing.damping.flaps);
+        let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
         let burns = group.flood && group.members.values().any(|member| member.ended.is_none());
         match (held, route::closed(route::of(settings, group.route), now)) {
             (Some(until), _) if !hears_ends(settings, &place.0) => {
                 (None, format!("told no ends; it flaps, so the next beginning is held until {until} at least"))
+            }
+            (Some(until), _) if member.told.is_none() => {
+                (None, format!("its end was told; it flaps, so the next beginning is held until {until} at least"))
             }
             (Some(until), _) => {
                 (Some(until), format!("its end at {at} is held until {until} at least because it flaps"))
@@ -220,7 +227,9 @@ impl Dispatch {
     pub fn endings(&self, settings: &Settings) -> Vec<AlertEvent> {
         let mut found = BTreeMap::new();
         for (_, group) in self.groups.iter().filter(|(place, _)| hears_ends(settings, &place.0)) {
-            let of = |(key, member): (&u64, &Member)| Some((*key, member.ended.as_deref()?.clone()));
+            let of = |(key, member): (&u64, &Member)| {
+                Some((*key, member.ended.as_deref().filter(|_| member.told.is_some())?.clone()))
+            };
             found.extend(group.members.iter().filter_map(of));
         }
         let mut endings: Vec<AlertEvent> = found.into_values().collect();

@@ -108,7 +108,7 @@ pub(super) const DAMPING: Section = Section {
             "flaps",
             Integer(0, 1_000),
             "10",
-            "An alert that began or ended more often than this within an hour is told once and then held until it is steady; 0: never.",
+            "An alert that began or ended more often than this within an hour is told once more, with a word of that, and then held until it is steady; 0: never.",
         ),
         field(
             "flood",
