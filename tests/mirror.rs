@@ -34,8 +34,7 @@ fn peer(name: &str) -> Receiver {
         channel: Channel::Alertmanager {
             url: "http://127.0.0.1:1".into(),
             token: None,
-            resend: Resend { every: Span::minutes(1), resolved_for: Span::minutes(15) },
-            ahead: Span::minutes(4),
+            resend: Resend { every: Span::minutes(1), resolved_for: Span::minutes(15), ahead: Span::minutes(4) },
             timeout: Span::seconds(5),
         },
     }
@@ -324,6 +323,32 @@ fn what_is_said_of_a_peer_is_what_became_of_its_requests() {
     world.until(140);
     let gone = "kept up since 2023-11-14T22:13:30.000Z; bm fails since 2023-11-14T22:15:30.000Z: down";
     assert!(lines(&world)[1].starts_with("Some(70) ") && lines(&world)[1].ends_with(gone), "{:?}", lines(&world));
+}
+
+#[test]
+fn an_alert_that_a_peer_gave_up_for_want_of_news_is_kept_up_anew() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 80, 20);
+    world.until(100);
+    world.down.insert("am");
+    // It was told at 70 s, and to believe it for four minutes.
+    world.until(300);
+    let kept = "kept up since 2023-11-14T22:13:30.000Z; am fails since 2023-11-14T22:15:30.000Z: down";
+    assert!(lines(&world)[0].ends_with(kept), "{:?}", lines(&world));
+    world.until(330);
+    let ended = "kept up until 2023-11-14T22:18:30.000Z; am fails since 2023-11-14T22:15:30.000Z: down";
+    assert!(lines(&world)[0].ends_with(ended), "{:?}", lines(&world));
+    world.down.clear();
+    world.until(340);
+    let back = world.taken.last().expect("it is told").0;
+    let anew = format!("Some({back}) Some({}) kept up since 2023-11-14T22:18:5", back + 60);
+    assert!(lines(&world)[0].starts_with(&anew), "{:?}", lines(&world));
+    // A shorter outage is none to the alert.
+    world.down.insert("am");
+    world.until(500);
+    world.down.clear();
+    world.until(520);
+    assert!(lines(&world)[0].contains("kept up since 2023-11-14T22:18:5"), "{:?}", lines(&world));
 }
 
 #[test]

@@ -81,8 +81,19 @@ struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Told {
     version: u64,
-    /// When the first and the newest request with this episode in it were made that it took.
-    took: Option<(Timestamp, Timestamp)>,
+    /// Of this episode.
+    took: Option<Took>,
+}
+
+/// Requests with an alert in them that a peer took, none of them so late that it had given the alert up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Took {
+    /// When the first was made.
+    first: Timestamp,
+    /// When the newest was made.
+    last: Timestamp,
+    /// Until when it believes that one.
+    until: Timestamp,
 }
 
 /// A request that was handed out.
@@ -295,7 +306,8 @@ impl Mirror {
             let mut took = before.and_then(|before| before.took);
             if done && alert.event.id == event.id {
                 let at = delivery.message.at();
-                took = Some((took.map_or(at, |(first, _)| first), at));
+                let first = took.filter(|took| at < took.until).map_or(at, |took| took.first);
+                took = Some(Took { first, last: at, until: at + peer.resend.ahead });
             }
             peer.told.insert(*key, Told { version: *version, took });
             if before.is_none_or(|before| before.version != *version) {
@@ -333,14 +345,14 @@ impl Mirror {
     }
 
     /// One entry per peer that is to know of an alert that fires; `owed` says that it is to be kept up, known or not.
-    pub fn told(&self, event: &AlertEvent, owed: bool) -> Vec<MessageView> {
+    pub fn told(&self, now: Timestamp, event: &AlertEvent, owed: bool) -> Vec<MessageView> {
         let key = self.firing.get(&event.id);
         let known = key.and_then(|key| Some((key, self.alerts.get(key)?)));
         let wants = |peer: &Peer| match known {
             Some((_, alert)) => peer.wants(alert),
             None => owed && event.severity >= peer.min_severity,
         };
-        let one = |(name, peer): (&String, &Peer)| peer.message(name, known.map(|(key, _)| *key));
+        let one = |(name, peer): (&String, &Peer)| peer.message(now, name, known.map(|(key, _)| *key));
         self.peers.iter().filter(|(_, peer)| wants(peer)).map(one).collect()
     }
 
@@ -388,21 +400,25 @@ impl Peer {
     }
 
     /// What it was told of an alert, and when it is told again; of one without a key there was no room.
-    fn message(&self, name: &str, key: Option<u64>) -> MessageView {
+    fn message(&self, now: Timestamp, name: &str, key: Option<u64>) -> MessageView {
         let took = key.and_then(|key| self.told.get(&key)?.took);
         let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
         let refused = key.and_then(|key| self.refused.get(&key)).cloned();
         let failing = self.failing_since.map(|since| format!("{name} fails since {since}: {}", self.last_error));
         let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
-        let why = match (key, took, failing) {
+        let kept = took.map(|took| match took {
+            Took { until, .. } if until <= now => format!("kept up until {until}"),
+            Took { first, .. } => format!("kept up since {first}"),
+        });
+        let why = match (key, kept, failing) {
             (None, ..) => "not kept up: there are as many alerts already as `limits.outbox` allows".to_owned(),
-            (_, Some((since, _)), Some(failing)) => format!("kept up since {since}; {failing}"),
+            (_, Some(kept), Some(failing)) => format!("{kept}; {failing}"),
             (_, None, Some(failing)) => failing,
             _ if refused.is_some() => format!("an Alertmanager, {again}"),
-            (_, Some((since, _)), None) => format!("kept up since {since}, {again}"),
+            (_, Some(kept), None) => format!("{kept}, {again}"),
             (_, None, None) => "an Alertmanager, told now".to_owned(),
         };
-        let (receiver, group, last) = (name.to_owned(), name.to_owned(), took.map(|(_, last)| last));
+        let (receiver, group, last) = (name.to_owned(), name.to_owned(), took.map(|took| took.last));
         MessageView { receiver, group, last, waiting: None, refused, next: due, why }
     }
 

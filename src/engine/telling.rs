@@ -142,7 +142,7 @@ impl Engine {
     /// What the Alertmanagers were told of an alert, and when they are told again: one entry per one that takes it.
     pub(super) fn kept_up(&self, event: &AlertEvent) -> Vec<MessageView> {
         let owed = event.state == AlertState::Firing && event.muted.is_none() && !self.state.backfill;
-        self.state.mirror.told(event, owed)
+        self.state.mirror.told(self.state.clock.unwrap_or_default(), event, owed)
     }
 
     /// The receivers and their queues.

@@ -51,6 +51,8 @@ pub struct Resend {
     pub every: Span,
     /// An alert that ended is said again for so long.
     pub resolved_for: Span,
+    /// How long it may believe that an alert fires without being told again.
+    pub ahead: Span,
 }
 
 impl Channel {
@@ -110,8 +112,6 @@ pub enum Channel {
         token: Option<Secret>,
         /// How often it is told the same again.
         resend: Resend,
-        /// How long it may believe that an alert fires without being told again.
-        ahead: Span,
         /// How long one attempt may take.
         timeout: Span,
     },

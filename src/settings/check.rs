@@ -374,8 +374,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
             channel: Channel::Alertmanager {
                 url: format!("http://{name}"),
                 token: Some(Secret::File("/base/am-token".into())),
-                resend: Resend { every: Span::seconds(10), resolved_for: Span::minutes(5) },
-                ahead: Span::minutes(2),
+                resend: Resend { every: Span::seconds(10), resolved_for: Span::minutes(5), ahead: Span::minutes(2) },
                 timeout: Span::seconds(2),
             },
         };

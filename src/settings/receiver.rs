@@ -209,14 +209,13 @@ fn alertmanager(section: Section<'_>, interval: Span) -> Vec<(String, Channel)> 
     let resolved_for = section.span("resolved_for").unwrap_or(Span::minutes(15));
     let timeout = section.span("timeout").unwrap_or(Span::seconds(10));
     section.finish();
-    let resend = Resend { every, resolved_for };
     // As Prometheus has it: a sender that fails a few times is still believed, one that died is not for long.
-    let ahead = Span(4 * every.max(interval).0);
+    let resend = Resend { every, resolved_for, ahead: Span(4 * every.max(interval).0) };
     let several = peers.len() > 1;
     let channel = |url: String| {
         let place = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         let suffix = if several { format!("/{place}") } else { String::new() };
-        (suffix, Channel::Alertmanager { url, token: token.clone(), resend, ahead, timeout })
+        (suffix, Channel::Alertmanager { url, token: token.clone(), resend, timeout })
     };
     peers.into_iter().map(channel).collect()
 }

@@ -134,8 +134,8 @@ impl Sinks {
                 let hook = webhook::Hook { url, secret: secret.as_ref(), token: token.as_ref(), timeout: *timeout };
                 webhook::post(&hook, external_url, delivery).await
             }
-            Channel::Alertmanager { url, token, ahead, timeout, .. } => {
-                let until = Timestamp(http::seconds() * 1_000) + *ahead;
+            Channel::Alertmanager { url, token, resend, timeout } => {
+                let until = Timestamp(http::seconds() * 1_000) + resend.ahead;
                 let alerts: Vec<_> =
                     alerts(delivery)?.alerts.iter().map(|e| notice::postable(e, until, external_url)).collect();
                 json(&format!("{url}/api/v2/alerts"), *timeout, &alerts)?.bearer(token.as_ref()).await
