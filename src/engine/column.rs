@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::field::{FieldSum, Keep, Latest, Part, Total};
+use super::split::NEVER;
 use super::window::Shape;
 use crate::model::Timestamp;
 
@@ -111,6 +112,16 @@ impl Column {
         }
     }
 
+    /// When it loses its first pane; [`NEVER`] for an empty one.
+    pub fn expiry(&self, shape: Shape) -> Timestamp {
+        let oldest = match self {
+            Column::Total(panes) => panes.oldest(),
+            Column::Latest(panes) => panes.oldest(),
+            Column::Whole(panes) => panes.oldest(),
+        };
+        oldest.map_or(NEVER, |number| shape.expiry(Timestamp(number.saturating_mul(shape.pane.0))))
+    }
+
     /// What all values come to; `None` without any.
     pub fn sum(&self) -> Option<FieldSum> {
         let sum = match self {
@@ -186,12 +197,7 @@ impl<P: Part> Panes<P> {
 
     fn expire(&mut self, shape: Shape, now: Timestamp) {
         let start = shape.first(now);
-        // What leaves is not looked at: it lies far away, and the tails know its number.
-        let oldest = |panes: &Panes<P>| match panes.tail.1.is_empty() {
-            true => panes.older.front().map(|pane| pane.0),
-            false => Some(panes.tail.0),
-        };
-        while oldest(self).is_some_and(|number| number < start) {
+        while self.first().is_some_and(|number| number < start) {
             if self.tail.1.is_empty() {
                 self.turn();
             }
@@ -201,6 +207,16 @@ impl<P: Part> Panes<P> {
         if self.number < start {
             self.newest = P::default();
         }
+    }
+
+    /// The oldest pane before the newest. It is not looked at: it lies far away, and the tails know its number.
+    fn first(&self) -> Option<i64> {
+        if self.tail.1.is_empty() { self.older.front().map(|pane| pane.0) } else { Some(self.tail.0) }
+    }
+
+    /// The oldest pane.
+    fn oldest(&self) -> Option<i64> {
+        self.first().or((!self.newest.is_empty()).then_some(self.number))
     }
 
     /// Makes one stack of all panes.
@@ -266,7 +282,11 @@ mod tests {
                 }
             }
             if now % 7 == 0 {
-                columns.iter_mut().for_each(|column| column.expire(shape, Timestamp(now)));
+                for column in &mut columns {
+                    let (loses, before) = (column.expiry(shape) <= Timestamp(now), column.panes().len());
+                    column.expire(shape, Timestamp(now));
+                    assert_eq!(column.panes().len() < before, loses, "at {now}");
+                }
                 kept.retain(|(at, _)| shape.number(*at) >= shape.first(Timestamp(now)));
                 let mut panes: Vec<(i64, FieldSum)> = Vec::new();
                 for (at, value) in &kept {

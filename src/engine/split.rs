@@ -122,7 +122,7 @@ pub struct Split {
     pub series: Vec<Series>,
     /// The windows of all series, those of one side by side.
     looks: Vec<Window>,
-    /// When each of them loses its first slice; [`NEVER`] for an empty one.
+    /// When each of them loses its first slice, or its first pane of a record field; [`NEVER`] for an empty one.
     expiries: Vec<Timestamp>,
     /// What its windows keep of record fields, window by window.
     #[serde(skip)]
@@ -280,6 +280,9 @@ impl Split {
             }
             late = missed.map_or(late, |missed| Some(missed + late.unwrap_or(0)));
         }
+        if late.is_some() {
+            self.expire_columns(index, now);
+        }
         for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
             if let Some(value) = fields.get(kept.field).filter(|value| !value.is_nan()) {
                 column.insert(kept.keep, kept.shape, now, sample.at, *value);
@@ -335,10 +338,18 @@ impl Split {
             let of = &mut Windows { windows: &mut self.looks[all], expiries };
             let rings = &mut self.rings[index * self.tiers.len()..][..self.tiers.len()];
             rings.iter_mut().zip(&self.tiers).for_each(|(ring, tier)| ring.expire(tier, of, now));
+            self.expire_columns(index, now);
         }
-        // By themselves: after a reload a column may reach back further than its ring.
-        let columns = self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept);
-        columns.for_each(|(column, kept)| column.expire(kept.shape, now));
+    }
+
+    /// Lets the columns of a series follow its rings, which know their own slices alone: after a reload what is kept of
+    /// a field lies in coarser panes, and goes at other moments.
+    fn expire_columns(&mut self, index: usize, now: Timestamp) {
+        let expiries = &mut self.expiries[index * self.windows.len()..];
+        for (column, kept) in self.columns[index * self.kept.len()..].iter_mut().zip(&self.kept) {
+            column.expire(kept.shape, now);
+            expiries[kept.window] = expiries[kept.window].min(column.expiry(kept.shape));
+        }
     }
 
     /// Lets one window of every series lose what `now` has left behind, out of turn.
@@ -355,7 +366,7 @@ impl Split {
         (0..self.series.len()).for_each(|index| self.expire(index, now));
     }
 
-    /// When a window of a series loses its first slice; [`NEVER`] for an empty one.
+    /// When a window of a series loses something; [`NEVER`] for an empty one.
     pub fn expiry(&self, index: usize, window: usize) -> Timestamp {
         self.expiries[index * self.windows.len() + window]
     }

@@ -186,7 +186,7 @@ impl PartialEq for Window {
     }
 }
 
-/// The windows of one series, and when each loses its first slice: apart, because every look at
+/// The windows of one series, and when each loses something: apart, because every look at
 /// the series asks for the times and few ask for the sums. [`NEVER`] when a window is empty.
 #[derive(Debug)]
 pub struct Windows<'a> {
@@ -274,9 +274,7 @@ impl Ring {
             return None;
         }
         for (&window, shape) in tier.windows.iter().zip(&tier.shapes) {
-            if of.expiries[window] == NEVER {
-                of.expiries[window] = shape.expiry(sample.at);
-            }
+            of.expiries[window] = of.expiries[window].min(shape.expiry(sample.at));
         }
         self.order(tier, of, sample);
         Some(0)

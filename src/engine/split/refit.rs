@@ -46,13 +46,18 @@ impl Split {
             let of = (0..old.len()).filter(|i| old[*i].2 == *field);
             of.max_by_key(reach).map(|i| (i, old[i].1))
         };
-        let from: Vec<_> = new.iter().map(|wanted| (wanted.1, from(wanted))).collect();
+        let from: Vec<_> = new.iter().map(from).collect();
         let columns = std::mem::take(&mut self.columns);
         for series in 0..self.series.len() {
-            self.columns.extend(from.iter().map(|(shape, from)| match from {
-                Some((at, old_shape)) => columns[series * old.len() + at].refit(*old_shape, *shape),
-                None => Column::default(),
-            }));
+            for ((window, shape, _), from) in new.iter().zip(&from) {
+                let column = match from {
+                    Some((at, old_shape)) => columns[series * old.len() + at].refit(*old_shape, *shape),
+                    None => Column::default(),
+                };
+                let expiry = &mut self.expiries[series * wanted.len() + window];
+                *expiry = (*expiry).min(column.expiry(*shape));
+                self.columns.push(column);
+            }
         }
     }
 }
