@@ -5,6 +5,7 @@
 //! expect: nine o'clock stays nine o'clock.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -27,11 +28,10 @@ pub struct Hours {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Shape {
-    /// Minutes of the day; an end at or before the begin lies in the next day.
+    /// Days, and from when to when on each, in minutes of the day; an end at or before the begin lies in the next day.
     Weekly {
         days: [bool; 7],
-        from: i64,
-        to: i64,
+        times: Vec<(i64, i64)>,
         zone: TimeZone,
     },
     Once {
@@ -58,14 +58,32 @@ impl Hours {
         Ok(Hours { text: text.to_owned(), shape })
     }
 
+    /// Hours of the week from their parts, of which the absent ones are every day, the whole day; written as one would.
+    pub fn weekly(days: Option<[bool; 7]>, times: Vec<(i64, i64)>, zone: TimeZone) -> Hours {
+        let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let ranges: Vec<String> = times.iter().map(|(from, to)| format!("{}-{}", clock(*from), clock(*to))).collect();
+        let zone_name = zone.iana_name().unwrap_or("UTC").to_owned();
+        let all = days.filter(|days| *days != [true; 7] || ranges.is_empty());
+        let words = [all.map(words_of).unwrap_or_default(), ranges.join(","), zone_name];
+        let text = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let times = if times.is_empty() { vec![(0, MINUTES)] } else { times };
+        Hours { text, shape: Shape::Weekly { days: days.unwrap_or([true; 7]), times, zone } }
+    }
+
+    /// Whether they come again every week.
+    pub fn is_weekly(&self) -> bool {
+        matches!(self.shape, Shape::Weekly { .. })
+    }
+
     /// Whether `at` lies within.
     pub fn contains(&self, at: Timestamp) -> bool {
-        self.stretches(at).iter().any(|(from, to)| (*from..*to).contains(&at))
+        // No stretch is longer than a day.
+        self.stretches(at, -1..=0).iter().any(|(from, to)| (*from..*to).contains(&at))
     }
 
     /// When this stops (inside) or begins (outside), if it ever does after `at`.
     pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
-        let stretches = self.stretches(at);
+        let stretches = self.stretches(at, -1..=9);
         let mut end = at;
         for (from, to) in &stretches {
             if *from <= end && *to > end {
@@ -78,22 +96,26 @@ impl Hours {
         stretches.iter().map(|(from, _)| *from).find(|from| *from > at)
     }
 
-    /// The stretches from the day before `at` to nine days after it, in their order.
-    fn stretches(&self, at: Timestamp) -> Vec<(Timestamp, Timestamp)> {
-        let (days, from, to, zone) = match &self.shape {
+    /// The stretches that begin on the days from this one, counted from that of `at`, in their order.
+    fn stretches(&self, at: Timestamp, offsets: RangeInclusive<i64>) -> Vec<(Timestamp, Timestamp)> {
+        let (days, times, zone) = match &self.shape {
             Shape::Once { from, to } => return vec![(*from, *to)],
-            Shape::Weekly { days, from, to, zone } => (days, *from, *to, zone),
+            Shape::Weekly { days, times, zone } => (days, times, zone),
         };
         let Ok(instant) = Instant::from_millisecond(at.0) else { return Vec::new() };
         let today = instant.to_zoned(zone.clone()).date();
-        let length = if to > from { to - from } else { to + MINUTES - from };
-        let stretch = |offset: i64| {
+        let day = |offset: i64| {
             let day = today.checked_add(Days::new().days(offset)).ok()?;
-            let wanted = days[day.weekday().to_monday_zero_offset() as usize];
-            wanted.then_some(())?;
+            days[day.weekday().to_monday_zero_offset() as usize].then_some(day)
+        };
+        let stretch = |day: Date, (from, to): (i64, i64)| {
+            let length = if to > from { to - from } else { to + MINUTES - from };
             Some((moment(day, from, zone)?, moment(day, from + length, zone)?))
         };
-        (-1..=9).filter_map(stretch).collect()
+        let of = |day: Date| times.iter().filter_map(move |range| stretch(day, *range));
+        let mut stretches: Vec<_> = offsets.filter_map(day).flat_map(of).collect();
+        stretches.sort();
+        stretches
     }
 }
 
@@ -132,7 +154,7 @@ fn weekly(text: &str) -> Result<Shape, String> {
     for word in text.split_whitespace() {
         let digits = word.starts_with(|c: char| c.is_ascii_digit());
         if digits && hours.is_none() && zone.is_none() {
-            hours = Some(clock_range(word)?);
+            hours = Some(word.split(',').map(clock_range).collect::<Result<Vec<_>, _>>()?);
         } else if days.is_none() && hours.is_none() && zone.is_none() && is_day(&word.to_lowercase()) {
             days = Some(self::days(&word.to_lowercase())?);
         } else if zone.is_none() && !digits {
@@ -146,8 +168,8 @@ fn weekly(text: &str) -> Result<Shape, String> {
     if days.is_none() && hours.is_none() {
         return Err(format!("neither days nor hours are there: {EXPECTED}"));
     }
-    let (from, to) = hours.unwrap_or((0, MINUTES));
-    Ok(Shape::Weekly { days: days.unwrap_or([true; 7]), from, to, zone: zone.unwrap_or(TimeZone::UTC) })
+    let times = hours.unwrap_or(vec![(0, MINUTES)]);
+    Ok(Shape::Weekly { days: days.unwrap_or([true; 7]), times, zone: zone.unwrap_or(TimeZone::UTC) })
 }
 
 fn is_day(word: &str) -> bool {
@@ -174,18 +196,33 @@ pub fn days(text: &str) -> Result<[bool; 7], String> {
     Ok(days)
 }
 
+/// `mon-fri,sun`: runs of days, as people write them.
+fn words_of(days: [bool; 7]) -> String {
+    let mut words = Vec::new();
+    let mut first = 0;
+    while let Some(begin) = (first..DAYS.len()).find(|day| days[*day]) {
+        let end = (begin..DAYS.len()).take_while(|day| days[*day]).last().unwrap_or(begin);
+        words.push(if end == begin { DAYS[begin].to_owned() } else { format!("{}-{}", DAYS[begin], DAYS[end]) });
+        first = end + 1;
+    }
+    words.join(",")
+}
+
 /// `09:00-18:00` in minutes; the end may be `24:00`.
-fn clock_range(text: &str) -> Result<(i64, i64), String> {
+pub fn clock_range(text: &str) -> Result<(i64, i64), String> {
     let fault = || format!("`{text}` is not a range of hours such as 09:00-18:00");
     let (from, to) = text.split_once('-').ok_or_else(fault)?;
     let minutes = |clock: &str| -> Option<i64> {
-        let (hour, minute) = clock.split_once(':')?;
+        let (hour, minute) = clock.trim().split_once(':')?;
         let (hour, minute) = (hour.parse::<u8>().ok()?, minute.parse::<u8>().ok()?);
         let whole = i64::from(hour) * 60 + i64::from(minute);
         (minute < 60 && whole <= MINUTES).then_some(whole)
     };
     match (minutes(from), minutes(to)) {
-        (Some(from), Some(to)) if from < MINUTES && from != to => Ok((from, to)),
+        (Some(from), Some(to)) if from == to => {
+            Err(format!("`{text}` ends when it begins: `00:00-24:00` is the whole day"))
+        }
+        (Some(from), Some(to)) if from < MINUTES => Ok((from, to)),
         _ => Err(fault()),
     }
 }
@@ -208,6 +245,8 @@ mod tests {
             ("09:00-18:00 Europe/Berlin", "2026-07-01T07:00:00Z", true, Some("2026-07-01T16:00:00Z")),
             ("fri 22:00-06:00", "2026-11-28T05:59:00Z", true, Some("2026-11-28T06:00:00Z")),
             ("sat,sun", "2026-11-28T12:00:00Z", true, Some("2026-11-30T00:00:00Z")),
+            ("mon 13:00-17:30,08:00-12:00", "2026-11-30T12:30:00Z", false, Some("2026-11-30T13:00:00Z")),
+            ("mon 13:00-17:30,08:00-13:00", "2026-11-30T08:00:00Z", true, Some("2026-11-30T17:30:00Z")),
             ("sat-mon 00:00-24:00", "2026-11-27T12:00:00Z", false, Some("2026-11-28T00:00:00Z")),
             ("2026-12-24T18:00:00Z/2026-12-27T08:00:00Z", "2026-12-25T00:00:00Z", true, Some("2026-12-27T08:00:00Z")),
             ("2026-12-24T18:00:00+01:00/2026-12-27T08:00:00+01:00", "2026-12-28T00:00:00Z", false, None),
@@ -215,6 +254,21 @@ mod tests {
             let hours = Hours::parse(hours).expect(hours);
             assert_eq!(hours.contains(at(instant)), inside, "{hours} {instant}");
             assert_eq!(hours.next_change(at(instant)), change.map(at), "{hours} {instant}");
+        }
+    }
+
+    #[test]
+    fn hours_of_parts_are_written_as_one_would_and_read_again() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("known");
+        for (days, times, expected) in [
+            (Some(days("sun,mon,sat").expect("days")), vec![], "mon,sat-sun Europe/Berlin"),
+            (Some([true; 7]), vec![(1_320, 360)], "22:00-06:00 Europe/Berlin"),
+            (Some([true; 7]), vec![], "mon-sun Europe/Berlin"),
+            (None, vec![(480, 720), (780, 1_440)], "08:00-12:00,13:00-24:00 Europe/Berlin"),
+        ] {
+            let hours = Hours::weekly(days, times, berlin.clone());
+            assert_eq!(hours.to_string(), expected);
+            assert_eq!(Hours::parse(expected), Ok(hours));
         }
     }
 
@@ -229,6 +283,8 @@ mod tests {
             "mon 9-18",
             "mon 09:00-17:00 Mars/Base",
             "09:00-09:00",
+            "24:00-06:00",
+            "09:00-10:00,",
             "mon 09:00-10:00 11:00-12:00",
             "2026-12-24T18:00:00Z/2026-12-23T18:00:00Z",
         ] {

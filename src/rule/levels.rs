@@ -129,12 +129,7 @@ impl RuleReader<'_> {
     /// Whether it is a shadow rule, and when its alerts are told.
     pub(super) fn telling(&self, fields: &Fields<'_>) -> (bool, Option<ActiveHours>) {
         let shadow = fields.flag("shadow").is_some_and(|flag| flag.value);
-        let active_hours = fields.node("active_hours").and_then(|node| {
-            let inner = Fields::open(node, "active_hours", self.faults);
-            let hours = ActiveHours::read(&inner, self.faults);
-            inner.finish();
-            hours
-        });
+        let active_hours = ActiveHours::read(fields, self.faults);
         if shadow && active_hours.is_some() {
             let message = "a shadow rule tells nobody at any hour";
             self.faults.warning(fields.place("active_hours"), message, "delete `shadow` or `active_hours`");

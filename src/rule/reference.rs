@@ -375,6 +375,7 @@ alerts:
     shadow: true
 ```
 
+The hours may stand in one line, too, `mon-thu,sat 08:00-12:00,13:00-17:30 Europe/Berlin`, and a list has several of either form.
 Outside of its hours a rule is evaluated and recorded; an alert that still fires when they begin is told then. `zone` is `UTC` when absent,
 `days` every day, `times` the whole day. `22:00-06:00` belongs to the day on which it begins. An alert that was told ends with a
 message at any hour. A shadow rule is evaluated and recorded and tells nobody; it inhibits nothing and its alerts do not keep

@@ -253,7 +253,7 @@ routes:
     repeat_growth: 2
     repeat_max: 1d
     active_hours: mon-fri 09:00-18:00 Europe/Berlin
-    mute: sat,sun
+    mute: {zone: UTC, days: [sat, sun], times: "00:00-24:00"}
 inhibit:
   - {source: severity=critical, target: severity=warning, equal: [agent]}
 maintenance:
@@ -436,6 +436,7 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
             match crate::settings::table::section(section).field(&key.text).kind {
                 Kind::Section(inner) | Kind::KeyOr(inner) => keys(inner, value, used),
                 Kind::Secret => keys("secret", value, used),
+                Kind::Hours => keys("hours", value, used),
                 Kind::Sections(inner) => {
                     let Value::Sequence(items) = &value.value else { panic!("{} is a list", key.text) };
                     items.iter().for_each(|item| keys(inner, item, used));

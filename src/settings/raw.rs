@@ -12,8 +12,9 @@ use jiff::tz::TimeZone;
 use super::Secret;
 use super::table::{self, Kind};
 use crate::diagnostic::{Diagnostic, SourceFile};
-use crate::model::Span;
+use crate::model::{Hours, Span};
 use crate::wire::fields::{Faults, Fields, Spanned, scalar};
+use crate::wire::hours;
 use crate::wire::yaml::{Key, Node, Value};
 
 /// One file being read.
@@ -173,6 +174,12 @@ impl<'a> Section<'a> {
     pub(super) fn zone(&self) -> Option<TimeZone> {
         self.table.field("zone");
         self.fields.zone()
+    }
+
+    /// The hours under a key.
+    pub(super) fn hours(&self, name: &'static str) -> Option<Vec<Hours>> {
+        self.table.field(name);
+        hours::read(&self.fields, name, &self.reader.faults)
     }
 
     pub(super) fn number(&self, name: &'static str) -> Option<f64> {

@@ -90,6 +90,7 @@ fn shape(kind: Kind) -> String {
     match kind {
         Kind::Text => "text".to_owned(),
         Kind::Texts => "text or list of texts".to_owned(),
+        Kind::Hours => format!("text, {}, or a list of them", link("hours")),
         Kind::Path => "path".to_owned(),
         Kind::Paths => "path or list of paths".to_owned(),
         Kind::Span(low, high) => format!("length of time, {low} to {high}"),
@@ -179,6 +180,10 @@ fn shape_of(kind: Kind) -> Value {
         Kind::Text | Kind::Key => text,
         Kind::Path => json!({"type": "string", "minLength": 1}),
         Kind::Texts | Kind::Paths => json!({"anyOf": [text, {"type": "array", "items": text}]}),
+        Kind::Hours => {
+            let one = json!({"anyOf": [{"type": "string"}, reference("hours")]});
+            json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+        }
         Kind::Span(..) => span,
         Kind::Number(low, high) => json!({"type": "number", "minimum": low, "maximum": high}),
         Kind::Integer(low, high) => json!({"anyOf": [

@@ -225,8 +225,8 @@ fn route(section: Section<'_>, known: &[Receiver]) -> Option<Route> {
         group_wait: section.span("group_wait").unwrap_or(Span::seconds(wait)),
         group_interval: section.span("group_interval").unwrap_or(Span::seconds(interval)),
         repeat,
-        active_hours: hours(&section, "active_hours"),
-        mute: hours(&section, "mute"),
+        active_hours: section.hours("active_hours").unwrap_or_default(),
+        mute: section.hours("mute").unwrap_or_default(),
     };
     section.finish();
     (!route.receivers.is_empty()).then_some(route)
@@ -264,9 +264,7 @@ fn inhibition(section: Section<'_>) -> Option<Inhibition> {
 fn maintenance(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Maintenance> {
     let name = unique_name(&section, names);
     let matchers = matchers(&section, "matchers").unwrap_or_default();
-    let there = section.node("hours").map(|_| ());
-    section.require("hours", there);
-    let hours = hours(&section, "hours");
+    let hours = section.require("hours", section.hours("hours")).unwrap_or_default();
     section.finish();
     Some(Maintenance { name: name?, matchers, hours })
 }
@@ -295,22 +293,6 @@ fn matchers(section: &Section<'_>, name: &'static str) -> Option<Vec<LabelMatche
         }
     };
     section.texts(name).map(|texts| texts.into_iter().filter_map(read).collect())
-}
-
-/// The hours under a key; none when it is absent.
-fn hours(section: &Section<'_>, name: &'static str) -> Vec<Hours> {
-    let read = |text: Spanned<String>| match Hours::parse(&text.value) {
-        Ok(hours) => Some(hours),
-        Err(reason) => {
-            section.reader.error(
-                text.bytes,
-                format!("`{name}`: {reason}"),
-                "such as `mon-fri 09:00-18:00 Europe/Berlin`",
-            );
-            None
-        }
-    };
-    section.texts(name).unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 #[cfg(test)]
@@ -353,6 +335,37 @@ mod tests {
             assert_eq!(faults(text), [expected], "{text}");
         }
         assert!(faults("maintenance:\n- {name: a, hours: [\"mon 9-10\"]}\n")[0].starts_with("5:21 `hours`: "));
+    }
+
+    #[test]
+    fn hours_that_never_come_are_faults_wherever_they_stand() {
+        for (hours, expected) in [
+            ("[]", "`hours` is empty (leave it out, or write hours, such as `mon-fri 09:00-18:00 Europe/Berlin`)"),
+            (
+                "\"08:00-08:00\"",
+                "`hours`: `08:00-08:00` ends when it begins: `00:00-24:00` is the whole day (such as `mon-fri 09:00-18:00 Europe/Berlin`)",
+            ),
+            ("{days: []}", "`days` is empty (leave it out for every day)"),
+            ("{days: mon, times: []}", "`times` is empty (leave it out for the whole day)"),
+            ("{times: \"8-9\"}", "`8-9` is not a range of hours such as 09:00-18:00 (write `08:00-18:00`, in quotes)"),
+            (
+                "{zone: UTC}",
+                "`hours` has neither `days` nor `times` (add `days: mon-fri`, `times: \"09:00-18:00\"`, or both)",
+            ),
+        ] {
+            for field in ["active_hours", "mute", "hours"] {
+                let text = match field {
+                    "hours" => format!("maintenance:\n- {{name: a, hours: {hours}}}\n"),
+                    _ => format!("routes:\n- {{receivers: [ops, pager], {field}: {hours}}}\n"),
+                };
+                let [found] = &faults(&text)[..] else { panic!("{text} {:?}", faults(&text)) };
+                assert_eq!(
+                    found.split_once(' ').map(|(_, text)| text),
+                    Some(&*expected.replace("`hours`", &format!("`{field}`")))
+                );
+            }
+        }
+        assert_eq!(faults("maintenance:\n- {name: a, hours: {days: sat, zone: Europe/Berlin}}\n"), [] as [String; 0]);
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Kind {
     Text,
     /// A list of texts; a single one is a list of one.
     Texts,
+    /// Hours as a text or a mapping, or a list of them.
+    Hours,
     /// A path, relative to the folder of the file.
     Path,
     /// A list of paths.
@@ -358,6 +360,7 @@ pub const SECTIONS: &[Section] = &[
     routing::ROUTE,
     routing::INHIBITION,
     routing::MAINTENANCE,
+    routing::HOURS,
     routing::DAMPING,
     routing::DIGEST,
     Section {

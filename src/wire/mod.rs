@@ -5,6 +5,7 @@ pub mod digest;
 pub mod document;
 pub mod execution;
 pub mod fields;
+pub mod hours;
 pub mod mail;
 mod mapping;
 pub mod matcher;

@@ -1,6 +1,6 @@
 //! The fields that decide who is told of what, and when.
 
-use super::Kind::{Flag, Integer, Number, Span, Text, Texts};
+use super::Kind::{Flag, Hours, Integer, Number, Span, Text, Texts};
 use super::{Section, example, field, required};
 
 pub(super) const ROUTE: Section = Section {
@@ -44,11 +44,11 @@ pub(super) const ROUTE: Section = Section {
         field("repeat_max", Span("1m", "30d"), "7d", "The longest wait between two repeats."),
         example(
             "active_hours",
-            Texts,
+            Hours,
             "mon-fri 09:00-18:00 Europe/Berlin",
             "Hours in which messages go out; what still fires when they begin is told then.",
         ),
-        example("mute", Texts, "sat,sun", "Hours in which no message goes out."),
+        example("mute", Hours, "sat,sun", "Hours in which no message goes out."),
     ],
 };
 
@@ -83,6 +83,23 @@ pub(super) const INHIBITION: Section = Section {
     ],
 };
 
+pub(super) const HOURS: Section = Section {
+    name: "hours",
+    what: "hours",
+    about: "Hours of the week. As a text they are the days, the times and the zone: `mon-thu,sat 08:00-12:00,13:00-17:30 \
+            Europe/Berlin`; at least days or times must be there. In a configuration `START/END` in RFC 3339 is one stretch.",
+    fields: &[
+        field("zone", Text, "UTC", "An IANA time zone."),
+        field("days", Texts, "(every day)", "Days and ranges of days, `mon-fri`."),
+        field(
+            "times",
+            Texts,
+            "(the whole day)",
+            "Ranges, `08:00-18:00`; `22:00-06:00` belongs to the day on which it begins.",
+        ),
+    ],
+};
+
 pub(super) const MAINTENANCE: Section = Section {
     name: "maintenance",
     what: "a maintenance window",
@@ -92,7 +109,7 @@ pub(super) const MAINTENANCE: Section = Section {
         example("matchers", Texts, "[agent=batch-*]", "Conditions on labels, as in routes; none: every alert."),
         required(
             "hours",
-            Texts,
+            Hours,
             "\"sun 02:00-04:00 Europe/Berlin\"",
             "When: days, hours and zone, or `START/END` in RFC 3339.",
         ),
