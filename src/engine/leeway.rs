@@ -5,20 +5,19 @@
 //! [`Leeway`], and until it is used up nobody looks again. What cannot be told so easily has none, so that nothing is
 //! missed.
 
+mod held;
+
 use serde::{Deserialize, Serialize};
 
 use super::pane::{Counts, Sample};
 use super::peers::Peers;
+use super::reading::Reading;
 use super::rules::{Evaluation, Glimpse};
 use super::split::NEVER;
-use crate::model::{Metric, Span, Timestamp};
+use crate::model::{Span, Timestamp};
 use crate::rule::program::Slots;
 use crate::rule::{Comparison, Input, NoData, Node};
-
-/// Ratios are compared with a little to spare, so that rounding decides nothing.
-const SPARE: f64 = 1e-9;
-/// The part of a limit on percentiles from which on a duration counts as slow: digests are within 1 %.
-const SLOW: f64 = 0.98;
+use held::Held;
 
 /// What may come to a series before a rule could hold. Each is spent by itself, and all must last.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -108,22 +107,6 @@ impl Leeway {
     }
 }
 
-/// The most that may be added to `have` before `exceeds` is true of the sum: `about` or a little less; `None`
-/// when it is true already.
-fn room(about: f64, exceeds: impl Fn(i64) -> bool) -> Option<i64> {
-    if exceeds(0) {
-        return None;
-    }
-    let mut more = (about.clamp(0.0, 1e18)) as i64;
-    for _ in 0..4 {
-        if !exceeds(more) {
-            return Some(more);
-        }
-        more -= 1;
-    }
-    Some(0)
-}
-
 fn few(more: i64) -> i32 {
     i32::try_from(more).unwrap_or(i32::MAX)
 }
@@ -168,9 +151,8 @@ impl Evaluation<'_> {
         match node {
             Node::Slot(slot) => match self.rules[glimpse.rule].program.inputs[*slot] {
                 Input::Metric(metric, _) if !metric.is_of_alerts() => {
-                    let window = usize::from(self.plans[glimpse.rule].windows[*slot]);
-                    let reading = self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now);
-                    let missing = u64::from(self.rules[glimpse.rule].min_samples).checked_sub(reading.samples(metric));
+                    let samples = self.window_of(*slot, glimpse).samples(metric);
+                    let missing = u64::from(self.rules[glimpse.rule].min_samples).checked_sub(samples);
                     let missing = missing.filter(|missing| *missing > 0)?;
                     Some(Leeway::room(Room { executions: few(missing as i64 - 1), ..Room::ALL }))
                 }
@@ -217,7 +199,8 @@ impl Evaluation<'_> {
             Input::Metric(metric, _) if metric.runs() && over => self.silence(op, limit, glimpse)?,
             Input::Metric(metric, _) if metric.runs() && !under => return None,
             Input::Metric(metric, _) if !metric.runs() && !metric.is_of_alerts() => {
-                self.window(*metric, slot, op, limit, glimpse).filter(|_| over || under)?
+                let (reading, least) = (self.window_of(slot, glimpse), self.rules[glimpse.rule].min_samples);
+                Held { reading, least, op, limit, over }.leeway(*metric).filter(|_| over || under)?
             }
             Input::Field { .. } | Input::Baseline { .. } | Input::Peers(_) | Input::PeersScore => return None,
             _ if glimpse.value(slot).is_some_and(|value| op.holds(value, limit)) => return None,
@@ -229,6 +212,12 @@ impl Evaluation<'_> {
         Some(steady.both(own))
     }
 
+    /// The window that a slot reads.
+    fn window_of<'a>(&self, slot: usize, glimpse: &Glimpse<'a>) -> Reading<'a> {
+        let window = usize::from(self.plans[glimpse.rule].windows[slot]);
+        self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now)
+    }
+
     /// Until a time that runs has come to a limit; a record only begins it anew.
     fn silence(&self, op: Comparison, limit: f64, glimpse: &Glimpse<'_>) -> Option<Leeway> {
         let since = glimpse.split.series[glimpse.index].newest();
@@ -238,97 +227,6 @@ impl Evaluation<'_> {
         }
         let ms = if op == Comparison::Greater { limit.floor() + 1.0 } else { limit.ceil() };
         Some(since.map_or(Leeway::ALWAYS, |since| Leeway::until(since + Span(ms as i64))))
-    }
-
-    /// How much may come before a value of a window could compare so with a steady limit, whatever leaves the
-    /// window; or if that is nothing, before the window loses anything.
-    fn window(&self, metric: Metric, slot: usize, op: Comparison, limit: f64, glimpse: &Glimpse<'_>) -> Option<Leeway> {
-        let rule = &self.rules[glimpse.rule];
-        let window = usize::from(self.plans[glimpse.rule].windows[slot]);
-        let reading = self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now);
-        let least = u64::from(rule.min_samples).max(1);
-        let c = &reading.counts;
-        let over = matches!(op, Comparison::Greater | Comparison::GreaterEqual);
-        // The fewest of `whole` samples with which `safe` is true, and until when there are no fewer: any time, if that
-        // is so of the least that are data, else while most of those go that may go.
-        let lasting = |whole: u64, safe: &dyn Fn(u64) -> bool| {
-            if safe(least) {
-                return Some((least, NEVER));
-            }
-            let (mut unsafe_, mut fewest) = (least, whole);
-            if fewest <= unsafe_ || !safe(fewest) {
-                return None;
-            }
-            while fewest - unsafe_ > 1 {
-                let middle = unsafe_ + (fewest - unsafe_) / 2;
-                *(if safe(middle) { &mut fewest } else { &mut unsafe_ }) = middle;
-            }
-            let go = (whole - fewest) * 3 / 4;
-            Some((whole - go, reading.look.lost(go)))
-        };
-        let failures = |more: i64| Room { failures: few(more), ..Room::ALL };
-        let executions = |more: i64| Room { executions: few(more), ..Room::ALL };
-        // Sums of what is never negative: they grow by what comes alone.
-        let sum = |have: u64, scale: f64| {
-            room(limit / scale - have as f64, |more| op.holds((have as f64 + more as f64) * scale, limit))
-        };
-        // A share is at its greatest when nothing but its part stays and comes.
-        let shared = |part: u64, whole: u64, rooms: &dyn Fn(i64) -> Room| {
-            let exceeds = |share: f64| op.holds(if over { share } else { 1.0 - share }, limit);
-            if !exceeds(1.0) {
-                return Some(Leeway::ALWAYS);
-            }
-            let limit = if over { limit } else { 1.0 - limit };
-            let most = |part: f64, whole: f64| (part / whole.max(part) + SPARE).min(1.0);
-            let (left, until) = lasting(whole, &|left| !exceeds(most(part as f64, left as f64)))?;
-            let (part, left) = (part as f64, left as f64);
-            // Of those that are left so many may turn out to be of the part, or so many may come beside them.
-            let (about, added) = match until {
-                NEVER => (limit * left - part, 0.0),
-                _ => ((limit * left - part) / (1.0 - limit), 1.0),
-            };
-            let more = room(about.ceil(), |more| exceeds(most(part + more as f64, left + added * more as f64)))?;
-            Some(Leeway { until, room: rooms(more) })
-        };
-        match metric {
-            Metric::Executions | Metric::Lost if over => sum(c.n, 1.0).map(|more| Leeway::room(executions(more))),
-            Metric::FailedExecutions if over => sum(c.known - c.ok, 1.0).map(|more| Leeway::room(failures(more))),
-            Metric::InputTokens | Metric::OutputTokens | Metric::TotalTokens if over => {
-                let have = match metric {
-                    Metric::InputTokens => c.input,
-                    Metric::OutputTokens => c.output,
-                    _ => c.input.saturating_add(c.output),
-                };
-                sum(have, 1.0).map(|tokens| Leeway::room(Room { tokens, ..Room::ALL }))
-            }
-            Metric::Cost | Metric::HourlyCost if over => {
-                let hours = if metric == Metric::Cost { 1.0 } else { reading.hours() };
-                let exceeds = |more: i64| op.holds(c.cost.saturating_add(more) as f64 / 1e9 / hours, limit);
-                // One part in a trillion is left to rounding.
-                let about = limit * hours * 1e9 * (1.0 - 1e-12) - c.cost as f64;
-                room(about, exceeds).map(|cost| Leeway::room(Room { cost, ..Room::ALL }))
-            }
-            Metric::ErrorRate | Metric::RepeatRatio if over => shared(c.known - c.ok, c.known, &failures),
-            Metric::TimeoutRate if over => shared(c.censored, c.durations, &failures),
-            Metric::LimitRate if over => shared(c.limited, c.known, &failures),
-            Metric::SuccessRate if !over => shared(c.known - c.ok, c.known, &failures),
-            Metric::OutcomeCoverage if !over => shared(c.n - c.known, c.n, &executions),
-            Metric::DurationCoverage if !over => shared(c.n - c.durations, c.n, &executions),
-            Metric::TokenCoverage if !over => shared(c.n - c.counted, c.n, &executions),
-            Metric::CostCoverage if !over => shared(c.n - c.priced, c.n, &executions),
-            _ => match metric.quantile().filter(|_| over && limit > 0.0 && c.durations >= least) {
-                Some(q) => {
-                    let slow_ms = (limit * SLOW) as f32;
-                    let slow = reading.look.slow(slow_ms)?;
-                    // So many order statistics lie above the quantile of `n`, at least; cut-off durations count as slow.
-                    let needed = |n: u64| (((1.0 - q) * (n as f64 - 1.0) - SPARE).ceil() as u64).max(1);
-                    let (left, until) = lasting(c.durations, &|left| slow < needed(left))?;
-                    let more = needed(left) - slow - 1;
-                    Some(Leeway { until, room: Room { slow: few(more as i64), slow_ms, ..Room::ALL } })
-                }
-                None => None,
-            },
-        }
     }
 }
 
