@@ -22,7 +22,7 @@ use super::reading::Reading;
 use super::split::{Labels, NEVER, Split};
 use super::{Engine, State};
 use crate::model::{Dimension, Metric, Outcome, Span, Timestamp};
-use crate::rule::{Input, Node};
+use crate::rule::Input;
 
 /// The agents that a rule counts, by its series.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -217,12 +217,7 @@ impl Engine {
             };
             let values: Vec<Option<f64>> = rule.program.inputs.iter().map(value).collect();
             let case = evaluate::case(rule, split, series, &self.state.names);
-            let holds = |root: &Node| root.eval(&values).is_some_and(|verdict| verdict.holds);
-            let holds = match rule.terms.case(case).0 {
-                [] => holds(&rule.program.root),
-                levels => levels.iter().any(|level| holds(&level.root)),
-            };
-            holds != alerts.has(series)
+            evaluate::holds(rule, case, &values[..]) != alerts.has(series)
         })
     }
 

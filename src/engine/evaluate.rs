@@ -7,6 +7,7 @@ use super::names::Names;
 use super::rules::Inputs;
 use super::split::Split;
 use crate::model::Span;
+use crate::rule::program::Slots;
 use crate::rule::{LEVEL_LIMIT, Level, Node, Rule, Verdict};
 
 /// The verdicts of one subject.
@@ -38,6 +39,14 @@ pub fn judge<'a>(rule: &'a Rule, case: usize, values: &[Option<f64>]) -> Judged<
     }
     let recovers = recover.is_none_or(|recover| recover.root.eval(values).is_some_and(|v| v.holds));
     Judged { levels, verdicts, recovers }
+}
+
+/// Whether the condition or any level of the `case` that a subject is holds; asks only for the values that decide.
+pub fn holds(rule: &Rule, case: usize, slots: &(impl Slots + ?Sized)) -> bool {
+    match rule.terms.case(case).0 {
+        [] => rule.program.root.holds(slots),
+        levels => levels.iter().any(|level| level.root.holds(slots)),
+    }
 }
 
 /// The window that the value of the comparison of `root` that decides is of, and the fewest samples behind a value

@@ -229,11 +229,7 @@ impl Evaluation<'_> {
             return false;
         }
         let case = state.case(rule, split, index, self.names);
-        let glimpse = Glimpse { evaluation: self, rule: rule_index, split, index, state };
-        match rule.terms.case(case).0 {
-            [] => !rule.program.root.holds(&glimpse),
-            levels => !levels.iter().any(|level| level.root.holds(&glimpse)),
-        }
+        !evaluate::holds(rule, case, &Glimpse { evaluation: self, rule: rule_index, split, index, state })
     }
 
     /// Whether this is the first step after the end of a window of a rule with a baseline: the

@@ -193,7 +193,7 @@ impl Node {
     }
 
     /// Whether a condition holds; asks only for the values that decide.
-    pub fn holds(&self, slots: &impl Slots) -> bool {
+    pub fn holds(&self, slots: &(impl Slots + ?Sized)) -> bool {
         truth(self, slots).is_some_and(|verdict| verdict.holds)
     }
 

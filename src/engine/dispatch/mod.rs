@@ -165,6 +165,10 @@ impl Group {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     fn interval(&self, route: &Route) -> Span {
         if self.flood { route.group_interval.max(flood::INTERVAL) } else { route.group_interval }
     }
@@ -278,15 +282,17 @@ impl Dispatch {
 
     /// The alerts that a flush at `now` looks at.
     pub fn wanted(&self, now: Timestamp) -> BTreeSet<String> {
-        let due = self.groups.values().filter(|group| group.due.is_some_and(|due| due <= now));
-        due.flat_map(|group| group.members.values()).filter(|m| m.ended.is_none()).map(|m| m.id.clone()).collect()
+        self.looked_at(now, |_| true)
     }
 
     /// Those of them that were told before.
     pub fn repeated(&self, now: Timestamp) -> BTreeSet<String> {
-        let due = self.groups.values().filter(|group| group.due.is_some_and(|due| due <= now));
-        let told = |m: &&Member| m.is_told() && m.ended.is_none();
-        due.flat_map(|group| group.members.values()).filter(told).map(|m| m.id.clone()).collect()
+        self.looked_at(now, Member::is_told)
+    }
+
+    fn looked_at(&self, now: Timestamp, which: impl Fn(&Member) -> bool) -> BTreeSet<String> {
+        let members = self.groups.values().filter(|group| group.is_due(now)).flat_map(|group| group.members.values());
+        members.filter(|member| member.ended.is_none() && which(member)).map(|member| member.id.clone()).collect()
     }
 
     /// The newest message of a group to a receiver was given up: what still fires is said again.
@@ -309,8 +315,8 @@ impl Dispatch {
         scene: &Scene,
         say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
     ) {
-        let due = |(_, group): &(&Place, &Group)| group.due.is_some_and(|due| due <= now);
-        let places: Vec<Place> = self.groups.iter().filter(due).map(|(place, _)| place.clone()).collect();
+        let due = self.groups.iter().filter(|(_, group)| group.is_due(now));
+        let places: Vec<Place> = due.map(|(place, _)| place.clone()).collect();
         for place in places {
             let Some(mut group) = self.groups.remove(&place) else { continue };
             let before: Vec<u64> = group.members.keys().copied().collect();
