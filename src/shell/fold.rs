@@ -24,7 +24,7 @@ pub struct Fold {
     pub source: PolicySource,
     /// Whether history is being read.
     pub backfill: bool,
-    /// When it was read: what was decided up to then is history, too. `None` when it was read before this process.
+    /// When it was read: what was decided before then is history, too. `None` when it was read before this process.
     read_at: Option<Timestamp>,
     policy: Arc<Policy>,
     readers: BTreeMap<String, Reader>,
@@ -62,7 +62,7 @@ impl Fold {
 
     /// Whether a report is of something that happened before anybody watched.
     pub fn is_history(&self, report: &Report) -> bool {
-        let past = |at: Timestamp| self.read_at.is_some_and(|read| at <= read);
+        let past = |at: Timestamp| self.read_at.is_some_and(|read| at < read);
         self.backfill || matches!(report, Report::Alert(alert) if past(alert.at))
     }
 
@@ -159,5 +159,42 @@ pub fn load(source: &PolicySource) -> Result<Arc<Policy>, Vec<Diagnostic>> {
     match Policy::load(source, source.base_dir()) {
         (Some(policy), _) => Ok(Arc::new(policy)),
         (None, diagnostics) => Err(diagnostics),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Alerts that begin at one of two evaluations, the second of them at the instant at which history ends.
+    #[test]
+    fn what_begins_as_history_ends_is_news() {
+        let config = "evaluation_interval: 10s\nsources: [{name: log, path: log.jsonl}]\n";
+        let rules = "alerts: [{name: quiet, condition: silence > 30s}]\n";
+        let source = PolicySource {
+            config: Some(("evenkeel.yaml".to_owned(), config.to_owned())),
+            rules: vec![("rules.yaml".to_owned(), rules.to_owned())],
+            ..PolicySource::default()
+        };
+        let policy = load(&source).expect("no faults");
+        let mut fold = Fold::new(policy, source, State::default(), false);
+        let start = 1_772_550_000_000;
+        let at = |second: i64| Timestamp(start + second * 1_000);
+        let command = |second, command| Entry { now: at(second), event: Logged::Command(command) };
+        fold.apply(&command(0, Command::BeginBackfill));
+        for (agent, second) in [("a", 2), ("b", 12)] {
+            let line = format!("{{\"agent_name\": \"{agent}\", \"timestamp\": {}, \"success\": true}}\n", at(second).0);
+            let applied = fold.lines(at(second), line.as_bytes(), 0, Pace::Past, "log", "log");
+            assert_eq!(applied.records, 1, "{:?}", applied.rejected);
+        }
+        let applied = fold.apply(&command(50, Command::EndBackfill));
+        let reports = applied.effects.iter().filter_map(|effect| match effect {
+            Effect::Report(report @ Report::Alert(alert)) => {
+                Some((alert.subject.to_string(), alert.at, fold.is_history(report)))
+            }
+            _ => None,
+        });
+        let expected = [("agent=a".to_owned(), at(40), true), ("agent=b".to_owned(), at(50), false)];
+        assert_eq!(reports.collect::<Vec<_>>(), expected);
     }
 }
