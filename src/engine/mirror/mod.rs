@@ -5,6 +5,9 @@
 //! handed out, and what was superseded while a peer was down never was a message. An alert that ended is kept
 //! until every peer has heard of it. Peers do not wait for each other; each has one batch in flight.
 
+mod peer;
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -16,10 +19,11 @@ use super::event::{
 };
 use super::notify::{self, Settled};
 use super::split::NEVER;
-use super::view::{MessageView, ReceiverView, RefusedView};
-use crate::model::{Severity, Span, Timestamp};
-use crate::settings::{Receiver, Resend};
+use super::view::RefusedView;
+use crate::model::{Span, Timestamp};
+use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
+use peer::{Flight, Peer, Told, Took};
 
 /// Alerts in one request.
 const BATCH: usize = 64;
@@ -52,56 +56,6 @@ impl Mirrored {
     fn ended(&self) -> Option<Timestamp> {
         (self.event.state == AlertState::Resolved).then_some(self.event.at)
     }
-}
-
-/// What one Alertmanager was told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Peer {
-    resend: Resend,
-    min_severity: Severity,
-    send_resolved: bool,
-    /// What it was told last, by alert.
-    told: BTreeMap<u64, Told>,
-    /// Alerts of which it refused the newest request.
-    refused: BTreeMap<u64, RefusedView>,
-    /// What it is to be told next and when; one entry per alert at most.
-    due: BTreeSet<(Timestamp, u64)>,
-    due_of: BTreeMap<u64, Timestamp>,
-    flight: Option<Flight>,
-    not_before: Option<Timestamp>,
-    failures: u32,
-    failing_since: Option<Timestamp>,
-    last_error: String,
-    delivered: u64,
-    failed: u64,
-    retries: u64,
-}
-
-/// What a peer was told of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Told {
-    version: u64,
-    /// Of this episode.
-    took: Option<Took>,
-}
-
-/// Requests with an alert in them that a peer took, none of them so late that it had given the alert up.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Took {
-    /// When the first was made.
-    first: Timestamp,
-    /// When the newest was made.
-    last: Timestamp,
-    /// Until when it believes that one.
-    until: Timestamp,
-}
-
-/// A request that was handed out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Flight {
-    delivery: Delivery,
-    /// The alerts and the versions in it.
-    holds: Vec<(u64, u64)>,
 }
 
 impl Mirror {
@@ -342,124 +296,6 @@ impl Mirror {
     /// Requests that are in flight, for the shell after a restart.
     pub fn unsettled(&self) -> impl Iterator<Item = Effect> {
         self.peers.values().filter_map(|p| p.flight.as_ref()).map(|f| Effect::Deliver(f.delivery.clone()))
-    }
-
-    /// One entry per peer that is to know of an alert that fires; `owed` says that it is to be kept up, known or not.
-    pub fn told(&self, now: Timestamp, event: &AlertEvent, owed: bool) -> Vec<MessageView> {
-        let key = self.firing.get(&event.id);
-        let known = key.and_then(|key| Some((key, self.alerts.get(key)?)));
-        let wants = |peer: &Peer| match known {
-            Some((_, alert)) => peer.wants(alert),
-            None => owed && event.severity >= peer.min_severity,
-        };
-        let one = |(name, peer): (&String, &Peer)| peer.message(now, name, known.map(|(key, _)| *key));
-        self.peers.iter().filter(|(_, peer)| wants(peer)).map(one).collect()
-    }
-
-    /// A peer at a glance: what it has not heard yet counts as queued.
-    pub fn view(&self, receiver: &Receiver) -> Option<ReceiverView> {
-        let peer = self.peers.get(&receiver.name)?;
-        let unheard = |key: &u64, alert: &Mirrored| {
-            peer.wants(alert) && peer.told.get(key).map(|told| told.version) != Some(alert.version)
-        };
-        Some(ReceiverView {
-            receiver: receiver.name.clone(),
-            queued: self.alerts.iter().filter(|(key, alert)| unheard(key, alert)).count() as u64,
-            delivered: peer.delivered,
-            failed: peer.failed,
-            retries: peer.retries,
-            failing_since: peer.failing_since,
-            last_error: peer.last_error.clone(),
-        })
-    }
-}
-
-impl Peer {
-    fn new(resend: Resend) -> Peer {
-        Peer {
-            resend,
-            min_severity: Severity::Info,
-            send_resolved: true,
-            told: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            due: BTreeSet::new(),
-            due_of: BTreeMap::new(),
-            flight: None,
-            not_before: None,
-            failures: 0,
-            failing_since: None,
-            last_error: String::new(),
-            delivered: 0,
-            failed: 0,
-            retries: 0,
-        }
-    }
-
-    fn wants(&self, alert: &Mirrored) -> bool {
-        alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
-    }
-
-    /// What it was told of an alert, and when it is told again; of one without a key there was no room.
-    fn message(&self, now: Timestamp, name: &str, key: Option<u64>) -> MessageView {
-        let took = key.and_then(|key| self.told.get(&key)?.took);
-        let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
-        let refused = key.and_then(|key| self.refused.get(&key)).cloned();
-        let failing = self.failing_since.map(|since| format!("{name} fails since {since}: {}", self.last_error));
-        let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
-        let kept = took.map(|took| match took {
-            Took { until, .. } if until <= now => format!("kept up until {until}"),
-            Took { first, .. } => format!("kept up since {first}"),
-        });
-        let why = match (key, kept, failing) {
-            (None, ..) => "not kept up: there are as many alerts already as `limits.outbox` allows".to_owned(),
-            (_, Some(kept), Some(failing)) => format!("{kept}; {failing}"),
-            (_, None, Some(failing)) => failing,
-            _ if refused.is_some() => format!("an Alertmanager, {again}"),
-            (_, Some(kept), None) => format!("{kept}, {again}"),
-            (_, None, None) => "an Alertmanager, told now".to_owned(),
-        };
-        let (receiver, group, last) = (name.to_owned(), name.to_owned(), took.map(|took| took.last));
-        MessageView { receiver, group, last, waiting: None, refused, next: due, why }
-    }
-
-    fn flies(&self, key: u64) -> bool {
-        self.flight.as_ref().is_some_and(|f| f.holds.iter().any(|(k, _)| *k == key))
-    }
-
-    /// Puts an alert on the list, or moves it to the front of where it is.
-    fn schedule(&mut self, key: u64, at: Timestamp) {
-        let at = self.due_of.get(&key).map_or(at, |known| at.min(*known));
-        self.unschedule(key);
-        self.due.insert((at, key));
-        self.due_of.insert(key, at);
-    }
-
-    fn unschedule(&mut self, key: u64) {
-        if let Some(at) = self.due_of.remove(&key) {
-            self.due.remove(&(at, key));
-        }
-    }
-
-    fn deadline(&self) -> Timestamp {
-        match (self.flight.is_some(), self.due.first()) {
-            (false, Some((at, _))) => self.not_before.map_or(*at, |t| t.max(*at)),
-            _ => NEVER,
-        }
-    }
-
-    /// Takes the next batch off the list.
-    fn take(&mut self, now: Timestamp, alerts: &BTreeMap<u64, Mirrored>) -> Vec<u64> {
-        let mut keys = Vec::new();
-        while keys.len() < BATCH
-            && let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now)
-        {
-            self.unschedule(key);
-            match alerts.get(&key) {
-                Some(alert) if self.wants(alert) => keys.push(key),
-                _ => {}
-            }
-        }
-        keys
     }
 }
 
