@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertState, Attempt, Delivery, Effect, Event, Receipt};
+use evenkeel::engine::event::{AlertState, Attempt, Delivery, Effect, Event, Receipt, Report};
 use evenkeel::engine::view::MessageView;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::settings::{Channel, Receiver, Resend};
+use evenkeel::shell::store::{self, Store};
 
 const START: i64 = 1_700_000_000_000;
 
@@ -64,6 +65,7 @@ struct World {
     refusing: BTreeSet<&'static str>,
     taken: Vec<Taken>,
     attempts: BTreeMap<String, u32>,
+    reports: Vec<Report>,
 }
 
 impl World {
@@ -76,6 +78,7 @@ impl World {
             refusing: BTreeSet::new(),
             taken: Vec::new(),
             attempts: BTreeMap::new(),
+            reports: Vec::new(),
         }
     }
 
@@ -85,7 +88,14 @@ impl World {
 
     fn answer(&mut self, now: Timestamp, effects: Vec<Effect>) {
         for effect in effects {
-            let Effect::Deliver(delivery) = effect else { continue };
+            let delivery = match effect {
+                Effect::Deliver(delivery) => delivery,
+                Effect::Report(report) => {
+                    self.reports.push(report);
+                    continue;
+                }
+                Effect::Apply(_) => continue,
+            };
             *self.attempts.entry(delivery.receiver.clone()).or_default() += 1;
             let result = if self.down.contains(delivery.receiver.as_str()) {
                 Attempt::Retry { reason: "down".into(), after: None }
@@ -411,4 +421,174 @@ fn an_alert_that_rose_and_fell_is_over_under_all_labels_that_it_had() {
     assert_eq!(last.keys().copied().collect::<Vec<_>>(), ["critical", "warning"]);
     assert!(last.values().all(|(state, second)| *state == AlertState::Resolved && *second < 2_200), "{last:?}");
     assert_eq!(world.engine.view().receivers[0].queued, 0);
+}
+
+/// What the history of all that happened so far answers: the columns of each row, texts as they are.
+fn history(world: &World, query: &str) -> Vec<Vec<String>> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::start(dir.path()).expect("starts");
+    world.reports.iter().for_each(|report| store.put(world.at(), report.clone()));
+    drop(store);
+    let history = store::connect(dir.path()).expect("opens");
+    let mut query = history.prepare(query).expect("it runs");
+    let columns = query.column_count();
+    let rows = query.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+    rows.expect("rows").map(|row| row.expect("texts")).collect()
+}
+
+/// What the documented query says of who was not told: of whom, state, status and reason, in order.
+fn not_told(world: &World) -> Vec<String> {
+    let page = include_str!("../docs/operations.md");
+    let query = page.split("-- Who was not told, and why\n").nth(1).and_then(|rest| rest.split(';').next());
+    let query = query.expect("the documented query");
+    let line = "receiver || ' ' || json_extract(subject, '$.agent') || ' ' || state || ' ' || status || ' ' || reason";
+    let rows = history(world, &format!("SELECT {line} FROM ({query}) ORDER BY 1"));
+    rows.into_iter().map(|row| row.join(" ")).collect()
+}
+
+/// Every row of the deliveries: of whom, state and status, in order.
+fn rows(world: &World) -> Vec<String> {
+    let line = "receiver || ' ' || json_extract(subject, '$.agent') || ' ' || state || ' ' || status";
+    let rows = history(world, &format!("SELECT {line} FROM deliveries ORDER BY 1"));
+    rows.into_iter().map(|row| row.join(" ")).collect()
+}
+
+#[test]
+fn after_an_outage_the_history_says_of_nobody_that_they_were_not_told() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 80, 20);
+    world.until(30);
+    assert_eq!(rows(&world), ["am a firing delivered"]);
+    for outage in [100, 400] {
+        world.down.insert("am");
+        world.until(outage);
+        let agent = if outage == 100 { "b" } else { "c" };
+        world.executions(agent, 80, 20);
+        world.until(outage + 200);
+        // What it was told stays told, however often saying it again fails.
+        assert_eq!(not_told(&world), [format!("am {agent} firing queued down")]);
+        world.down.clear();
+        world.until(outage + 210);
+        assert_eq!(not_told(&world), [""; 0]);
+    }
+    assert_eq!(rows(&world), ["am a firing delivered", "am b firing delivered", "am c firing delivered"]);
+    // Its end, too, is one row, however often it is said.
+    world.executions("a", 1_000, 0);
+    world.until(2_000);
+    assert_eq!(rows(&world)[..2], ["am a firing delivered", "am a resolved delivered"]);
+    assert_eq!(rows(&world).len(), 4);
+}
+
+#[test]
+fn what_waits_when_an_outage_begins_has_its_reason() {
+    let mut world = World::new(&["am"]);
+    world.down.insert("am");
+    world.executions("a", 80, 20);
+    world.executions("b", 80, 20);
+    world.until(60);
+    assert_eq!(not_told(&world), ["am a firing queued down", "am b firing queued down"]);
+    let failing = world.reports.iter().filter(|report| matches!(report, Report::Failing(_))).count();
+    assert_eq!(failing, 1, "it is said once");
+}
+
+#[test]
+fn of_an_alert_that_ended_during_an_outage_the_history_says_that_its_beginning_was_not_told() {
+    let mut world = World::new(&["am", "bm"]);
+    world.down.insert("am");
+    world.executions("a", 80, 20);
+    world.until(100);
+    world.executions("a", 1_000, 0);
+    world.until(200);
+    let superseded = "am a firing superseded the alert changed before it was told: down";
+    assert_eq!(not_told(&world), [superseded, "am a resolved queued down"]);
+    world.down.clear();
+    world.until(300);
+    assert_eq!(not_told(&world), [superseded]);
+}
+
+#[test]
+fn what_an_alertmanager_that_a_reload_removes_was_not_told_is_dropped() {
+    let mut world = World::new(&["am", "bm"]);
+    world.executions("b", 80, 20);
+    world.until(30);
+    world.down.insert("am");
+    world.executions("a", 80, 20);
+    world.until(100);
+    world.reload(policy(&["bm"]));
+    world.until(200);
+    let dropped = "am a firing dropped the receiver was removed from the configuration";
+    assert_eq!(not_told(&world), [dropped]);
+    // It comes again, not for such, then for all, and is told.
+    let mut strict = Arc::unwrap_or_clone(policy(&["am", "bm"]));
+    world.reload(policy(&["am", "bm"]));
+    assert_eq!(not_told(&world), ["am a firing queued down", "am b firing queued down"]);
+    strict.settings.receivers[0].send_resolved = false;
+    world.executions("b", 1_000, 0);
+    world.until(230);
+    world.reload(Arc::new(strict));
+    let changed = "am b firing superseded the alert changed before it was told: down";
+    let unwanted = "am b resolved dropped the receiver takes it no more since a reload";
+    assert_eq!(not_told(&world), ["am a firing queued down", changed, unwanted]);
+    world.down.clear();
+    world.reload(policy(&["am", "bm"]));
+    world.until(240);
+    assert_eq!(not_told(&world), [changed]);
+}
+
+#[test]
+fn what_an_alertmanager_refuses_is_refused_in_the_history_until_it_takes_it() {
+    let mut world = World::new(&["am"]);
+    world.refusing.insert("am");
+    world.executions("a", 80, 20);
+    world.until(130);
+    assert_eq!(not_told(&world), ["am a firing refused 400 Bad Request"]);
+    world.refusing.clear();
+    world.until(200);
+    assert_eq!(rows(&world), ["am a firing delivered"]);
+    assert_eq!(world.engine.view().receivers[0].delivered, 1);
+    // What it took once it was told.
+    world.refusing.insert("am");
+    world.until(300);
+    assert_eq!(not_told(&world), [""; 0]);
+}
+
+#[test]
+fn every_level_of_an_alert_has_its_beginning_and_its_end_in_the_history() {
+    let mut world = World::new(&["am", "bm"]);
+    world.priced(200, 50.0);
+    world.priced(400, 500.0);
+    assert_eq!(not_told(&world), [""; 0]);
+    let of = |receiver: &str, state: &str| {
+        rows(&world).iter().filter(|row| **row == format!("{receiver} a {state} delivered")).count()
+    };
+    assert_eq!([of("am", "firing"), of("am", "resolved")], [2, 1], "warning, its end, critical: {:?}", rows(&world));
+    world.down.insert("am");
+    world.priced(600, 50.0);
+    assert_eq!(not_told(&world), ["am a firing queued down", "am a resolved queued down"]);
+    world.priced(800, 1.0);
+    world.down.clear();
+    world.priced(900, 1.0);
+    assert_eq!(not_told(&world), ["am a firing superseded the alert changed before it was told: down"]);
+    assert_eq!(rows(&world).iter().filter(|row| row.starts_with("bm")).count(), 4, "{:?}", rows(&world));
+}
+
+#[test]
+fn what_finds_no_room_and_what_waits_for_a_day_is_given_up_in_the_history() {
+    let mut world = World::new(&["am"]);
+    let mut policy = Arc::unwrap_or_clone(policy(&["am"]));
+    policy.settings.limits.outbox = 1;
+    world.engine = Engine::new(Arc::new(policy), State::default());
+    world.executions("b", 80, 20);
+    world.until(20);
+    world.executions("a", 80, 20);
+    world.until(40);
+    let no_room = "am a firing dropped there are as many alerts already as `limits.outbox` allows";
+    assert_eq!(not_told(&world), [no_room]);
+    world.down.insert("am");
+    world.until(50);
+    world.executions("b", 1_000, 0);
+    world.until(24 * 3_600);
+    assert_eq!(not_told(&world), [no_room, "am b resolved queued down"]);
+    world.until(24 * 3_600 + 100);
+    assert_eq!(not_told(&world), [no_room, "am b resolved expired not delivered within 1d: down"]);
 }

@@ -10,7 +10,7 @@ use super::alert::Alert;
 use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
 use super::carry::Change;
-use super::event::Delivery;
+use super::event::Effect;
 use super::field::Keep;
 use super::names::{Name, Names};
 use super::plan::Plan;
@@ -27,8 +27,8 @@ pub(super) struct Adopted {
     pub gone: Vec<Alert>,
     /// Some are alerts of rules that say something else now.
     pub changed: bool,
-    /// What is on its way to Alertmanagers that the policy has no more.
-    pub withdrawn: Vec<Delivery>,
+    /// What becomes of what Alertmanagers were to know.
+    pub reports: Vec<Effect>,
 }
 
 /// Per rule that says something else now: what it said, and its alerts, which are taken out of the state.
@@ -38,7 +38,7 @@ impl Engine {
     /// Brings the state, which was made under the policy `old`, in line with the plan; nothing happened `after` the event
     /// before.
     pub(super) fn adopt(&mut self, old: &Policy, after: bool) -> Adopted {
-        let mut adopted = Adopted { gone: Vec::new(), changed: false, withdrawn: Vec::new() };
+        let mut adopted = Adopted { gone: Vec::new(), changed: false, reports: Vec::new() };
         let state = &mut self.state;
         let mut moving = moving(old, &self.policy, state);
         let mut known: BTreeMap<String, RuleState> =
@@ -118,7 +118,7 @@ impl Engine {
         }
         state.baselines.resize(state.splits[Plan::CELLS].series.len(), Baseline::default());
         state.tuning.retain(&self.policy.settings.tune.targets);
-        adopted.withdrawn = state.mirror.adopt(&self.policy.settings.receivers);
+        adopted.reports = state.mirror.adopt(state.clock.unwrap_or_default(), &self.policy.settings.receivers);
         state.digests.retain(&self.policy.settings.digests);
         state.homes.keep(&self.plan.homes);
         self.show_stale();

@@ -29,7 +29,7 @@ impl Engine {
             // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
             self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
-                self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
+                self.state.mirror.refresh(&event, self.policy.settings.limits.outbox, effects);
             }
             return;
         }
@@ -56,7 +56,7 @@ impl Engine {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
                 if !self.state.backfill && event.muted.is_none() {
-                    self.state.mirror.fire(&event, self.policy.settings.limits.outbox);
+                    self.state.mirror.fire(&event, self.policy.settings.limits.outbox, effects);
                     self.state.dispatch.fire(now, &self.policy.settings, &event);
                 }
             }
@@ -66,7 +66,7 @@ impl Engine {
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
-                self.state.mirror.end(&event);
+                self.state.mirror.end(&event, effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event);
                 if covers {
@@ -164,7 +164,7 @@ impl Engine {
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
-                self.state.mirror.end(&event);
+                self.state.mirror.end(&event, effects);
                 self.state.dispatch.end(now, &self.policy.settings, &event);
             }
         }
@@ -240,10 +240,10 @@ impl Engine {
     }
 
     /// Tells receivers of alerts that began to fire while history was read and still do.
-    pub(super) fn tell_untold(&mut self, now: Timestamp) {
+    pub(super) fn tell_untold(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.look_at_alerts(now, |_| true);
         for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
-            self.state.mirror.refresh(&event, self.policy.settings.limits.outbox);
+            self.state.mirror.refresh(&event, self.policy.settings.limits.outbox, effects);
             if !self.state.dispatch.knows(&event) {
                 self.state.dispatch.fire(now, &self.policy.settings, &event);
             }

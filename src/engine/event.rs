@@ -317,6 +317,8 @@ pub enum Report {
     Alert(AlertEvent),
     /// A delivery was queued, retried, done or given up.
     Notification(NotificationReport),
+    /// No request reaches an Alertmanager any more.
+    Failing(Failing),
     /// A recommendation was made or kept back.
     Recommendation(Recommendation),
 }
@@ -326,7 +328,7 @@ pub enum Report {
 pub struct NotificationReport {
     /// When.
     pub at: Timestamp,
-    /// The delivery.
+    /// The delivery; of an Alertmanager, which is told states, the state of the alert.
     pub id: DeliveryId,
     /// The receiver's name.
     pub receiver: String,
@@ -347,6 +349,17 @@ pub struct NotificationReport {
     /// Attempts so far.
     pub attempts: u32,
     /// What the last attempt saw; empty when all is well.
+    pub reason: String,
+}
+
+/// An Alertmanager to which a request failed that followed on one that did not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When.
+    pub at: Timestamp,
+    /// The receiver's name.
+    pub receiver: String,
+    /// What the attempt saw.
     pub reason: String,
 }
 
@@ -375,8 +388,10 @@ pub enum NotificationStatus {
     Refused,
     /// Given up after a day of attempts.
     Expired,
-    /// The outbox was full.
+    /// The outbox was full, or the receiver is no more.
     Dropped,
+    /// An Alertmanager could not be told that state of an alert before another one took its place.
+    Superseded,
 }
 
 /// Whether a recommendation changes something.

@@ -70,11 +70,11 @@ use budget::BudgetState;
 use covers::Homes;
 use digest::Digests;
 use dispatch::Dispatch;
-use event::{AlertEvent, Attempt, Command, Delivery, Effect, Event, Message, NotificationStatus, Receipt};
+use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Receipt};
 use intake::Seen;
 use mirror::Mirror;
 use names::{Name, Names};
-use notify::{GONE, Outbox, Settled};
+use notify::{Outbox, Settled};
 use pane::{Counts, Sample};
 use partial::Partials;
 use parts::Stock;
@@ -197,19 +197,18 @@ impl Engine {
         let adopted = self.adopt(&old, after);
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
+        effects.extend(adopted.reports);
         self.end_gone((now, after), before, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         for event in firing.iter().filter(|event| event.muted.is_none()) {
-            self.state.mirror.refresh(event, self.policy.settings.limits.outbox);
+            self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects);
         }
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
-        let dropped = |delivery: &Delivery| notify::report(now, delivery, NotificationStatus::Dropped, GONE.to_owned());
-        effects.extend(adopted.withdrawn.iter().map(dropped));
         self.begin_digests(now);
         self.say(now, &mut effects);
         self.count_active();
@@ -428,7 +427,7 @@ impl Engine {
             Command::BeginBackfill => self.state.backfill = true,
             Command::EndBackfill => {
                 self.state.backfill = false;
-                self.tell_untold(now);
+                self.tell_untold(now, effects);
                 self.tune(now, effects);
             }
             Command::Target { target, values } => {

@@ -440,17 +440,6 @@ pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, r
     }
 }
 
-/// What became of one alert of a message.
-pub fn report_of(
-    now: Timestamp,
-    delivery: &Delivery,
-    alert: &AlertEvent,
-    status: NotificationStatus,
-    reason: String,
-) -> Effect {
-    made(now, delivery, lead(alert), Default::default(), (status, reason))
-}
-
 type Lead<'a> = (&'a str, &'a str, Subject, Option<AlertState>);
 
 fn lead(alert: &AlertEvent) -> Lead<'_> {

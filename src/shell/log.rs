@@ -8,7 +8,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::prelude::*;
 
 use crate::diagnostic::{Diagnostic, Level};
-use crate::engine::event::{AlertEvent, AlertState, NotificationReport, NotificationStatus, OtherAlert, Report};
+use crate::engine::event::{
+    AlertEvent, AlertState, Failing, NotificationReport, NotificationStatus, OtherAlert, Report,
+};
 use crate::model::{Span, Timestamp};
 
 /// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
@@ -56,6 +58,7 @@ pub fn report(report: &Report, now: Timestamp) {
     match report {
         Report::Alert(alert) => alert_line(alert, now),
         Report::Notification(notification) => notification_line(notification),
+        Report::Failing(Failing { receiver, reason, .. }) => tracing::warn!(receiver, reason, "fails, trying again"),
         Report::Recommendation(advice) => {
             tracing::debug!(advice.target, advice.agent, ?advice.decision, "{}", advice.reason);
         }
@@ -113,6 +116,9 @@ fn notification_line(report: &NotificationReport) {
         }
         NotificationStatus::Refused | NotificationStatus::Expired | NotificationStatus::Dropped => {
             tracing::error!(receiver, rule, subject, state, id, attempts, reason, "given up");
+        }
+        NotificationStatus::Superseded => {
+            tracing::info!(receiver, rule, subject, state, id, attempts, reason, "not told");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::engine::event::{
-    AlertEvent, AlertState, Decision, NotificationReport, NotificationStatus, Recommendation, Report,
+    AlertEvent, AlertState, Decision, Failing, NotificationReport, NotificationStatus, Recommendation, Report,
 };
 use crate::model::{Subject, Timestamp};
 
@@ -227,6 +227,7 @@ fn write(connection: &mut Connection, batch: &[(Timestamp, Report)]) -> Result<(
         match report {
             Report::Alert(alert) => put_alert(&transaction, alert)?,
             Report::Notification(notification) => put_notification(&transaction, notification)?,
+            Report::Failing(failing) => put_failing(&transaction, failing)?,
             Report::Recommendation(recommendation) => put_recommendation(&transaction, *now, recommendation)?,
         }
     }
@@ -301,6 +302,15 @@ fn put_notification(connection: &Connection, report: &NotificationReport) -> Res
     Ok(())
 }
 
+/// What waits for an Alertmanager waits for one reason.
+fn put_failing(connection: &Connection, Failing { at, receiver, reason }: &Failing) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE deliveries SET attempts = 1, reason = ?2, at = ?3 WHERE receiver = ?1 AND status = 'queued'",
+    )?;
+    statement.execute(params![receiver, reason, at.to_rfc3339()])?;
+    Ok(())
+}
+
 fn put_recommendation(connection: &Connection, now: Timestamp, advice: &Recommendation) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO recommendations (target, parameter_index, agent, at, model, parameter, current, proposed, lower,
@@ -346,6 +356,7 @@ fn status(status: NotificationStatus) -> &'static str {
         NotificationStatus::Refused => "refused",
         NotificationStatus::Expired => "expired",
         NotificationStatus::Dropped => "dropped",
+        NotificationStatus::Superseded => "superseded",
     }
 }
 

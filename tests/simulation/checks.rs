@@ -40,7 +40,7 @@ pub fn crash_changes_nothing(seed: u64, story: &Story) {
             .collect();
         assert_eq!(
             open,
-            in_flight(&story.effects[..crash], &story.entries[..crash]),
+            in_flight(story.kind, &story.effects[..crash], &story.entries[..crash]),
             "seed {seed}, killed after {crash}"
         );
         let mut done = Vec::new();
@@ -56,24 +56,24 @@ pub fn crash_changes_nothing(seed: u64, story: &Story) {
 }
 
 /// Deliveries handed out and not answered, seen from outside.
-fn in_flight(effects: &[Vec<Effect>], entries: &[(Timestamp, Entry)]) -> BTreeSet<DeliveryId> {
-    let mut open = BTreeSet::new();
+fn in_flight(kind: Kind, effects: &[Vec<Effect>], entries: &[(Timestamp, Entry)]) -> BTreeSet<DeliveryId> {
+    let receivers = |later| policy(kind, later).settings.receivers.iter().map(|r| r.name.clone()).collect();
+    let (first, later): (BTreeSet<String>, BTreeSet<String>) = (receivers(false), receivers(true));
+    let mut known = &first;
+    let mut open = BTreeMap::new();
     for ((_, entry), effects) in entries.iter().zip(effects) {
         if let Entry::Receipt(Receipt::Delivery { id, .. }) = entry {
             open.remove(id);
         }
-        for effect in effects {
-            match effect {
-                Effect::Deliver(d) => drop(open.insert(d.id.clone())),
-                // A change of the policy may take the receiver away.
-                Effect::Report(Report::Notification(report)) if report.status == NotificationStatus::Dropped => {
-                    open.remove(&report.id);
-                }
-                _ => {}
-            }
+        if let Entry::Reload = entry {
+            known = &later;
         }
+        let out = effects.iter().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None });
+        open.extend(out.map(|d| (d.id.clone(), d.receiver.clone())));
+        // A change of the policy may take the receiver away.
+        open.retain(|_, receiver| known.contains(receiver));
     }
-    open
+    open.into_keys().collect()
 }
 
 /// Alerts walk the ladder: nothing fires before its `for`, every episode ends as it began.
@@ -364,6 +364,28 @@ pub fn alertmanagers_hold_the_truth(seed: u64, story: &Story) {
             .filter(|((receiver, _), (_, state))| *receiver == peer.receiver && *state == AlertState::Firing);
         let holds: BTreeSet<&str> = of.map(|(_, (id, _))| *id).collect();
         assert_eq!(holds, fires, "seed {seed}, {}", peer.receiver);
+    }
+}
+
+/// In the history of an Alertmanager what it is to know and does not waits, and nothing else.
+pub fn the_history_of_alertmanagers_is_settled(seed: u64, story: &Story) {
+    let mut rows: BTreeMap<&str, BTreeMap<(&DeliveryId, &str), NotificationStatus>> = BTreeMap::new();
+    for effect in story.effects.iter().flatten() {
+        if let Effect::Report(Report::Notification(n)) = effect
+            && mirrored(&n.receiver)
+        {
+            rows.entry(&n.receiver).or_default().insert((&n.id, &n.alert_id), n.status);
+        }
+    }
+    let open = in_flight(story.kind, &story.effects, &story.entries);
+    let out = story.effects.iter().flatten().filter_map(|e| if let Effect::Deliver(d) = e { Some(d) } else { None });
+    // What is on its way may be true no more.
+    let flies: BTreeSet<&str> = out.filter(|d| open.contains(&d.id)).map(|d| d.receiver.as_str()).collect();
+    let view = story.engine.view();
+    let queued = |receiver: &str| view.receivers.iter().find(|r| r.receiver == receiver).map_or(0, |r| r.queued);
+    for (receiver, rows) in rows.into_iter().filter(|(receiver, _)| !flies.contains(receiver)) {
+        let waiting = rows.values().filter(|status| **status == NotificationStatus::Queued).count() as u64;
+        assert_eq!(waiting, queued(receiver), "seed {seed}, {receiver}");
     }
 }
 

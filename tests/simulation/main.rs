@@ -36,6 +36,7 @@ fn check(seed: u64) -> Count {
         Kind::Full => {
             checks::ends_follow_beginnings(seed, &story);
             checks::alertmanagers_hold_the_truth(seed, &story);
+            checks::the_history_of_alertmanagers_is_settled(seed, &story);
         }
     }
     checks::changes_obey_their_guards(seed, &story);

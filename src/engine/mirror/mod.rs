@@ -5,6 +5,7 @@
 //! handed out, and what was superseded while a peer was down never was a message. An alert that ended is kept
 //! until every peer has heard of it. Peers do not wait for each other; each has one batch in flight.
 
+mod history;
 mod peer;
 mod view;
 
@@ -19,11 +20,11 @@ use super::event::{
 };
 use super::notify::{self, Settled};
 use super::split::NEVER;
-use super::view::RefusedView;
 use crate::model::{Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
-use peer::{Flight, Peer, Told, Took};
+use history::{NO_ROOM, Said};
+use peer::{Flight, Peer};
 
 /// Alerts in one request.
 const BATCH: usize = 64;
@@ -56,55 +57,80 @@ impl Mirrored {
     fn ended(&self) -> Option<Timestamp> {
         (self.event.state == AlertState::Resolved).then_some(self.event.at)
     }
+
+    /// Whether an event under the same labels is of the same episode and state.
+    fn says(&self, event: &AlertEvent) -> bool {
+        (&self.event.id, self.event.state) == (&event.id, event.state)
+    }
 }
 
 impl Mirror {
-    /// Brings the peers in line with the policy; a new one is told everything. What is on its way to one that goes.
-    pub fn adopt(&mut self, receivers: &[Receiver]) -> Vec<Delivery> {
+    /// Brings the peers in line with the policy; a new one is told everything. What the history says of it.
+    pub fn adopt(&mut self, now: Timestamp, receivers: &[Receiver]) -> Vec<Effect> {
+        let mut effects = Vec::new();
         let mut old = std::mem::take(&mut self.peers);
         for receiver in receivers {
             let Some(resend) = receiver.resend() else { continue };
-            let mut peer = old.remove(&receiver.name).unwrap_or_else(|| {
-                let mut peer = Peer::new(resend);
-                self.alerts.iter().for_each(|(key, alert)| peer.schedule(*key, alert.event.at));
-                peer
-            });
+            let name = &receiver.name;
+            let (mut peer, new) = old.remove(name).map_or_else(|| (Peer::new(resend), true), |peer| (peer, false));
+            let wanted = (peer.min_severity, peer.send_resolved);
+            let lacked: BTreeSet<u64> = peer.open(&self.alerts).into_iter().filter(|_| !new).map(|o| o.0).collect();
             peer.resend = resend;
-            // What it was not to hear before it may be to hear now.
-            if (peer.min_severity, peer.send_resolved) != (receiver.min_severity, receiver.send_resolved) {
-                self.alerts.iter().for_each(|(key, alert)| peer.schedule(*key, alert.event.at));
-            }
             peer.min_severity = receiver.min_severity;
             peer.send_resolved = receiver.send_resolved;
-            self.peers.insert(receiver.name.clone(), peer);
+            // What it was not to hear before it may be to hear now.
+            if new || wanted != (peer.min_severity, peer.send_resolved) {
+                for (key, alert) in &self.alerts {
+                    peer.schedule(*key, alert.event.at);
+                    let said = Said { peer: name, key: *key, event: &alert.event };
+                    match (lacked.contains(key), peer.lacks(*key, alert)) {
+                        (false, true) => effects.push(peer.queue(now, said)),
+                        // What is on its way to it may yet be taken.
+                        (true, false) if !peer.flies(*key) => effects.push(peer.release(now, said)),
+                        _ => {}
+                    }
+                }
+            }
+            self.peers.insert(name.clone(), peer);
+        }
+        for (name, peer) in &old {
+            for (key, event) in peer.open(&self.alerts) {
+                let said = Said { peer: name, key, event };
+                effects.push(said.report(now, peer.failures, NotificationStatus::Dropped, notify::GONE.to_owned()));
+            }
         }
         if self.peers.is_empty() {
             self.alerts.clear();
             self.firing.clear();
         }
-        old.into_values().filter_map(|peer| peer.flight).map(|flight| flight.delivery).collect()
+        effects
     }
 
     /// Takes in that an alert fires; at most `limit` alerts are kept.
-    pub fn fire(&mut self, event: &AlertEvent, limit: u32) {
+    pub fn fire(&mut self, event: &AlertEvent, limit: u32, effects: &mut Vec<Effect>) {
         if self.peers.is_empty() {
             return;
         }
         let key = fingerprint(&event.identity());
         // The same episode with other labels is another alert to Alertmanager.
         if self.firing.get(&event.id).is_some_and(|old| *old != key) {
-            self.end(event);
+            self.end(event, effects);
         }
-        if !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize && !self.make_room() {
+        let full = !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize;
+        if full && !self.make_room(event.at, effects) {
             self.dropped += 1;
+            for (name, _) in self.peers.iter().filter(|(_, peer)| event.severity >= peer.min_severity) {
+                let said = Said { peer: name, key, event };
+                effects.push(said.report(event.at, 0, NotificationStatus::Dropped, NO_ROOM.to_owned()));
+            }
             return;
         }
         self.firing.insert(event.id.clone(), key);
-        self.put(key, event.clone(), event.at);
+        self.put(key, event.clone(), event.at, effects);
     }
 
     /// Takes in that an alert ended; one that is not known to fire is nobody's business.
-    pub fn end(&mut self, event: &AlertEvent) {
+    pub fn end(&mut self, event: &AlertEvent, effects: &mut Vec<Effect>) {
         let Some(key) = self.firing.remove(&event.id) else { return };
         let Some(known) = self.alerts.get(&key) else { return };
         let mut ended = AlertEvent { state: AlertState::Resolved, ..event.clone() };
@@ -112,7 +138,7 @@ impl Mirror {
         ended.severity = known.event.severity;
         ended.labels.clone_from(&known.event.labels);
         ended.fired_at = known.event.fired_at;
-        self.put(key, ended, event.at);
+        self.put(key, ended, event.at, effects);
     }
 
     /// Whether the alert of an episode is known to fire, whatever its labels.
@@ -121,31 +147,60 @@ impl Mirror {
     }
 
     /// Takes in that an alert still fires, if it is not known to fire under the labels that it has now.
-    pub fn refresh(&mut self, event: &AlertEvent, limit: u32) {
+    pub fn refresh(&mut self, event: &AlertEvent, limit: u32, effects: &mut Vec<Effect>) {
         if self.firing.get(&event.id) != Some(&fingerprint(&event.identity())) {
-            self.fire(event, limit);
+            self.fire(event, limit, effects);
         }
     }
 
-    fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp) {
+    fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp, effects: &mut Vec<Effect>) {
         self.version += 1;
-        let id = event.id.clone();
-        let before = self.alerts.insert(key, Mirrored { event, version: self.version });
-        if before.is_some_and(|before| before.event.id != id) {
-            self.peers.values_mut().filter_map(|peer| peer.told.get_mut(&key)).for_each(|told| told.took = None);
+        let alert = Mirrored { event, version: self.version };
+        let before = self.alerts.get(&key);
+        for (name, peer) in &mut self.peers {
+            let said = |event| Said { peer: name, key, event };
+            // What is on its way may yet be taken.
+            if let Some(before) = before.filter(|b| !alert.says(&b.event) && peer.lacks(key, b) && !peer.holds(key, b))
+            {
+                effects.push(peer.supersede(now, said(&before.event)));
+            }
+            if peer.wants(&alert) {
+                effects.push(peer.queue(now, said(&alert.event)));
+            }
+            if let Some(told) = peer.told.get_mut(&key).filter(|_| before.is_some_and(|b| b.event.id != alert.event.id))
+            {
+                told.took = None;
+            }
+            peer.schedule(key, now);
         }
-        self.peers.values_mut().for_each(|peer| peer.schedule(key, now));
+        self.alerts.insert(key, alert);
     }
 
-    /// Forgets the alert that ended first.
-    fn make_room(&mut self) -> bool {
-        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key))).min();
-        ended.map(|(_, key)| self.forget(key)).is_some()
+    /// Forgets the alert that ended first, of those that are not on their way.
+    fn make_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+        let grounded = |key: &u64| !self.peers.values().any(|peer| peer.flies(*key));
+        let ended = self.alerts.iter().filter(|(key, _)| grounded(key));
+        let first = ended.filter_map(|(key, alert)| Some((alert.ended()?, *key))).min();
+        let dropped = |_: &Peer| (NotificationStatus::Dropped, NO_ROOM.to_owned());
+        first.map(|(_, key)| self.forget(now, key, dropped, effects)).is_some()
     }
 
-    fn forget(&mut self, key: u64) {
-        self.alerts.remove(&key);
-        for peer in self.peers.values_mut() {
+    /// Forgets an alert; what becomes of it where it was to be known and is not.
+    fn forget(
+        &mut self,
+        now: Timestamp,
+        key: u64,
+        lost: impl Fn(&Peer) -> (NotificationStatus, String),
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(alert) = self.alerts.remove(&key) else { return };
+        for (name, peer) in &mut self.peers {
+            if peer.lacks(key, &alert) {
+                let (status, reason) = lost(peer);
+                peer.failed += 1;
+                let said = Said { peer: name, key, event: &alert.event };
+                effects.push(said.report(now, peer.failures, status, reason));
+            }
             peer.unschedule(key);
             peer.told.remove(&key);
             peer.refused.remove(&key);
@@ -219,78 +274,46 @@ impl Mirror {
     ) -> Option<Settled> {
         let of = |peer: &Peer| peer.flight.as_ref().is_some_and(|f| f.delivery.id == *id);
         let (name, peer) = self.peers.iter_mut().find(|(_, peer)| of(peer))?;
-        let Flight { delivery, holds } = peer.flight.take()?;
-        let (status, reason) = match result {
+        let flight = peer.flight.take()?;
+        let receiver = name.clone();
+        let done = match result {
             Attempt::Retry { reason, after } => {
-                // It is said that it fails when it begins to.
-                if peer.failures == 0 {
-                    effects.push(notify::report(now, &delivery, NotificationStatus::Queued, reason.clone()));
-                }
                 peer.retries += 1;
-                peer.failing_since.get_or_insert(now);
+                peer.last_error.clone_from(reason);
+                // It is said that it fails when it begins to.
+                if peer.failing_since.is_none() {
+                    peer.failing_since = Some(now);
+                    effects.push(peer.fail(now, name));
+                }
                 peer.not_before = Some(now + notify::pause(peer.failures, *after));
                 peer.failures += 1;
-                peer.last_error.clone_from(reason);
-                for (key, _) in holds.iter().filter(|(key, _)| self.alerts.contains_key(key)) {
-                    peer.schedule(*key, delivery.message.at());
-                }
-                return Some(Settled { receiver: name.clone(), done: false, message: None });
+                peer.put_back(now, name, &flight, &self.alerts, effects);
+                false
             }
-            Attempt::Done => (NotificationStatus::Delivered, String::new()),
-            Attempt::Refuse { reason } => (NotificationStatus::Refused, reason.clone()),
+            Attempt::Done => {
+                peer.settle(now, name, &flight, None, &self.alerts, effects);
+                true
+            }
+            Attempt::Refuse { reason } => {
+                peer.settle(now, name, &flight, Some(reason), &self.alerts, effects);
+                false
+            }
         };
-        peer.failures = 0;
-        peer.failing_since = None;
-        peer.not_before = None;
-        let done = status == NotificationStatus::Delivered;
-        if !done {
-            peer.last_error.clone_from(&reason);
-        }
-        let next = delivery.message.at() + peer.resend.every;
-        for ((key, version), event) in holds.iter().zip(delivery.notification().map_or(&[][..], |n| &n.alerts)) {
-            let Some(alert) = self.alerts.get(key) else { continue };
-            match (done, peer.refused.get_mut(key)) {
-                (true, _) => drop(peer.refused.remove(key)),
-                (false, Some(known)) => known.reason.clone_from(&reason),
-                (false, None) => {
-                    peer.refused.insert(*key, RefusedView { since: now, reason: reason.clone() });
-                }
-            }
-            let before = peer.told.get(key).copied();
-            let mut took = before.and_then(|before| before.took);
-            if done && alert.event.id == event.id {
-                let at = delivery.message.at();
-                let first = took.filter(|took| at < took.until).map_or(at, |took| took.first);
-                took = Some(Took { first, last: at, until: at + peer.resend.ahead });
-            }
-            peer.told.insert(*key, Told { version: *version, took });
-            if before.is_none_or(|before| before.version != *version) {
-                *(if done { &mut peer.delivered } else { &mut peer.failed }) += 1;
-                effects.push(notify::report_of(now, &delivery, event, status, reason.clone()));
-            }
-            let over = alert.ended().is_some_and(|end| next > end + peer.resend.resolved_for);
-            // One that changed meanwhile is due already.
-            if alert.version == *version && !over {
-                peer.schedule(*key, next);
-            }
-        }
-        let receiver = name.clone();
-        self.sweep(now);
+        self.sweep(now, effects);
         Some(Settled { receiver, done, message: None })
     }
 
     /// Forgets ended alerts that no peer is to be told of any more.
-    fn sweep(&mut self, now: Timestamp) {
-        let over: Vec<u64> = self
-            .alerts
-            .iter()
-            .filter(|(key, alert)| {
-                let idle = |p: &Peer| !p.due_of.contains_key(key) && !p.flies(**key);
-                alert.ended().is_some_and(|end| self.peers.values().all(idle) || now >= end + EXPIRY)
-            })
-            .map(|(key, _)| *key)
-            .collect();
-        over.into_iter().for_each(|key| self.forget(key));
+    fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let over = |(key, alert): &(&u64, &Mirrored)| {
+            let due = |peer: &Peer| peer.due_of.contains_key(key);
+            let flies = self.peers.values().any(|peer| peer.flies(**key));
+            alert.ended().is_some_and(|end| !flies && (!self.peers.values().any(due) || now >= end + EXPIRY))
+        };
+        let over: Vec<u64> = self.alerts.iter().filter(over).map(|(key, _)| *key).collect();
+        let expired =
+            |peer: &Peer| (NotificationStatus::Expired, format!("not delivered within {EXPIRY}: {}", peer.last_error));
+        over.into_iter().for_each(|key| self.forget(now, key, expired, effects));
     }
 
     /// Requests that are in flight, for the shell after a restart.

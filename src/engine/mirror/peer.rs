@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::history::Said;
 use super::{BATCH, Mirrored};
-use crate::engine::event::Delivery;
+use crate::engine::event::{AlertEvent, Delivery, Effect, NotificationStatus};
 use crate::engine::split::NEVER;
 use crate::engine::view::RefusedView;
 use crate::model::{Severity, Timestamp};
@@ -38,6 +39,8 @@ pub struct Peer {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Told {
     pub version: u64,
+    /// It took that; otherwise it refused it.
+    pub taken: bool,
     /// Of this episode.
     pub took: Option<Took>,
 }
@@ -59,6 +62,14 @@ pub struct Flight {
     pub delivery: Delivery,
     /// The alerts and the versions in it.
     pub holds: Vec<(u64, u64)>,
+}
+
+impl Flight {
+    /// The alerts, versions and states in it.
+    pub fn held(&self) -> impl Iterator<Item = (u64, u64, &AlertEvent)> {
+        let events = self.delivery.notification().map_or(&[][..], |n| &n.alerts);
+        self.holds.iter().zip(events).map(|((key, version), event)| (*key, *version, event))
+    }
 }
 
 impl Peer {
@@ -84,6 +95,21 @@ impl Peer {
 
     pub fn wants(&self, alert: &Mirrored) -> bool {
         alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
+    }
+
+    /// Whether it was told a version of an alert, or refused it.
+    pub fn knows(&self, key: u64, version: u64) -> bool {
+        self.told.get(&key).is_some_and(|told| told.version == version)
+    }
+
+    /// Whether it is to know the newest state of an alert and does not.
+    pub fn lacks(&self, key: u64, alert: &Mirrored) -> bool {
+        self.wants(alert) && !self.knows(key, alert.version)
+    }
+
+    /// Whether that state of an alert is on its way to it.
+    pub fn holds(&self, key: u64, alert: &Mirrored) -> bool {
+        self.flight.as_ref().is_some_and(|f| f.holds.contains(&(key, alert.version)))
     }
 
     pub fn flies(&self, key: u64) -> bool {
@@ -124,5 +150,80 @@ impl Peer {
             }
         }
         keys
+    }
+
+    /// Takes in that a request was taken, or `refused` and why.
+    pub fn settle(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        flight: &Flight,
+        refused: Option<&String>,
+        alerts: &BTreeMap<u64, Mirrored>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.failures = 0;
+        self.failing_since = None;
+        self.not_before = None;
+        if let Some(reason) = refused {
+            self.last_error.clone_from(reason);
+        }
+        let at = flight.delivery.message.at();
+        let next = at + self.resend.every;
+        for (key, version, event) in flight.held() {
+            let Some(alert) = alerts.get(&key) else { continue };
+            match (refused, self.refused.get_mut(&key)) {
+                (None, _) => drop(self.refused.remove(&key)),
+                (Some(reason), Some(known)) => known.reason.clone_from(reason),
+                (Some(reason), None) => {
+                    self.refused.insert(key, RefusedView { since: now, reason: reason.clone() });
+                }
+            }
+            let before = self.told.get(&key).copied();
+            let same = before.filter(|before| before.version == version);
+            let mut took = before.and_then(|before| before.took);
+            if refused.is_none() && alert.event.id == event.id {
+                let first = took.filter(|took| at < took.until).map_or(at, |took| took.first);
+                took = Some(Took { first, last: at, until: at + self.resend.ahead });
+            }
+            let taken = refused.is_none() || same.is_some_and(|same| same.taken);
+            self.told.insert(key, Told { version, taken, took });
+            // What it took is told, though it refuses to hear it again.
+            if same.is_none_or(|same| same.taken != taken) {
+                *(if taken { &mut self.delivered } else { &mut self.failed }) += 1;
+                // The row may be about a newer state that says the same, which is due.
+                if alert.version == version || !alert.says(event) {
+                    let status = if taken { NotificationStatus::Delivered } else { NotificationStatus::Refused };
+                    let reason = refused.cloned().unwrap_or_default();
+                    let said = Said { peer: name, key, event };
+                    effects.push(said.report(now, flight.delivery.attempt, status, reason));
+                }
+            }
+            let over = alert.ended().is_some_and(|end| next > end + self.resend.resolved_for);
+            // One that changed meanwhile is due already.
+            if alert.version == version && !over {
+                self.schedule(key, next);
+            }
+        }
+    }
+
+    /// Takes in that a request did not reach it: what is still true of it is due again.
+    pub fn put_back(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        flight: &Flight,
+        alerts: &BTreeMap<u64, Mirrored>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for (key, version, event) in flight.held() {
+            let Some(alert) = alerts.get(&key) else { continue };
+            self.schedule(key, flight.delivery.message.at());
+            let said = Said { peer: name, key, event };
+            if self.knows(key, version) || alert.says(event) && self.lacks(key, alert) {
+                continue;
+            }
+            effects.push(if alert.says(event) { self.release(now, said) } else { self.supersede(now, said) });
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What is said of the Alertmanagers to those who ask.
 
+use super::Mirror;
+use super::history::NO_ROOM;
 use super::peer::{Peer, Took};
-use super::{Mirror, Mirrored};
 use crate::engine::event::AlertEvent;
 use crate::engine::view::{MessageView, ReceiverView};
 use crate::model::Timestamp;
@@ -23,12 +24,9 @@ impl Mirror {
     /// A peer at a glance: what it has not heard yet counts as queued.
     pub fn view(&self, receiver: &Receiver) -> Option<ReceiverView> {
         let peer = self.peers.get(&receiver.name)?;
-        let unheard = |key: &u64, alert: &Mirrored| {
-            peer.wants(alert) && peer.told.get(key).map(|told| told.version) != Some(alert.version)
-        };
         Some(ReceiverView {
             receiver: receiver.name.clone(),
-            queued: self.alerts.iter().filter(|(key, alert)| unheard(key, alert)).count() as u64,
+            queued: self.alerts.iter().filter(|(key, alert)| peer.lacks(**key, alert)).count() as u64,
             delivered: peer.delivered,
             failed: peer.failed,
             retries: peer.retries,
@@ -51,7 +49,7 @@ impl Peer {
             Took { first, .. } => format!("kept up since {first}"),
         });
         let why = match (key, kept, failing) {
-            (None, ..) => "not kept up: there are as many alerts already as `limits.outbox` allows".to_owned(),
+            (None, ..) => format!("not kept up: {NO_ROOM}"),
             (_, Some(kept), Some(failing)) => format!("{kept}; {failing}"),
             (_, None, Some(failing)) => failing,
             _ if refused.is_some() => format!("an Alertmanager, {again}"),
