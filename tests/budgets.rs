@@ -1,5 +1,7 @@
 //! Budgets through the engine's one door: each threshold once per period, over restarts too.
 
+mod watch;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Nanodollars, Outcome, Record, Severity, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::replay;
+use watch::restarted;
 
 /// Midnight UTC.
 const START: i64 = 1_767_225_600_000;
@@ -38,11 +41,6 @@ fn engine() -> Engine {
     let (policy, diagnostics) = load(CONFIG, RULES);
     assert_eq!(diagnostics, [""; 0]);
     Engine::new(Arc::new(policy.expect("no faults")), State::default())
-}
-
-fn restarted(engine: &Engine) -> Engine {
-    let state = postcard::to_stdvec(engine.state()).expect("encodes");
-    Engine::new(Arc::clone(engine.policy()), postcard::from_bytes(&state).expect("decodes"))
 }
 
 /// A run of an agent at a second, for dollars if they are known.

@@ -1,108 +1,49 @@
 //! Alerts that fire while a reload changes their rule: they end when the changed rule can tell that they are over, or
 //! say why else, with the value that they were judged by.
 
+mod watch;
+
 use std::borrow::Cow;
-use std::path::Path;
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertEvent, AlertState, Effect, Event, Report};
-use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Severity, Timestamp};
-use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::engine::event::{AlertEvent, AlertState, Event};
+use evenkeel::model::{Outcome, Record, Severity};
+use evenkeel::policy::Policy;
+use watch::{Watch, at};
 
-const START: i64 = 1_772_550_000_000;
 const SUMMARY: &str = "annotations: {summary: \"{{ agent }} fails {{ value }} of its runs\"}";
 
 fn policy(rule: &str) -> Arc<Policy> {
     let rules = if rule.is_empty() { "alerts: []\n".to_owned() } else { format!("alerts:\n- {{{rule}}}\n") };
-    let config = Some(("evenkeel.yaml".to_owned(), "receivers: [{name: ops, webhook: {url: http://a}}]\n".to_owned()));
-    let source = PolicySource { config, rules: vec![("rules.yaml".into(), rules)], ..Default::default() };
-    let (policy, faults) = Policy::load(&source, Path::new(""));
-    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp(START + second * 1_000)
-}
-
-/// An engine that restarts at every reload, and what became of its alerts.
-struct Watch {
-    engine: Engine,
-    seen: Vec<AlertEvent>,
-    /// Messages, as `state: summary`.
-    told: Vec<String>,
+    watch::policy("receivers: [{name: ops, webhook: {url: http://a}}]\n", &rules)
 }
 
 impl Watch {
     fn new(rule: &str) -> Watch {
-        Watch { engine: Engine::new(policy(rule), State::default()), seen: Vec::new(), told: Vec::new() }
+        Watch::under(policy(rule))
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Report(Report::Alert(event)) => self.seen.push(event),
-                Effect::Deliver(delivery) => {
-                    let alert = delivery.notification().expect("of alerts").lead();
-                    let summary = alert.annotations.get("summary").cloned().unwrap_or_default();
-                    self.told.push(format!("{}: {summary}", alert.state.as_str()));
-                    let (id, result) = (delivery.id, evenkeel::engine::event::Attempt::Done);
-                    let receipt = evenkeel::engine::event::Receipt::Delivery { id, result };
-                    let now = self.engine.now().expect("it began");
-                    let effects = self.engine.handle(now, Event::Receipt(receipt));
-                    self.take(effects);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// So many runs of agent a of a type, one a second from then on, the last at `second`; none: time passes.
+    /// So many runs of agent a of a type, one a second from then on, the last at `second`.
     fn runs(&mut self, second: i64, n: i64, task_type: &'static str, outcome: Outcome) {
-        let run = |at| {
-            let mut record = Record::new("log", "a", Some(at), outcome);
+        for second in second - n + 1..=second {
+            let mut record = Record::new("log", "a", Some(at(second)), outcome);
             record.task_type = Some(Cow::Borrowed(task_type));
-            record
-        };
-        let records: Vec<_> = (0..n).map(|back| run(at(second - n + 1 + back))).collect();
-        for (back, record) in records.iter().enumerate() {
-            let effects =
-                self.engine.handle(at(second - n + 1 + back as i64), Event::Records(std::slice::from_ref(record)));
-            self.take(effects);
+            self.handle(second, Event::Records(&[record]));
         }
-        let effects = self.engine.handle(at(second), Event::Deadline);
-        self.take(effects);
-    }
-
-    fn pass(&mut self, second: i64) {
-        self.runs(second, 0, "", Outcome::Ok);
+        self.pass(second);
     }
 
     fn reload(&mut self, second: i64, rule: &str) {
-        let effects = self.engine.reload(at(second), policy(rule));
-        self.take(effects);
-        let state = postcard::to_stdvec(self.engine.state()).expect("encodes");
-        self.engine = Engine::new(Arc::clone(self.engine.policy()), postcard::from_bytes(&state).expect("decodes"));
+        self.obey(second, policy(rule));
     }
 
-    /// The alert of agent a as `alerts` shows it, and as `why` does, which must be the same.
+    /// The alert as everybody shows it: until it is judged anew the picture is what messages say.
     fn alert(&self) -> AlertEvent {
-        let view = self.engine.view();
-        let [alert] = &view.alerts[..] else { panic!("{:?}", view.alerts) };
-        let why = self.engine.why(self.engine.now().expect("it began"), &alert.rule, "a").expect("it is looked at");
-        assert_eq!(why.alert.as_ref(), Some(alert));
-        // Until it is judged anew the picture is what messages say.
+        let (alert, _) = self.shown();
         if !alert.reason.is_empty() {
-            assert_eq!(self.engine.alerts(), std::slice::from_ref(alert));
+            assert_eq!(self.engine.alerts(), std::slice::from_ref(&alert));
         }
-        alert.clone()
-    }
-
-    /// How it ended: `None` while it fires.
-    fn end(&self) -> Option<&AlertEvent> {
-        let last = self.seen.last().expect("it fired");
-        assert_eq!(self.seen.iter().filter(|event| event.state == AlertState::Firing).count(), 1, "{:?}", self.seen);
-        (last.state == AlertState::Resolved).then_some(last)
+        alert
     }
 }
 
@@ -315,22 +256,18 @@ fn an_alert_for_whose_subject_there_is_no_room_ends_and_becomes_no_other() {
         let rules = format!(
             "alerts:\n- {{name: failing, condition: error_rate > 50%, window: 10m{filter}, min_samples: 5, {SUMMARY}}}\n"
         );
-        let source = PolicySource { rules: vec![("rules.yaml".into(), rules)], ..Default::default() };
-        let (policy, faults) = Policy::load(&source, Path::new(""));
-        let mut policy = policy.unwrap_or_else(|| panic!("{faults:?}"));
-        policy.settings.limits.series = series;
-        Arc::new(policy)
+        let mut policy = watch::policy("", &rules);
+        Arc::get_mut(&mut policy).expect("nobody shares it").settings.limits.series = series;
+        policy
     };
-    let mut watch = Watch { engine: Engine::new(policy(9, ""), State::default()), seen: Vec::new(), told: Vec::new() };
+    let mut watch = Watch::under(policy(9, ""));
     for second in 0..30 {
         let records = ["a", "b"].map(|agent| Record::new("log", agent, Some(at(second)), Outcome::Error));
-        let effects = watch.engine.handle(at(second), Event::Records(&records));
-        watch.take(effects);
+        watch.handle(second, Event::Records(&records));
     }
     watch.pass(60);
     assert_eq!(watch.seen.len(), 2, "{:?}", watch.seen);
-    let effects = watch.engine.reload(at(61), policy(1, ", where: {task_type: review}"));
-    watch.take(effects);
+    watch.obey(61, policy(1, ", where: {task_type: review}"));
     watch.pass(90);
     let subjects: Vec<String> = watch.engine.alerts().iter().map(|alert| alert.subject.to_string()).collect();
     assert_eq!(subjects, ["agent=a"]);

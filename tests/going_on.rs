@@ -1,32 +1,14 @@
 //! What the engine learned and counts goes on over restarts and reloads, and goes to nobody else.
 
+mod watch;
+
 use std::borrow::Cow;
-use std::path::Path;
-use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Effect, Event, Report};
 use evenkeel::engine::partial::Partial;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Span, Timestamp};
-use evenkeel::policy::{Policy, PolicySource};
-
-const START: i64 = 1_772_550_000_000;
-
-fn policy(config: &str, rules: &str) -> Arc<Policy> {
-    let config = Some(("evenkeel.yaml".to_owned(), config.to_owned()));
-    let source = PolicySource { config, rules: vec![("rules.yaml".into(), rules.into())], ..Default::default() };
-    let (policy, faults) = Policy::load(&source, Path::new(""));
-    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp(START + second * 1_000)
-}
-
-fn restarted(engine: &Engine) -> Engine {
-    let state = postcard::to_stdvec(engine.state()).expect("encodes");
-    Engine::new(Arc::clone(engine.policy()), postcard::from_bytes(&state).expect("decodes"))
-}
+use watch::{at, policy, restarted};
 
 /// The changes of alerts at an instant, after some records.
 fn handle(engine: &mut Engine, now: Timestamp, records: &[Record<'_>]) -> Vec<(String, AlertState)> {

@@ -1,29 +1,22 @@
 //! Service level objectives through the engine's one door: what burns, what is left, and what is too little to say.
 
-use std::path::Path;
+mod watch;
+
 use std::process::Command;
-use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Effect, Report};
 use evenkeel::engine::slo::SloView;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
-use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::replay;
+use watch::{policy, restarted};
 
 /// Midnight UTC.
 const START: i64 = 1_767_225_600_000;
 const HOUR: i64 = 60;
 
 fn engine(slo: &str) -> Engine {
-    let rules = vec![("rules.yaml".to_owned(), format!("slos:\n- {{name: good, {slo}}}\n"))];
-    let (policy, faults) = Policy::load(&PolicySource { rules, ..PolicySource::default() }, Path::new(""));
-    Engine::new(Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}"))), State::default())
-}
-
-fn restarted(engine: &Engine) -> Engine {
-    let state = postcard::to_stdvec(engine.state()).expect("encodes");
-    Engine::new(Arc::clone(engine.policy()), postcard::from_bytes(&state).expect("decodes"))
+    Engine::new(policy("", &format!("slos:\n- {{name: good, {slo}}}\n")), State::default())
 }
 
 /// A run at each of these minutes; `bad` says which fail.

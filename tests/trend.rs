@@ -1,12 +1,14 @@
 //! How the value of an alert went, as its messages tell it.
 
+mod watch;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use evenkeel::engine::event::{AlertState, Attempt, Command, Delivery, Effect, Event, Receipt};
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Span, Timestamp, Trend};
-use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::policy::Policy;
 
 const START: i64 = 1_780_000_000_000;
 const MAIL: &str = "receivers: [{name: ops, email: {smtp: 127.0.0.1, tls: none, from: a@b.example, to: c@d.example}}]";
@@ -14,13 +16,7 @@ const HOOK: &str = "receivers: [{name: ops, webhook: {url: http://a}}]";
 
 fn policy(receivers: &str, condition: &str) -> Arc<Policy> {
     let rules = format!("alerts:\n- {{name: r, condition: {condition}, window: 2m, min_samples: 5, severity: high}}\n");
-    let source = PolicySource {
-        config: Some(("evenkeel.yaml".into(), format!("evaluation_interval: 10s\n{receivers}\n"))),
-        rules: vec![("rules.yaml".into(), rules)],
-        ..PolicySource::default()
-    };
-    let (policy, faults) = Policy::load(&source, Path::new(""));
-    policy.map(Arc::new).unwrap_or_else(|| panic!("{faults:?}"))
+    watch::policy(&format!("evaluation_interval: 10s\n{receivers}\n"), &rules)
 }
 
 /// An agent that works every two seconds for ten minutes; `bad` says in which seconds it fails, and
@@ -42,8 +38,7 @@ fn story(receivers: &str, condition: &str, bad: std::ops::Range<i64>, killed: bo
             open.extend(engine.handle(now, Event::Receipt(receipt)));
         }
         if killed && second % 60 == 0 {
-            let bytes = postcard::to_stdvec(engine.state()).expect("state encodes");
-            engine = Engine::new(Arc::clone(engine.policy()), postcard::from_bytes(&bytes).expect("state decodes"));
+            engine = watch::restarted(&engine);
         }
     }
     told
