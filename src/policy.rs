@@ -5,6 +5,7 @@
 
 mod kind;
 mod reach;
+mod slip;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use crate::rule::load::Read;
 use crate::rule::{self, Rule};
 use crate::settings::Settings;
 pub use kind::Kind;
+pub use slip::slip;
 
 /// Every text that makes a policy, read at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -308,6 +308,33 @@ fn the_configuration_of_the_environment_is_checked() {
 }
 
 #[test]
+fn a_file_that_misses_its_mark_is_told_with_its_place_among_many_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let prometheus = "groups:\n- name: g\n  rules:\n  - alert: a\n    expr: up == 0\n";
+    for (name, text) in [
+        ("r.yaml", RULES),
+        ("slip.yaml", "alert:\n- {name: b, condition: error_rate > 1%}\n"),
+        ("one.yaml", "name: c\ncondition: error_rate > 1%\n"),
+        ("prometheus.yml", prometheus),
+    ] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    (0..9).for_each(|n| fs::write(dir.path().join(format!("{n}.yaml")), "limits: {cpu: 1}\n").expect("written"));
+    let output = check(dir.path(), &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for place in ["slip.yaml:1:1", "one.yaml:1:1", "prometheus.yml:5:5"] {
+        assert!(text.contains(&format!(" --> {place}\n")), "{place}: {text}");
+    }
+    assert!(text.contains("0 errors, 3 warnings") && text.contains("passed over 9 files "), "{text}");
+    assert_eq!(
+        messages(dir.path(), &["prometheus.yml"]),
+        ["error: this is a rule of Prometheus: it has an `expr`, in PromQL"]
+    );
+    assert_eq!(messages(dir.path(), &["slip.yaml"]), ["error: `alert` is none of evenkeel's keys"]);
+}
+
+#[test]
 fn files_of_other_programs_in_a_folder_are_passed_over_and_counted() {
     let dir = tempfile::tempdir().expect("a folder");
     let large = format!("{{\"packages\": \"{}\"}}", "x".repeat(1 << 20));
@@ -339,7 +366,8 @@ fn files_of_other_programs_in_a_folder_are_passed_over_and_counted() {
     let output = check(dir.path(), &["rules"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("nothing to check") && text.contains("(rules/slip.yaml)"), "{text}");
+    let slip = "warning: passed over: `alert` is none of evenkeel's keys\n --> rules/slip.yaml:1:1\n";
+    assert!(text.starts_with(slip) && text.contains("did you mean `alerts`?"), "{text}");
     fs::write(dir.path().join("evenkeel.yaml"), "rules: [rules]\n").expect("written");
     let output = check(dir.path(), &["evenkeel.yaml", "rules"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -11,7 +11,7 @@ use super::{Exit, Failure, Output};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::engine::event::{Effect, Report};
 use crate::model::Record;
-use crate::policy::{Kind, Policy, PolicySource};
+use crate::policy::{Kind, Policy, PolicySource, slip};
 use crate::rehearsal::against::Sight;
 use crate::replay;
 use crate::rule::left_out::LeftOut;
@@ -41,8 +41,8 @@ What a file is, its keys tell. The rules of all PATHs are loaded together, as ot
 A folder may hold files of other programs: one that was found in it counts as evenkeel's if its
 name begins with `evenkeel`, or if at least half of the keys at its top are evenkeel's and one
 there or below is hardly found elsewhere (`condition`, `state_dir`). The others are passed over
-and named; hidden files, node_modules and site-packages are not looked at. A file that is named
-is always checked.
+and named, with a warning if a key is misspelt or the rules are Prometheus'; hidden files,
+node_modules and site-packages are not looked at. A file that is named is always checked.
 Exit codes: 0 usable (perhaps with warnings), 2 nothing to check, 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.
@@ -77,6 +77,8 @@ struct Findings {
     left_out: BTreeSet<(String, String)>,
     /// Files of folders that are not evenkeel's.
     passed_over: Vec<PathBuf>,
+    /// What keeps some more from being so.
+    slips: Vec<Diagnostic>,
 }
 
 /// Checks and reports.
@@ -102,7 +104,9 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
         _ => None,
     };
     // A configuration may have named them.
-    findings.passed_over.retain(|path| path.canonicalize().map_or(true, |path| !findings.seen.contains(&path)));
+    let unseen = |path: &Path| path.canonicalize().map_or(true, |path| !findings.seen.contains(&path));
+    findings.passed_over.retain(|path| unseen(path));
+    findings.diagnostics.extend(findings.slips.into_iter().filter(|slip| unseen(Path::new(&slip.file))));
     let exit = match has_errors(&findings.diagnostics) {
         true => Exit::Configuration,
         false if findings.kinds.is_empty() => Exit::NotEnoughData,
@@ -177,7 +181,13 @@ fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> 
             let path = path.strip_prefix("./").map_or(path.clone(), Path::to_owned);
             let read = policy_files::read_file(&path);
             if folder && !policy_files::is_own(&path, read.as_ref().ok()) {
-                findings.passed_over.push(path);
+                match read.ok().and_then(|file| slip(Level::Warning, &file)) {
+                    Some(fault) => {
+                        let message = format!("passed over: {}", fault.message);
+                        findings.slips.push(Diagnostic { message, ..fault });
+                    }
+                    None => findings.passed_over.push(path),
+                }
                 continue;
             }
             match read {
@@ -227,12 +237,15 @@ fn unknown(file: &SourceFile) -> Diagnostic {
     if file.text.trim().is_empty() {
         return Diagnostic::of_file(Level::Error, &file.path, "the file is empty", "write to it, or leave it out");
     }
-    Diagnostic::of_file(
-        Level::Error,
-        &file.path,
-        "the keys of this file are none of evenkeel's",
-        "rules have `alerts:`, their tests `tests:`, profiles `model:`, price tables `prices:`, a configuration `sources:` and others",
-    )
+    let others = || {
+        Diagnostic::of_file(
+            Level::Error,
+            &file.path,
+            "the keys of this file are none of evenkeel's",
+            "rules have `alerts:`, their tests `tests:`, profiles `model:`, price tables `prices:`, a configuration `sources:` and others",
+        )
+    };
+    slip(Level::Error, file).unwrap_or_else(others)
 }
 
 impl Findings {

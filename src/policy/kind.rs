@@ -78,7 +78,7 @@ impl Kind {
     }
 
     /// Whether the key at the top is hardly found in files of other programs.
-    fn tells(self, key: &str) -> bool {
+    pub(super) fn tells(self, key: &str) -> bool {
         match self {
             Kind::Config => key.contains('_') && self.has(key),
             Kind::Profile => PROFILE.contains(&key),
@@ -87,7 +87,7 @@ impl Kind {
     }
 
     /// Whether the word below a key at the top is hardly found there in files of other programs.
-    fn tells_below(self, key: &str, word: &str) -> bool {
+    pub(super) fn tells_below(self, key: &str, word: &str) -> bool {
         match self {
             Kind::Config => {
                 let field = table::section("config").fields.iter().find(|field| field.name == key);
@@ -104,7 +104,7 @@ impl Kind {
         }
     }
 
-    fn of_key(key: &str) -> Option<Kind> {
+    pub(super) fn of_key(key: &str) -> Option<Kind> {
         match key {
             "alerts" | "rules" | "slos" => Some(Kind::Rules),
             "prices" => Some(Kind::Prices),
@@ -115,7 +115,7 @@ impl Kind {
     }
 
     /// The kind that most of the keys speak for.
-    fn most(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
+    pub(super) fn most(kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
         let mut votes = std::collections::BTreeMap::new();
         kinds.for_each(|kind| *votes.entry(kind).or_insert(0) += 1);
         votes.into_iter().max_by_key(|(_, n)| *n).map(|(kind, _)| kind)

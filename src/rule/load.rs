@@ -12,7 +12,7 @@ use super::left_out::{LeftOut, Missing};
 use super::lex::Fault;
 use super::takes::Takes;
 use super::terms::Level;
-use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition};
+use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition, foreign};
 use crate::diagnostic::{Diagnostic, SourceFile, did_you_mean};
 use crate::model::agent::{NAME_LIMIT, is_name};
 use crate::model::{Dimension, Label, Metric, Span, Unit};
@@ -91,7 +91,10 @@ pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>
             rules.extend(reader.slo(node, &mut names));
         }
         let empty = ["alerts", "rules", "slos"].into_iter().all(|key| top.node(key).is_none());
-        top.finish();
+        match foreign::first(&root).filter(|_| empty) {
+            Some(bytes) => faults.error(bytes, foreign::MESSAGE, foreign::HELP),
+            None => top.finish(),
+        }
         if empty && !root.is_null() && faults.errors() == 0 {
             faults.warning(root.bytes.clone(), "the file has no rules", "list them below `alerts:`");
         }
@@ -122,6 +125,10 @@ impl RuleReader<'_> {
         names: &mut BTreeMap<String, String>,
         covers: &mut Vec<Spanned<String>>,
     ) -> Option<Rule> {
+        if let Some(bytes) = foreign::rule(node) {
+            self.faults.error(bytes, foreign::MESSAGE, foreign::HELP);
+            return None;
+        }
         let before = self.faults.errors();
         let fields = Fields::open(node, "a rule", self.faults);
         let name = self.name(&fields, names);

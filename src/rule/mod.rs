@@ -11,6 +11,7 @@ mod condition;
 mod cover;
 pub mod deciding;
 pub mod export;
+pub mod foreign;
 mod hours;
 pub mod left_out;
 mod levels;
