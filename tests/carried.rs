@@ -153,13 +153,13 @@ fn what_adds_up_is_judged_by_a_full_window() {
             "one failure tells nothing"
         );
     }
-    // With a third one it holds at a milder level, which is no news before the window is full.
+    // With a third one a milder level holds, which is no news before the window is full.
     watch.runs(330, 1, "review", Outcome::Error);
     watch.pass(360);
     let alert = watch.alert();
     assert_eq!(
         (alert.severity, alert.value, alert.condition.as_str()),
-        (Severity::Critical, Some(3.0), "failed_executions > 2")
+        (Severity::Critical, Some(3.0), "failed_executions > 7")
     );
     watch.pass(720);
     assert_eq!((watch.alert().severity, watch.end()), (Severity::Warning, None));

@@ -15,6 +15,16 @@ fn at(second: i64) -> Timestamp {
     Timestamp(START + second * 1_000)
 }
 
+fn policy(rule: &str) -> Arc<Policy> {
+    let text = "annotations: {summary: \"{{ agent }} fails {{ value }}, limit {{ threshold }}\"}";
+    let config = "evaluation_interval: 1s\nreceivers: [{name: ops, webhook: {url: http://a}}]\n\
+                  routes: [{receivers: [ops], repeat_interval: 10m}]\n";
+    let config = Some(("evenkeel.yaml".to_owned(), config.to_owned()));
+    let rules = vec![("rules.yaml".into(), format!("alerts:\n- {{name: failing, {rule}, {text}}}\n"))];
+    let (policy, faults) = Policy::load(&PolicySource { config, rules, ..Default::default() }, Path::new(""));
+    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
+}
+
 /// An engine with one rule, and what became of its alerts.
 struct Watch {
     engine: Engine,
@@ -25,21 +35,21 @@ struct Watch {
 
 impl Watch {
     fn new(rule: &str) -> Watch {
-        let text = "annotations: {summary: \"{{ agent }} fails {{ value }}, limit {{ threshold }}\"}";
-        let config = "evaluation_interval: 1s
-receivers: [{name: ops, webhook: {url: http://a}}]
-\
-                      routes: [{receivers: [ops], repeat_interval: 10m}]
-";
-        let config = Some(("evenkeel.yaml".to_owned(), config.to_owned()));
-        let rules = vec![("rules.yaml".into(), format!("alerts:\n- {{name: failing, {rule}, {text}}}\n"))];
-        let (policy, faults) = Policy::load(&PolicySource { config, rules, ..Default::default() }, Path::new(""));
-        let policy = Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")));
-        Watch { engine: Engine::new(policy, State::default()), ends: Vec::new(), told: Vec::new() }
+        Watch { engine: Engine::new(policy(rule), State::default()), ends: Vec::new(), told: Vec::new() }
+    }
+
+    fn reload(&mut self, second: i64, rule: &str) {
+        let effects = self.engine.reload(at(second), policy(rule));
+        self.take(second, effects);
     }
 
     fn handle(&mut self, second: i64, event: Event<'_>) {
-        for effect in self.engine.handle(at(second), event) {
+        let effects = self.engine.handle(at(second), event);
+        self.take(second, effects);
+    }
+
+    fn take(&mut self, second: i64, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
                 Effect::Report(Report::Alert(event)) if event.state == AlertState::Resolved => self.ends.push(event),
                 Effect::Deliver(delivery) => {
@@ -76,7 +86,10 @@ receivers: [{name: ops, webhook: {url: http://a}}]
         assert_eq!((&said.reason, said.threshold), (&alert.reason, alert.threshold));
         if alert.value.is_some() {
             assert_eq!(said, alert);
-            assert_eq!((why.value, why.threshold, &why.condition), (alert.value, alert.threshold, &alert.condition));
+        }
+        // Until it is judged anew it is as the rule was before a reload.
+        if alert.value.is_some() && why.condition == alert.condition {
+            assert_eq!((why.value, why.threshold), (alert.value, alert.threshold));
             let margins = self.engine.margins(now, None, 10).expect("there is a rule").margins;
             assert_eq!(
                 (margins[0].value, margins[0].threshold, margins[0].severity),
@@ -183,5 +196,110 @@ fn no_data_that_fires_or_keeps_says_that_it_does() {
             "" => assert!(watch.engine.view().alerts.is_empty()),
             _ => assert_eq!(watch.alert().reason, "fires because of `no_data: alert`"),
         }
+    }
+}
+
+#[test]
+fn of_two_ranges_the_one_that_ran_dry_is_named() {
+    let short = "error_rate[2m] > 50%";
+    for condition in [format!("{short} and error_rate[30m] > 50%"), format!("error_rate[30m] > 50% and {short}")] {
+        let rule = format!("condition: \"{condition}\", window: 2m, min_samples: 5, keep_firing_for: 5m");
+        let mut watch = Watch::new(&rule);
+        watch.runs(0, 10, 10);
+        assert_eq!(watch.alert().reason, "");
+        watch.pass(200);
+        let alert = watch.alert();
+        let dry = format!("no data for error_rate[2m] since {}, kept firing until {}", at(121), at(421));
+        assert_eq!((alert.value, &alert.reason), (None, &dry));
+        watch.pass(430);
+        let end = &watch.ends[0];
+        assert_eq!((end.at, end.value, end.n), (at(421), Some(1.0), 10));
+        assert_eq!(end.reason, "no data for error_rate[2m] any more, the value is from before");
+    }
+}
+
+#[test]
+fn a_level_that_is_kept_while_a_milder_one_holds_is_shown_with_its_own_limit() {
+    let levels = "levels: {warning: error_rate > 20%, critical: error_rate > 50%}, window: 10m, min_samples: 5";
+    let mut watch = Watch::new(&format!("{levels}, keep_firing_for: 5m"));
+    watch.runs(0, 10, 10);
+    watch.runs(60, 15, 0);
+    let alert = watch.alert();
+    let kept = format!("holds no more since {}, kept critical until {} while warning holds", at(61), at(361));
+    assert_eq!((alert.severity, alert.value, alert.threshold), (Severity::Critical, Some(0.4), Some(0.5)));
+    assert_eq!((&alert.reason, alert.condition.as_str()), (&kept, "error_rate > 50%"));
+    // Nothing is said of the fall.
+    watch.pass(362);
+    let alert = watch.alert();
+    assert_eq!((alert.severity, alert.threshold, alert.reason.as_str()), (Severity::Warning, Some(0.2), ""));
+    assert_eq!(watch.told.len(), 1);
+    // It is warning that holds no more, and the end is told to those who heard of critical.
+    watch.runs(370, 100, 0);
+    let reason = format!("holds no more since {}, kept firing until {}", at(371), at(671));
+    assert_eq!(watch.alert().reason, reason);
+    watch.pass(680);
+    let end = &watch.ends[0];
+    assert_eq!((end.severity, end.threshold, end.value), (Severity::Critical, Some(0.5), Some(0.0)));
+
+    // Each level with ranges of its own, as an objective has them.
+    let levels = "levels: {warning: \"error_rate[60m] > 20% and error_rate[10m] > 20%\", \
+                  critical: \"error_rate[30m] > 50% and error_rate[2m] > 50%\"}, window: 2m, min_samples: 5";
+    let mut watch = Watch::new(&format!("{levels}, keep_firing_for: 5m"));
+    watch.runs(0, 10, 10);
+    watch.pass(130);
+    let alert = watch.alert();
+    let kept =
+        format!("no data for error_rate[2m] since {}, kept critical until {} while warning holds", at(121), at(421));
+    assert_eq!((alert.severity, alert.value, &alert.reason), (Severity::Critical, None, &kept));
+    watch.pass(430);
+    assert_eq!((watch.alert().severity, watch.alert().value), (Severity::Warning, Some(1.0)));
+}
+
+#[test]
+fn a_rule_that_minds_no_data_speaks_for_itself_after_a_change_while_there_is_none() {
+    for policy in ["alert", "keep"] {
+        let rule = |limit: &str| {
+            format!(
+                "condition: error_rate > {limit}, window: 10m, min_samples: 5, no_data: {policy}, where: {{task_type: \"*\"}}"
+            )
+        };
+        let mut watch = Watch::new(&rule("50%"));
+        watch.runs(0, 10, 10);
+        watch.pass(700);
+        let goes_on = format!("goes on because of `no_data: {policy}`");
+        assert_eq!(watch.alert().reason, format!("no data since {}, {goes_on}", at(601)));
+        watch.reload(710, &rule("40%").replace("10m", "20m"));
+        for second in [720, 1_300, 2_000, 5_000] {
+            watch.pass(second);
+            let alert = watch.alert();
+            if let Some((_, until)) = alert.reason.split_once("goes on as before until ") {
+                assert!(until > at(second).to_string().as_str(), "at {second}: {}", alert.reason);
+                continue;
+            }
+            assert_eq!(alert.reason, format!("no data since {}, {goes_on}", at(601)), "at {second}");
+            assert_eq!((alert.value, alert.condition.as_str()), (None, "error_rate > 40%"));
+        }
+        assert!(!watch.alert().reason.contains("reload"));
+        watch.runs(5_100, 10, 0);
+        let end = &watch.ends[0];
+        assert_eq!((end.value, end.threshold, end.reason.as_str()), (Some(0.0), Some(0.4), ""));
+    }
+}
+
+#[test]
+fn a_change_that_is_none_of_the_condition_is_not_why_an_alert_does_not_hold() {
+    let rule = |more: &str| format!("condition: error_rate > 50%, window: 10m, min_samples: 5, {more}");
+    for (more, ends) in [("recover: error_rate < 10%", false), ("recover: error_rate < 45%", true)] {
+        let mut watch = Watch::new(&rule("recover: error_rate < 5%"));
+        watch.runs(0, 10, 10);
+        watch.reload(50, &rule(more));
+        watch.runs(60, 15, 0);
+        let reason = format!("holds no more since {}, ends when its `recover` holds", at(61));
+        if !ends {
+            assert_eq!(watch.alert().reason, reason);
+            continue;
+        }
+        let [end] = &watch.ends[..] else { panic!("0.4 is less") };
+        assert_eq!(end.reason, "");
     }
 }

@@ -64,6 +64,8 @@ struct World {
     /// Those that say that requests are wrong.
     refusing: BTreeSet<&'static str>,
     taken: Vec<Taken>,
+    /// By severity: the newest that a peer took of it, and when.
+    last: BTreeMap<Severity, (AlertState, i64)>,
     attempts: BTreeMap<String, u32>,
     reports: Vec<Report>,
 }
@@ -77,6 +79,7 @@ impl World {
             down: BTreeSet::new(),
             refusing: BTreeSet::new(),
             taken: Vec::new(),
+            last: BTreeMap::new(),
             attempts: BTreeMap::new(),
             reports: Vec::new(),
         }
@@ -112,6 +115,7 @@ impl World {
 
     fn take(&mut self, now: Timestamp, delivery: &Delivery) {
         let alerts = delivery.notification().expect("about alerts").alerts.iter();
+        self.last.extend(alerts.clone().map(|a| (a.severity, (a.state, (now.0 - START) / 1_000))));
         let said = alerts.map(|a| (a.subject.to_string(), a.state, a.annotations["summary"].clone())).collect();
         self.taken.push(((now.0 - START) / 1_000, delivery.receiver.clone(), said));
     }
@@ -273,6 +277,9 @@ fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
     let fell = world.taken.iter().find(|t| t.2.iter().any(|a| a.2 == "warning")).expect("the milder one").0;
     let ended = world.seconds("am", Resolved)[0];
     assert_eq!(ended, fell, "{:?}", world.taken);
+    // What ended is what was said of it last, and says that it is not over.
+    let over: Vec<&str> = said.iter().filter(|said| said.0 == Resolved).map(|said| said.1).collect();
+    assert_eq!(over[0], "critical (goes on as severity=warning)", "{:?}", world.taken);
     // Both have ended in the end, and each under the labels it fired with.
     assert_eq!(world.engine.view().alerts, []);
     assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);
@@ -414,11 +421,8 @@ fn an_alert_that_rose_and_fell_is_over_under_all_labels_that_it_had() {
         world.priced(second, price);
     }
     world.until(5_000);
-    let mut last = BTreeMap::new();
-    for (second, _, alerts) in &world.taken {
-        last.extend(alerts.iter().map(|(_, state, severity)| (severity.as_str(), (*state, *second))));
-    }
-    assert_eq!(last.keys().copied().collect::<Vec<_>>(), ["critical", "warning"]);
+    let last = &world.last;
+    assert_eq!(last.keys().copied().collect::<Vec<_>>(), [Severity::Warning, Severity::Critical]);
     assert!(last.values().all(|(state, second)| *state == AlertState::Resolved && *second < 2_200), "{last:?}");
     assert_eq!(world.engine.view().receivers[0].queued, 0);
 }

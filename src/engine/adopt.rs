@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::alert::Alert;
 use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
-use super::carry::Change;
+use super::carry::{self, Change};
 use super::event::Effect;
 use super::field::Keep;
 use super::names::{Name, Names};
@@ -95,7 +95,9 @@ impl Engine {
                         let levels = |rule| evaluate::levels(rule, split, series, &state.names);
                         let unseen = split.series[series].total == 0;
                         let until = full.max((forgot || unseen).then_some(now + rule.window));
-                        alert.carry((change, until), before, levels(before), &subject);
+                        if !carry::finds_alike(before, rule) {
+                            alert.carry((change, until), before, levels(before), &subject);
+                        }
                         alert.change((before, levels(before)), (rule, levels(rule)));
                         own.alerts.put(series, alert);
                         adopted.changed = true;

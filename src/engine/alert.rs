@@ -11,7 +11,7 @@ use super::event::AlertState;
 use super::kept::Rest;
 use super::rules::Inputs;
 use crate::model::{Span, Subject, Timestamp, Trend, Unit};
-use crate::rule::{Level, NoData, Rule, Verdict};
+use crate::rule::{Level, NoData, Node, Rule, Verdict};
 
 /// An alert that is pending or firing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Alert {
     /// The gravest level that it reached.
     worst: u8,
     /// By level: since when it has held; empty for a rule without levels.
-    holding: Vec<Option<Timestamp>>,
+    pub(super) holding: Vec<Option<Timestamp>>,
     /// Since when its level has not held while a milder one does.
     pub(super) lapsed: Option<Timestamp>,
     /// When it may be told; `None`: at once.
@@ -95,9 +95,13 @@ pub struct Finding<'a> {
 }
 
 impl Finding<'_> {
+    fn root<'r>(&'r self, rule: &'r Rule, level: usize) -> &'r Node {
+        self.levels.get(level).map_or(&rule.program.root, |level| &level.root)
+    }
+
     /// What decides a level, as the alert keeps it.
-    fn evidence(&self, rule: &Rule, shown: Option<usize>) -> Evidence {
-        let root = shown.map(|level| self.levels.get(level).map_or(&rule.program.root, |level| &level.root));
+    pub(super) fn evidence(&self, rule: &Rule, shown: Option<usize>) -> Evidence {
+        let root = shown.map(|level| self.root(rule, level));
         let (n, window) = evaluate::behind(rule, root, self.inputs);
         let decides = root.and_then(|root| root.margin(&self.inputs.0));
         Evidence {
@@ -112,30 +116,48 @@ impl Finding<'_> {
     }
 
     /// Fewest samples behind a value of the rule.
-    fn samples(&self, rule: &Rule) -> u64 {
+    pub(super) fn samples(&self, rule: &Rule) -> u64 {
         evaluate::behind(rule, None, self.inputs).0
+    }
+
+    /// The slots that a level reads and that have no data, as bits; none when it has no data at all.
+    pub(super) fn lacks(&self, rule: &Rule, level: usize) -> u16 {
+        let slots = self.root(rule, level).slots();
+        let dry = |slot: &&usize| self.inputs.0[**slot].is_none();
+        let missing = slots.iter().filter(dry).fold(0, |bits, slot| bits | 1 << slot);
+        if slots.iter().all(|slot| dry(&slot)) { 0 } else { missing }
+    }
+
+    /// Whether no level has data.
+    pub(super) fn is_lost(&self) -> bool {
+        self.verdicts.iter().all(Option::is_none)
     }
 
     /// Whether any level holds.
     pub(super) fn any_holds(&self) -> bool {
-        self.verdicts.iter().flatten().any(|verdict| verdict.holds)
+        (0..self.verdicts.len()).any(|level| self.holds(level))
     }
 
-    fn holds(&self, level: usize) -> bool {
+    pub(super) fn holds(&self, level: usize) -> bool {
         self.verdicts[level].is_some_and(|v| v.holds)
     }
 
     fn hold(&self, level: usize, rule: &Rule) -> Span {
         self.levels.get(level).map_or(rule.hold, |level| level.hold)
     }
+}
 
-    /// The level that is shown of an alert at `level`: its own while it holds, else the gravest that
-    /// does, else its own; `None` without data.
-    fn shown(&self, level: usize) -> Option<usize> {
-        let holds = |level: &usize| self.verdicts.get(*level).copied().flatten().is_some_and(|verdict| verdict.holds);
-        let own = self.verdicts.get(level).copied().flatten().map(|_| level);
-        own.filter(holds).or_else(|| (0..self.verdicts.len()).rev().find(holds)).or(own)
-    }
+/// What an evaluation says of an alert.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Says {
+    /// A level holds, or there is no data, which its rule takes for that.
+    Holds,
+    /// None does.
+    Over,
+    /// There is no data, and its rule leaves it as it is.
+    Keeps,
+    /// Of a rule that a reload changed too little is known to say so.
+    Waits,
 }
 
 /// Takes one evaluation in; the state the alert changed to, if it changed. An alert that fires changes
@@ -150,109 +172,67 @@ pub fn step(
     rule: &Rule,
     subject: impl FnOnce() -> Subject,
 ) -> Option<(AlertState, Alert)> {
-    let lost = found.verdicts.iter().all(Option::is_none);
-    let policy = if lost { rule.terms.no_data } else { NoData::Ok };
-    let undecided = slot.as_mut().is_some_and(|alert| alert.is_undecided(now, &found, lost, rule));
-    if let Some(alert) = slot.as_mut().filter(|_| !undecided) {
-        alert.look(now, &found, lost, rule);
-    }
-    if policy == NoData::Keep || undecided {
-        // What it is stays as it is, but its hours begin all the same.
-        let alert = slot.as_mut()?;
-        return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
-    }
-    let any = policy == NoData::Alert || found.any_holds();
     let Some(alert) = slot else {
-        if !any {
+        if Says::of(&found, rule) != Says::Holds {
             return None;
         }
         let id = identity(&rule.name, &subject(), now);
-        let holding = vec![None; found.levels.len()];
-        let evidence = found.evidence(rule, found.shown(0));
-        let alert = slot.insert(Alert {
+        let alert = slot.insert(Alert::new(id, now, found.evidence(rule, None), found.levels.len()));
+        alert.judge(now, Says::Holds, &found, rule);
+        return Some((alert.state(), alert.clone()));
+    };
+    alert.age(now, &found, rule);
+    let says = alert.says(&found, rule);
+    let changed = alert.judge(now, says, &found, rule);
+    if says == Says::Over && alert.fired.is_none() {
+        return slot.take().map(|alert| (AlertState::Inactive, alert.ended(&found, rule)));
+    }
+    if says == Says::Over && alert.cleared.is_some_and(|cleared| now.since(cleared) >= rule.keep_firing_for) {
+        return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, rule)));
+    }
+    changed.then(|| (AlertState::Firing, alert.clone()))
+}
+
+impl Says {
+    /// Whether a rule holds.
+    fn of(found: &Finding<'_>, rule: &Rule) -> Says {
+        match rule.terms.no_data {
+            NoData::Keep if found.is_lost() => Says::Keeps,
+            NoData::Alert if found.is_lost() => Says::Holds,
+            _ if found.any_holds() => Says::Holds,
+            _ => Says::Over,
+        }
+    }
+}
+
+impl Alert {
+    /// One that is pending, of a rule with so many levels.
+    fn new(id: String, now: Timestamp, evidence: Evidence, levels: usize) -> Alert {
+        Alert {
             id,
             since: now,
             fired: None,
             cleared: None,
-            rest: Rest { over: None, dry: lost.then_some(now) },
+            rest: Rest::default(),
             evidence,
             level: 0,
             worst: 0,
-            holding,
+            holding: vec![None; levels],
             lapsed: None,
             opens: None,
             trend: Trend::default(),
             carried: None,
             reason: String::new(),
-        });
-        alert.trend.push(now, alert.evidence.value);
-        alert.mark(now, &found, lost);
-        if let Some(level) = alert.ripe(now, &found, rule) {
-            alert.fire(now, level, &found, rule);
         }
-        return Some((alert.state(), alert.clone()));
-    };
-    if any {
-        // Of windows that a reload began a graver level may still come of what they do not hold yet.
-        let lacks = alert.judged() || lost;
-        alert.mark(now, &found, lacks);
-        let ripe = alert.ripe(now, &found, rule);
-        let changed = match ripe {
-            Some(level) if alert.fired.is_none() || level > alert.level as usize => {
-                alert.fire(now, level, &found, rule);
-                true
-            }
-            _ => {
-                alert.fall(now, ripe, lacks, rule);
-                alert.open(now, rule)
-            }
-        };
-        let level = alert.level as usize;
-        let before = std::mem::replace(&mut alert.evidence, found.evidence(rule, found.shown(level)));
-        if lost {
-            alert.evidence = Evidence { value: None, n: found.samples(rule), ..before };
-        }
-        alert.trend.push(now, alert.evidence.value);
-        return changed.then(|| (AlertState::Firing, alert.clone()));
     }
-    alert.holding.fill(None);
-    let newest = found.evidence(rule, found.shown(alert.level as usize));
-    alert.trend.push(now, newest.value);
-    if !lost {
-        alert.evidence = newest;
-        alert.read_anew();
-    }
-    if alert.fired.is_some() {
-        if alert.cleared.is_some_and(|cleared| now.since(cleared) >= rule.keep_firing_for) {
-            return slot.take().map(|alert| (AlertState::Resolved, alert.ended(&found, lost, rule)));
-        }
-        return alert.open(now, rule).then(|| (AlertState::Firing, alert.clone()));
-    }
-    slot.take().map(|alert| (AlertState::Inactive, alert.ended(&found, lost, rule)))
-}
 
-impl Alert {
     /// The alert that would begin to fire at `now`, at a level: what routes and silences would make of it.
     pub fn imagined(now: Timestamp, rule: &Rule, levels: &[Level], level: usize, inputs: &Inputs) -> Alert {
         let root = levels.get(level).map_or(&rule.program.root, |level| &level.root);
         let shown = root.eval(&inputs.0).map(|_| level);
         let found = Finding { verdicts: &[], levels, recovers: false, inputs, context: Context::default() };
-        Alert {
-            id: String::new(),
-            since: now,
-            fired: None,
-            cleared: None,
-            rest: Rest::default(),
-            evidence: found.evidence(rule, shown),
-            level: level as u8,
-            worst: level as u8,
-            holding: Vec::new(),
-            lapsed: None,
-            opens: rule.opens(now),
-            trend: Trend::default(),
-            carried: None,
-            reason: String::new(),
-        }
+        let alert = Alert::new(String::new(), now, found.evidence(rule, shown), 0);
+        Alert { level: level as u8, worst: level as u8, opens: rule.opens(now), ..alert }
     }
 
     /// Goes on under the rule as it reads now; both with the levels of the alert's subject. What it knows of a
@@ -276,43 +256,70 @@ impl Alert {
         }
     }
 
-    /// The alert with what is found now, whether its condition holds or not, and without the course of its value;
-    /// without data its threshold is still what it was. What a reload left undecided stays as it is.
+    /// The alert with what is found now, at the level that it is at; an evaluation alone decides whether it changes.
     pub fn seen(&self, now: Timestamp, found: &Finding<'_>, rule: &Rule) -> Alert {
-        let lost = found.verdicts.iter().all(Option::is_none);
-        let waits = self.waits(found, lost, rule);
-        let (holding, trend, carried) = (Vec::new(), Trend::default(), self.carried.clone());
-        let mut seen = Alert { id: self.id.clone(), holding, trend, carried, reason: String::new(), ..*self };
-        if waits {
-            return seen;
-        }
-        seen.look(now, found, lost, rule);
-        if lost && self.is_of_before() {
-            return seen;
-        }
-        seen.evidence = match found.shown(usize::from(self.level)) {
-            None => Evidence { value: None, n: found.samples(rule), context: found.context, ..self.evidence },
-            verdict => found.evidence(rule, verdict),
-        };
-        if found.any_holds() {
-            seen.carried = None;
-        } else if !lost {
-            seen.read_anew();
-        }
+        let mut seen = self.clone();
+        seen.age(now, found, rule);
+        let says = seen.says(found, rule);
+        seen.note(now, says, found);
+        seen.look(now, says, found, rule);
         seen
+    }
+
+    fn says(&self, found: &Finding<'_>, rule: &Rule) -> Says {
+        if self.waits(found, rule) { Says::Waits } else { Says::of(found, rule) }
+    }
+
+    /// Takes in what is found, and becomes graver or milder by it; whether that is news of an alert that fires.
+    fn judge(&mut self, now: Timestamp, says: Says, found: &Finding<'_>, rule: &Rule) -> bool {
+        self.note(now, says, found);
+        let mut fires = false;
+        if says == Says::Holds {
+            let ripe = self.ripe(now, found, rule);
+            let rises = ripe.filter(|level| self.fired.is_none() || *level > usize::from(self.level));
+            fires = rises.is_some();
+            match rises {
+                Some(level) => self.fire(now, level, rule),
+                None => self.fall(now, ripe, rule),
+            }
+        }
+        let value = self.look(now, says, found, rule);
+        self.trend.push(now, value);
+        self.open(now, rule) || fires
     }
 
     fn state(&self) -> AlertState {
         if self.fired.is_some() { AlertState::Firing } else { AlertState::Pending }
     }
 
-    /// Notes since when each level has held.
-    fn mark(&mut self, now: Timestamp, found: &Finding<'_>, lost: bool) {
+    /// Notes since when each level has held, and since when nothing keeps the alert, or its level, but
+    /// `keep_firing_for`.
+    fn note(&mut self, now: Timestamp, says: Says, found: &Finding<'_>) {
+        match says {
+            Says::Keeps => {}
+            Says::Waits => (self.cleared, self.lapsed) = (None, None),
+            Says::Over => {
+                self.holding.fill(None);
+                let ends = found.is_lost() || found.recovers;
+                self.cleared = ends.then(|| self.cleared.unwrap_or(now));
+            }
+            Says::Holds => {
+                // Of windows that a reload began a graver level may still come of what they do not hold yet.
+                let lacks = found.is_lost() || self.fills_up();
+                self.mark(now, found, lacks);
+                let own = self.holding.get(usize::from(self.level)).is_none_or(Option::is_some);
+                let lapses = self.fired.is_some() && !own && !lacks;
+                (self.cleared, self.lapsed) = (None, lapses.then(|| self.lapsed.unwrap_or(now)));
+            }
+        }
+    }
+
+    fn mark(&mut self, now: Timestamp, found: &Finding<'_>, lacks: bool) {
         for (level, since) in self.holding.iter_mut().enumerate() {
             // Without data the mildest level counts as holding, and a graver one is not taken back.
-            match found.holds(level) || (lost && level == 0) {
+            match found.holds(level) || (lacks && level == 0) {
                 true => drop(since.get_or_insert(now)),
-                false if lost && level <= self.level as usize => {}
+                false if lacks && level <= self.level as usize => {}
                 false => *since = None,
             }
         }
@@ -327,20 +334,17 @@ impl Alert {
         (0..self.holding.len()).rev().find(long)
     }
 
-    fn fire(&mut self, now: Timestamp, level: usize, found: &Finding<'_>, rule: &Rule) {
+    fn fire(&mut self, now: Timestamp, level: usize, rule: &Rule) {
         self.fired.get_or_insert(now);
         self.level = level as u8;
         self.worst = self.worst.max(self.level);
         self.lapsed = None;
-        self.evidence = found.evidence(rule, found.shown(level));
         self.opens = rule.opens(now);
     }
 
     /// Takes the level back that has not held for `keep_firing_for`; nobody is told.
-    fn fall(&mut self, now: Timestamp, ripe: Option<usize>, lost: bool, rule: &Rule) {
-        if self.holding.is_empty() || self.fired.is_none() || lost || self.holding[self.level as usize].is_some() {
-            self.lapsed = None;
-        } else if now.since(*self.lapsed.get_or_insert(now)) >= rule.keep_firing_for {
+    fn fall(&mut self, now: Timestamp, ripe: Option<usize>, rule: &Rule) {
+        if self.lapsed.is_some_and(|lapsed| now.since(lapsed) >= rule.keep_firing_for) {
             let mildest = self.holding.iter().position(Option::is_some);
             self.level = ripe.or(mildest).map_or(self.level, |level| (level as u8).min(self.level));
             self.lapsed = None;
@@ -357,15 +361,15 @@ impl Alert {
     }
 
     /// The alert as it ends.
-    fn ended(mut self, found: &Finding<'_>, lost: bool, rule: &Rule) -> Alert {
-        self.reason = self.ending(lost);
+    fn ended(mut self, found: &Finding<'_>, rule: &Rule) -> Alert {
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
+        let level = usize::from(self.level);
+        let dry = found.verdicts[level].is_none();
+        self.reason = self.ending(dry, rule);
         // Without data the last that it was judged by still stands.
-        if !lost {
-            let level = usize::from(self.level);
-            let shown = found.verdicts.get(level).copied().flatten().map(|_| level);
-            self.evidence = found.evidence(rule, shown);
+        if !dry {
+            self.evidence = found.evidence(rule, Some(level));
             self.carried = None;
         }
         self
@@ -411,7 +415,7 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::model::{Severity, Span};
-    use crate::rule::{INPUT_LIMIT, Node, Program};
+    use crate::rule::{INPUT_LIMIT, Program};
 
     fn rule(hold: i64, keep: i64) -> Rule {
         Rule {

@@ -110,7 +110,7 @@ impl Engine {
             let gaze = Gaze::new(self, index, now, &budgets);
             // What goes on in the words of before a reload goes on with the value that they are of.
             let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert) && !alert.is_of_before());
-            let known = |seen: &Alert, alert: &Alert| seen.rest == alert.rest && seen.evidence.value.is_some();
+            let known = |seen: &Alert, alert: &Alert| seen.rest == alert.rest && seen.rest.dry.is_none();
             let seen = |(series, alert)| Some((series, gaze.seen(series).filter(|seen| known(seen, alert))?));
             let seen: Vec<(usize, Alert)> = alerts.filter_map(seen).collect();
             for (series, found) in seen {
@@ -213,7 +213,9 @@ impl Engine {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);
-        let newest = |ids: &BTreeSet<&str>| self.seen_alerts(now, |a| a.fired.is_some() && ids.contains(a.id.as_str()));
+        let newest = |ids: &BTreeSet<&str>| {
+            self.look_at(now, |a| a.fired.is_some() && ids.contains(a.id.as_str()), |gaze, series| gaze.newest(series))
+        };
         mirror.pump(now, newest, effects);
         self.state.mirror = mirror;
     }

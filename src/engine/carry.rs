@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::{Alert, Finding};
 use super::words;
 use crate::model::{Subject, Timestamp};
-use crate::rule::{Level, Rule};
+use crate::rule::{Level, NoData, Rule};
 
 /// A change of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub struct Carried {
     pub until: Option<Timestamp>,
     /// What was said of its evidence; `None` when that is of the rule as it reads now.
     pub said: Option<Said>,
-    /// Whether it has not held since.
+    /// Whether it held before, and has not since.
     unheld: bool,
 }
 
@@ -73,42 +73,42 @@ impl Alert {
         let earlier = self.carried.take().and_then(|carried| carried.said);
         let said = earlier.unwrap_or_else(|| words::said(self, before, levels, subject, change.at));
         let until = until.filter(|until| *until > change.at);
-        self.carried = Some(Box::new(Carried { change, until, said: Some(said), unheld: true }));
+        // What did not hold before is not over because of the change.
+        let unheld = self.rest.over.is_none();
+        self.carried = Some(Box::new(Carried { change, until, said: Some(said), unheld }));
     }
 
-    /// Whether the rule knows too little at `now` to end the alert.
-    pub(super) fn is_undecided(&mut self, now: Timestamp, found: &Finding<'_>, lost: bool, rule: &Rule) -> bool {
-        let Some(carried) = &mut self.carried else { return false };
+    /// Takes in how long it has waited by `now` for what the rule may know too little for.
+    pub(super) fn age(&mut self, now: Timestamp, found: &Finding<'_>, rule: &Rule) {
+        let Some(carried) = &mut self.carried else { return };
         let waited = carried.until.is_some();
         carried.until = carried.until.filter(|until| *until > now);
-        if waited && carried.until.is_none() && lost {
+        if waited && carried.until.is_none() && found.is_lost() && rule.terms.no_data == NoData::Ok {
             // It waited long enough, and `keep_firing_for` with it.
-            let since = [self.rest.over, self.rest.dry].into_iter().flatten().min();
+            let since = [self.rest.over, self.rest.dry.map(|dry| dry.since)].into_iter().flatten().min();
             let since = if carried.said.is_some() { Some(carried.change.at) } else { since };
             self.cleared = self.cleared.or(since);
         }
         if carried.until.is_none() && carried.said.is_none() && !carried.unheld {
             self.carried = None;
         }
-        let waits = self.waits(found, lost, rule);
-        if waits {
-            self.look(now, found, lost, rule);
-            (self.cleared, self.lapsed) = (None, None);
+    }
+
+    /// Whether the rule knows too little to end the alert.
+    pub(super) fn waits(&self, found: &Finding<'_>, rule: &Rule) -> bool {
+        self.fills_up() && (found.is_lost() || !found.any_holds() && !is_over(found, rule))
+    }
+
+    /// Whether windows of the rule as it reads now are still filling up.
+    pub(super) fn fills_up(&self) -> bool {
+        self.carried.as_ref().is_some_and(|carried| carried.until.is_some())
+    }
+
+    /// Takes in that the rule as it reads now has it go on.
+    pub(super) fn judged(&mut self) {
+        if let Some(carried) = &mut self.carried {
+            (carried.said, carried.unheld) = (None, false);
         }
-        waits
-    }
-
-    /// The same of what was last known of its time.
-    pub(super) fn waits(&self, found: &Finding<'_>, lost: bool, rule: &Rule) -> bool {
-        let young = self.carried.as_ref().is_some_and(|carried| carried.until.is_some());
-        young && (lost || !found.any_holds() && !is_over(found, rule))
-    }
-
-    /// Takes in that the rule as it reads now holds; whether its windows are still filling up.
-    pub(super) fn judged(&mut self) -> bool {
-        let Some(carried) = &mut self.carried else { return false };
-        (carried.said, carried.unheld) = (None, false);
-        carried.until.is_some()
     }
 
     /// Takes in that its evidence is of the rule as it reads now.
@@ -123,8 +123,8 @@ impl Alert {
         self.carried.as_ref().is_some_and(|carried| carried.said.is_some())
     }
 
-    /// Why it goes on, if a reload has to do with it; `kept` says what keeps it without that.
-    pub(super) fn undecided(&self, rule: &Rule, kept: &str) -> Option<String> {
+    /// Why it goes on, if a reload has to do with it; `keeps` says what keeps it without that.
+    pub(super) fn undecided(&self, rule: &Rule, keeps: &str) -> Option<String> {
         let Carried { change: changed, until, said, unheld } = self.carried.as_deref()?;
         let at = changed.at;
         // What waited for data that does not come was kept meanwhile.
@@ -132,32 +132,44 @@ impl Alert {
         let waits = |until| format!("goes on as before until {} at the latest", latest(until));
         match until {
             Some(until) if said.is_some() => Some(format!("{changed} and knows too little yet: {}", waits(until))),
-            None if said.is_some() && self.cleared.is_some() => Some(format!("{changed}, no data since, {kept}")),
+            None if said.is_some() && self.cleared.is_some() => Some(format!("{changed}, no data since, {keeps}")),
             None if said.is_some() => Some(format!("{changed}, not judged since")),
             Some(until) if self.cleared.is_none() && self.rest != Default::default() => {
-                let since = self.rest.over.or(self.rest.dry)?;
+                let since = self.rest.over.or(self.rest.dry.map(|dry| dry.since))?;
                 let what = if self.rest.over.is_some() { "holds no more" } else { "no data" };
                 Some(format!(
                     "{what} since {since}, but of its windows too little is known since a reload at {at}: {}",
                     waits(until)
                 ))
             }
-            _ if *unheld && self.rest.over.is_some() => Some(format!("{}, {kept}", unheld_since(changed))),
+            _ if *unheld && self.rest.over.is_some() => Some(format!("{}, {keeps}", unheld_since(changed))),
             _ => None,
         }
     }
 
     /// Why it ends, with data or without.
-    pub(super) fn ending(&self, lost: bool) -> String {
+    pub(super) fn ending(&self, dry: bool, rule: &Rule) -> String {
         match self.carried.as_deref() {
-            Some(Carried { change, said: Some(_), .. }) if lost => {
-                format!("{change} and had no data since{}", self.of_what())
+            Some(Carried { change, said: Some(_), .. }) if dry => {
+                format!("{change} and had no data since{}", self.outdated())
             }
-            Some(Carried { change, unheld: true, .. }) if !lost => unheld_since(change),
-            _ if lost => self.ran_dry(),
+            Some(Carried { change, unheld: true, .. }) if !dry => unheld_since(change),
+            _ if dry => self.ran_dry(rule),
             _ => String::new(),
         }
     }
+}
+
+/// Whether two rules find the same on every subject, so that a change of one into the other leaves nothing undecided.
+pub(super) fn finds_alike(one: &Rule, other: &Rule) -> bool {
+    let conditions = |levels: &[Level]| levels.iter().map(|level| level.condition.clone()).collect::<Vec<_>>();
+    let found = |rule: &Rule| {
+        let overrides = rule.terms.overrides.iter().map(|own| (own.filter.clone(), conditions(&own.levels)));
+        let own = (rule.condition.clone(), conditions(&rule.terms.levels), overrides.collect::<Vec<_>>());
+        let scope = (rule.window, rule.by.clone(), rule.filter.clone(), rule.min_samples, rule.budget.clone());
+        (own, scope, rule.terms.no_data, rule.terms.covers.clone())
+    };
+    found(one) == found(other)
 }
 
 /// Whether conditions fail whatever comes of what only grows while windows fill up: sums, and what is usual.

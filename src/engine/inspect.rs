@@ -152,8 +152,7 @@ pub(super) struct Sight<'a> {
     /// The levels of the subject; empty for a rule without.
     pub levels: &'a [Level],
     pub recover: Option<&'a Recover>,
-    /// Of several levels, that of an alert while it holds, else the gravest that does, else that of an alert, else the
-    /// mildest.
+    /// Of several levels, that of an alert that fires; else the gravest that holds, else the mildest.
     pub level: usize,
     pub root: &'a Node,
     /// Whether it holds; `None` without data.
@@ -185,7 +184,7 @@ impl<'a> Gaze<'a> {
         let reading = Reading::of((split, own), self.plan.window, self.evaluation.now);
         let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
         let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
-        self.sight(case, values, self.alert(series).map(|alert| usize::from(alert.level)))
+        self.sight(case, values, self.alert(series))
     }
 
     /// What it finds on a subject of which nothing was seen yet.
@@ -199,12 +198,11 @@ impl<'a> Gaze<'a> {
         self.sight(self.rule.terms.overrides.iter().position(own).map_or(0, |at| at + 1), values, None)
     }
 
-    /// `own` is the level that an alert is at.
-    fn sight(&self, case: usize, values: Inputs, own: Option<usize>) -> Sight<'a> {
+    fn sight(&self, case: usize, values: Inputs, alert: Option<&Alert>) -> Sight<'a> {
         let (levels, recover) = self.rule.terms.case(case);
-        let holds = |level: &Level| level.root.eval(&values.0).is_some_and(|v| v.holds);
-        let stands = |at: &usize| levels.get(*at).is_some_and(holds);
-        let level = own.filter(stands).or_else(|| levels.iter().rposition(holds)).or(own).unwrap_or(0);
+        let holds = |at: usize| levels.get(at).is_some_and(|level| level.root.eval(&values.0).is_some_and(|v| v.holds));
+        let gravest = || (0..levels.len()).rev().find(|at| holds(*at)).unwrap_or(0);
+        let level = alert.map_or_else(gravest, |alert| alert.shown(holds, levels.len()));
         let root = levels.get(level).map_or(&self.rule.program.root, |level| &level.root);
         let margin = root.margin(&values.0);
         Sight { holds: margin.map(|margin| margin.holds), margin, values, levels, recover, level, root }
@@ -229,10 +227,20 @@ impl<'a> Gaze<'a> {
 
     /// The alert of a series with what the rule sees now, which may be more than it has decided on.
     pub fn event(&self, series: usize) -> Option<AlertEvent> {
-        let seen = self.seen(series)?;
+        let mut seen = self.seen(series)?;
+        seen.drain();
+        self.worded(series, &seen)
+    }
+
+    /// The same as it is told: without data with the value of before.
+    pub fn newest(&self, series: usize) -> Option<AlertEvent> {
+        self.worded(series, &self.seen(series)?)
+    }
+
+    fn worded(&self, series: usize, seen: &Alert) -> Option<AlertEvent> {
         let levels = evaluate::levels(self.rule, self.split, series, self.evaluation.names);
         let subject = self.subject(series);
-        Some(words::event(self.alert_state(series), &seen, self.rule, levels, &subject, self.evaluation.now))
+        Some(words::event(self.alert_state(series), seen, self.rule, levels, &subject, self.evaluation.now))
     }
 
     /// The same, as evaluations keep it.
@@ -283,12 +291,22 @@ impl Engine {
     /// The pending and firing alerts that pass, with what their rules see at `now`. A first message and what inhibits
     /// hold on to what was decided on instead.
     pub(super) fn seen_alerts(&self, now: Timestamp, pass: impl Fn(&Alert) -> bool) -> Vec<AlertEvent> {
+        self.look_at(now, pass, |gaze, series| gaze.event(series))
+    }
+
+    /// The same, as `one` has each.
+    pub(super) fn look_at(
+        &self,
+        now: Timestamp,
+        pass: impl Fn(&Alert) -> bool,
+        one: impl Fn(&Gaze<'_>, usize) -> Option<AlertEvent>,
+    ) -> Vec<AlertEvent> {
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         let mut events = Vec::new();
         for index in 0..self.policy.rules.len() {
             let gaze = Gaze::new(self, index, now, &budgets);
             let alerts = gaze.state.alerts.iter().filter(|(_, alert)| pass(alert));
-            events.extend(alerts.filter_map(|(series, _)| gaze.event(series)));
+            events.extend(alerts.filter_map(|(series, _)| one(&gaze, series)));
         }
         events
     }

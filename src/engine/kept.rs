@@ -2,81 +2,163 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Finding};
+use super::alert::{Alert, Finding, Says};
 use super::event::AlertState;
 use crate::model::Timestamp;
-use crate::rule::{NoData, Rule};
+use crate::rule::{Level, NoData, Rule};
 
-/// Since when an alert does not hold.
+/// Since when an alert does not hold at its own level.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rest {
-    /// By data: since when its condition holds no more.
+    /// By data: since when that holds no more.
     pub over: Option<Timestamp>,
-    /// Since when there is no data.
-    pub dry: Option<Timestamp>,
+    /// That there is no data for it.
+    pub dry: Option<Dry>,
+}
+
+/// That there is no data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Dry {
+    /// Since when.
+    pub since: Timestamp,
+    /// No other level has data either.
+    lost: bool,
+    /// What of it has none while the rest has, see [`Finding::lacks`].
+    lacks: u16,
+    /// Fewest samples behind a value of the rule.
+    n: u64,
 }
 
 impl Alert {
-    /// Takes in whether it holds, and whether that lets it end.
-    pub(super) fn look(&mut self, now: Timestamp, found: &Finding<'_>, lost: bool, rule: &Rule) {
-        let policy = if lost { rule.terms.no_data } else { NoData::Ok };
-        self.rest.dry = lost.then(|| self.rest.dry.unwrap_or(now));
-        if policy == NoData::Keep {
-            return;
+    /// Takes in what is found at its level; the value, if there is data.
+    pub(super) fn look(&mut self, now: Timestamp, says: Says, found: &Finding<'_>, rule: &Rule) -> Option<f64> {
+        let (level, lost) = (self.shown(|level| found.holds(level), found.verdicts.len()), found.is_lost());
+        let verdict = found.verdicts[level];
+        let before = self.rest;
+        self.rest = match verdict {
+            Some(verdict) if verdict.holds => Rest::default(),
+            Some(_) => Rest { over: before.over.or(Some(now)), dry: None },
+            None => {
+                let (since, lacks) = (before.dry.map_or(now, |dry| dry.since), found.lacks(rule, level));
+                let over = before.over.filter(|_| !lost || says != Says::Holds);
+                Rest { over, dry: Some(Dry { since, lost, lacks, n: found.samples(rule) }) }
+            }
+        };
+        let of_before = self.is_of_before();
+        if of_before && says == Says::Waits {
+            return None;
         }
-        if policy == NoData::Alert || found.any_holds() {
-            (self.rest.over, self.cleared) = (None, None);
-            return;
+        if let Says::Holds | Says::Keeps = says {
+            self.judged();
         }
-        if !lost {
-            self.rest.over.get_or_insert(now);
+        match verdict {
+            Some(_) => {
+                self.evidence = found.evidence(rule, Some(level));
+                self.read_anew();
+            }
+            // What it was judged by is of another rule.
+            None if of_before && !self.is_of_before() => self.evidence = found.evidence(rule, None),
+            None if lost && says == Says::Holds => self.drain(),
+            None => {}
         }
-        self.cleared = (lost || found.recovers).then(|| self.cleared.unwrap_or(now));
+        verdict.and(self.evidence.value)
     }
 
-    /// Why an alert is in its state, if not because its condition holds or does not; else empty.
-    pub(super) fn why(&self, state: AlertState, now: Timestamp, rule: &Rule) -> String {
+    /// The level that is shown: its own, once it fires; before, the gravest that holds when its own does not.
+    pub(super) fn shown(&self, holds: impl Fn(usize) -> bool, levels: usize) -> usize {
+        let own = usize::from(self.level);
+        if self.fired.is_some() || holds(own) {
+            return own;
+        }
+        (0..levels).rev().find(|level| holds(*level)).unwrap_or(own)
+    }
+
+    /// Leaves out a value that there is none of now.
+    pub(super) fn drain(&mut self) {
+        if let Some(dry) = self.rest.dry.filter(|_| !self.is_of_before()) {
+            (self.evidence.value, self.evidence.n) = (None, dry.n);
+        }
+    }
+
+    /// Why an alert is in its state, if not because its condition holds or does not; else empty. `levels` are those of
+    /// its subject.
+    pub(super) fn why(&self, state: AlertState, now: Timestamp, rule: &Rule, levels: &[Level]) -> String {
         if state != AlertState::Firing {
             return self.reason.clone();
         }
+        let keeps = self.keeps(now, rule, levels);
+        if let Some(undecided) = self.undecided(rule, &keeps) {
+            return undecided;
+        }
         let Rest { over, dry } = self.rest;
-        let kept = match self.cleared.map(|cleared| cleared + rule.keep_firing_for) {
+        let over = over.map(|over| format!("holds no more since {over}"));
+        let parts = [over, dry.map(|dry| dry.said(rule))];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        match dry {
+            _ if parts.is_empty() => String::new(),
+            Some(dry) if dry.lost && rule.terms.no_data == NoData::Alert && self.fired >= Some(dry.since) => {
+                "fires because of `no_data: alert`".to_owned()
+            }
+            _ => format!("{}, {keeps}", parts.join(", ")),
+        }
+    }
+
+    /// What keeps an alert that does not hold at its level.
+    fn keeps(&self, now: Timestamp, rule: &Rule, levels: &[Level]) -> String {
+        let no_data = rule.terms.no_data;
+        if self.rest.dry.is_some_and(|dry| dry.lost) && no_data != NoData::Ok {
+            return format!("goes on because of `no_data: {}`", no_data.as_str());
+        }
+        let own = usize::from(self.level);
+        let severity = |level: usize| levels.get(level).map_or(rule.severity, |level| level.severity).as_str();
+        let others = (0..self.holding.len()).filter(|level| *level != own && self.holding[*level].is_some());
+        if let Some(other) = others.clone().rfind(|level| *level < own) {
+            let other = severity(other);
+            return match self.lapsed.map(|lapsed| lapsed + rule.keep_firing_for).filter(|until| *until > now) {
+                Some(until) => format!("kept {} until {until} while {other} holds", severity(own)),
+                None => format!("the next evaluation makes it {other}"),
+            };
+        }
+        if let Some(other) = others.max() {
+            return format!("goes on while {} holds", severity(other));
+        }
+        match self.cleared.map(|cleared| cleared + rule.keep_firing_for) {
             Some(until) if until > now => format!("kept firing until {until}"),
             Some(_) => "the next evaluation ends it".to_owned(),
             None => "ends when its `recover` holds".to_owned(),
-        };
-        if let Some(undecided) = self.undecided(rule, &kept) {
-            return undecided;
-        }
-        match (dry, over, rule.terms.no_data) {
-            (Some(dry), _, NoData::Alert) if self.fired < Some(dry) => {
-                format!("no data since {dry}, goes on because of `no_data: alert`")
-            }
-            (Some(_), _, NoData::Alert) => "fires because of `no_data: alert`".to_owned(),
-            (Some(dry), _, NoData::Keep) => format!("no data since {dry}, goes on because of `no_data: keep`"),
-            (dry, Some(over), _) => {
-                let no_data = dry.map_or_else(String::new, |dry| format!(", no data since {dry}"));
-                format!("holds no more since {over}{no_data}, {kept}")
-            }
-            (Some(dry), None, _) => format!("no data since {dry}, {kept}"),
-            (None, None, _) => String::new(),
         }
     }
 
     /// Why it ends without data, if no reload has to do with it.
-    pub(super) fn ran_dry(&self) -> String {
+    pub(super) fn ran_dry(&self, rule: &Rule) -> String {
         let Rest { over, dry } = self.rest;
         match (over, dry, self.cleared) {
-            (Some(over), Some(dry), Some(cleared)) if cleared < dry => {
-                format!("held no more since {over} and was kept firing until now, no data since {dry}")
+            (Some(over), Some(dry), Some(cleared)) if cleared < dry.since => {
+                format!("held no more since {over} and was kept firing until now, {}", dry.said(rule))
             }
-            (Some(over), Some(dry), _) => format!("no data since {dry}, held no more since {over}"),
-            _ => format!("no data any more{}", self.of_what()),
+            (Some(over), Some(dry), _) => format!("{}, held no more since {over}", dry.said(rule)),
+            (_, dry, _) => {
+                let what = dry.map_or_else(String::new, |dry| dry.of_what(rule));
+                format!("no data{what} any more{}", self.outdated())
+            }
         }
     }
 
     /// What is to be said of its value when it ends without data.
-    pub(super) fn of_what(&self) -> &'static str {
+    pub(super) fn outdated(&self) -> &'static str {
         if self.evidence.value.is_some() { ", the value is from before" } else { "" }
+    }
+}
+
+impl Dry {
+    /// `no data since T`, with what there is none of while there is of the rest: `no data for error_rate[5m] since T`.
+    fn said(self, rule: &Rule) -> String {
+        format!("no data{} since {}", self.of_what(rule), self.since)
+    }
+
+    fn of_what(self, rule: &Rule) -> String {
+        let inputs = rule.program.inputs.iter().enumerate().filter(|(slot, _)| self.lacks & 1 << slot != 0);
+        let names: Vec<String> = inputs.map(|(_, input)| input.to_string()).collect();
+        if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) }
     }
 }

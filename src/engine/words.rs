@@ -20,7 +20,7 @@ pub fn event(
     now: Timestamp,
 ) -> AlertEvent {
     let level = levels.get(alert.level as usize);
-    // A level that is kept while a milder one holds is shown with what that one says.
+    // Of a pending one another level may be what holds.
     let says = levels.get(alert.evidence.level.unwrap_or(alert.level) as usize);
     let said = alert.carried.as_ref().and_then(|carried| carried.said.as_ref());
     let muted = match alert.opens {
@@ -51,14 +51,17 @@ pub fn event(
     };
     let templates = said.map_or(&rule.annotations, |said| &said.annotations);
     event.annotations = filled(templates, &event, |field| field_text(&event, rule, alert, field));
-    explain(&mut event, alert.why(state, now, rule));
+    explain(&mut event, alert.why(state, now, rule, levels));
     event
 }
 
-/// Says why an alert is in its state: beside its summary, too, which may be all that somebody reads.
+/// Says why an alert is in its state, instead of what was said of that: beside its summary, too, which may be all that
+/// somebody reads.
 pub fn explain(event: &mut AlertEvent, reason: String) {
-    if let Some(summary) = event.annotations.get_mut("summary").filter(|_| !reason.is_empty()) {
-        summary.push_str(&format!(" ({reason})"));
+    let beside = |reason: &str| if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    if let Some(summary) = event.annotations.get_mut("summary") {
+        let bare = summary.strip_suffix(&beside(&event.reason)).unwrap_or(summary);
+        *summary = format!("{bare}{}", beside(&reason));
     }
     event.reason = reason;
 }

@@ -20,6 +20,7 @@ use super::event::{
 };
 use super::notify::{self, Settled};
 use super::split::NEVER;
+use super::words;
 use crate::model::{Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
@@ -113,8 +114,8 @@ impl Mirror {
         }
         let key = fingerprint(&event.identity());
         // The same episode with other labels is another alert to Alertmanager.
-        if self.firing.get(&event.id).is_some_and(|old| *old != key) {
-            self.end(event, effects);
+        if let Some(old) = self.firing.get(&event.id).copied().filter(|old| *old != key) {
+            self.rename(old, event, effects);
         }
         let full = !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize;
         if full && !self.make_room(event.at, effects) {
@@ -139,6 +140,19 @@ impl Mirror {
         ended.labels.clone_from(&known.event.labels);
         ended.fired_at = known.event.fired_at;
         self.put(key, ended, event.at, effects);
+    }
+
+    /// Ends the alert at `old`, as it was told last, that goes on under other labels.
+    fn rename(&mut self, old: u64, event: &AlertEvent, effects: &mut Vec<Effect>) {
+        self.firing.remove(&event.id);
+        let Some(known) = self.alerts.get(&old) else { return };
+        let mut ended = AlertEvent { state: AlertState::Resolved, at: event.at, ..known.event.clone() };
+        let how = match ended.severity == event.severity {
+            true => "with other labels".to_owned(),
+            false => format!("as severity={}", event.severity.as_str()),
+        };
+        words::explain(&mut ended, format!("goes on {how}"));
+        self.put(old, ended, event.at, effects);
     }
 
     /// Whether the alert of an episode is known to fire, whatever its labels.
