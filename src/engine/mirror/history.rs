@@ -15,24 +15,22 @@ use crate::model::Timestamp;
 /// Why an alert is not kept up for which there is no room.
 pub const NO_ROOM: &str = "there are as many alerts already as `limits.outbox` allows";
 /// Why a state is not told that an Alertmanager was to know before a reload.
-const UNWANTED: &str = "the receiver takes it no more since a reload";
+pub const UNWANTED: &str = "the receiver takes it no more since a reload";
 
-/// A state that a peer is to know: whose, under which labels, and what.
-#[derive(Clone, Copy)]
-pub struct Said<'a> {
-    pub peer: &'a str,
-    pub key: u64,
-    pub event: &'a AlertEvent,
-}
-
-impl Said<'_> {
-    /// What became of it.
-    pub fn report(self, now: Timestamp, attempts: u32, status: NotificationStatus, reason: String) -> Effect {
-        let Said { peer, event, .. } = self;
+impl Peer {
+    /// What became of a state that it was to know, after so many attempts.
+    pub fn report(
+        &self,
+        now: Timestamp,
+        (key, event): (u64, &AlertEvent),
+        attempts: u32,
+        status: NotificationStatus,
+        reason: String,
+    ) -> Effect {
         Effect::Report(Report::Notification(NotificationReport {
             at: now,
-            id: self.id(),
-            receiver: peer.to_owned(),
+            id: self.id(key, event),
+            receiver: self.name.clone(),
             alert_id: event.id.clone(),
             rule: event.rule.clone(),
             subject: event.subject.clone(),
@@ -45,40 +43,39 @@ impl Said<'_> {
         }))
     }
 
-    /// The same whenever it is said.
-    fn id(self) -> DeliveryId {
+    /// The id of a state, the same whenever it is said.
+    fn id(&self, key: u64, event: &AlertEvent) -> DeliveryId {
         let mut hash = Sha256::new();
-        for part in [self.peer, &self.event.id, self.event.state.as_str()] {
+        for part in [&self.name, &event.id, event.state.as_str()] {
             hash.update(part);
             hash.update([0]);
         }
-        hash.update(self.key.to_le_bytes());
+        hash.update(key.to_le_bytes());
         DeliveryId(format!("evk_{}", hex(&hash.finalize()[..12])))
     }
-}
 
-impl Peer {
     /// The row of a state that it is to know from now on.
-    pub fn queue(&self, now: Timestamp, said: Said<'_>) -> Effect {
+    pub fn queue(&self, now: Timestamp, key: u64, event: &AlertEvent) -> Effect {
         let why = self.failing_since.map(|_| self.last_error.clone());
-        said.report(now, self.failures, NotificationStatus::Queued, why.unwrap_or_default())
+        self.report(now, (key, event), self.failures, NotificationStatus::Queued, why.unwrap_or_default())
     }
 
     /// The row of a state that another one took the place of before it was told.
-    pub fn supersede(&self, now: Timestamp, said: Said<'_>) -> Effect {
+    pub fn supersede(&self, now: Timestamp, key: u64, event: &AlertEvent) -> Effect {
         let why = self.failing_since.map_or_else(String::new, |_| format!(": {}", self.last_error));
         let reason = format!("the alert changed before it was told{why}");
-        said.report(now, self.failures, NotificationStatus::Superseded, reason)
+        self.report(now, (key, event), self.failures, NotificationStatus::Superseded, reason)
     }
 
     /// The row of a state that it is not to know any more.
-    pub fn release(&self, now: Timestamp, said: Said<'_>) -> Effect {
-        said.report(now, self.failures, NotificationStatus::Dropped, UNWANTED.to_owned())
+    pub fn give_up(&self, now: Timestamp, key: u64, event: &AlertEvent, why: &str) -> Effect {
+        self.report(now, (key, event), self.failures, NotificationStatus::Dropped, why.to_owned())
     }
 
     /// That no request reaches it from now on: the reason of all rows that wait.
-    pub fn fail(&self, now: Timestamp, peer: &str) -> Effect {
-        Effect::Report(Report::Failing(Failing { at: now, receiver: peer.to_owned(), reason: self.last_error.clone() }))
+    pub fn fail(&self, now: Timestamp) -> Effect {
+        let (receiver, reason) = (self.name.clone(), self.last_error.clone());
+        Effect::Report(Report::Failing(Failing { at: now, receiver, reason }))
     }
 
     /// What it is to know and does not, and what was on its way to it and is not true any more: all rows that wait.

@@ -24,7 +24,7 @@ use super::words;
 use crate::model::{Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
-use history::{NO_ROOM, Said};
+use history::{NO_ROOM, UNWANTED};
 use peer::{Flight, Peer};
 
 /// Alerts in one request.
@@ -72,10 +72,13 @@ impl Mirror {
         let mut old = std::mem::take(&mut self.peers);
         for receiver in receivers {
             let Some(resend) = receiver.resend() else { continue };
-            let name = &receiver.name;
-            let (mut peer, new) = old.remove(name).map_or_else(|| (Peer::new(resend), true), |peer| (peer, false));
+            let (mut peer, new) = match old.remove(&receiver.name) {
+                Some(peer) => (peer, false),
+                None => (Peer::new(&receiver.name, resend), true),
+            };
             let wanted = (peer.min_severity, peer.send_resolved);
-            let lacked: BTreeSet<u64> = peer.open(&self.alerts).into_iter().filter(|_| !new).map(|o| o.0).collect();
+            let lacked = self.alerts.iter().filter(|(key, alert)| !new && peer.lacks(**key, alert));
+            let lacked: BTreeSet<u64> = lacked.map(|(key, _)| *key).collect();
             peer.resend = resend;
             peer.min_severity = receiver.min_severity;
             peer.send_resolved = receiver.send_resolved;
@@ -83,22 +86,21 @@ impl Mirror {
             if new || wanted != (peer.min_severity, peer.send_resolved) {
                 for (key, alert) in &self.alerts {
                     peer.schedule(*key, alert.event.at);
-                    let said = Said { peer: name, key: *key, event: &alert.event };
                     match (lacked.contains(key), peer.lacks(*key, alert)) {
-                        (false, true) => effects.push(peer.queue(now, said)),
+                        (false, true) => effects.push(peer.queue(now, *key, &alert.event)),
                         // What is on its way to it may yet be taken.
-                        (true, false) if !peer.flies(*key) => effects.push(peer.release(now, said)),
+                        (true, false) if !peer.flies(*key) => {
+                            effects.push(peer.give_up(now, *key, &alert.event, UNWANTED))
+                        }
                         _ => {}
                     }
                 }
             }
-            self.peers.insert(name.clone(), peer);
+            self.peers.insert(receiver.name.clone(), peer);
         }
-        for (name, peer) in &old {
-            for (key, event) in peer.open(&self.alerts) {
-                let said = Said { peer: name, key, event };
-                effects.push(said.report(now, peer.failures, NotificationStatus::Dropped, notify::GONE.to_owned()));
-            }
+        for peer in old.values() {
+            let open = peer.open(&self.alerts).into_iter();
+            effects.extend(open.map(|(key, event)| peer.give_up(now, key, event, notify::GONE)));
         }
         if self.peers.is_empty() {
             self.alerts.clear();
@@ -120,10 +122,8 @@ impl Mirror {
         let full = !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize;
         if full && !self.make_room(event.at, effects) {
             self.dropped += 1;
-            for (name, _) in self.peers.iter().filter(|(_, peer)| event.severity >= peer.min_severity) {
-                let said = Said { peer: name, key, event };
-                effects.push(said.report(event.at, 0, NotificationStatus::Dropped, NO_ROOM.to_owned()));
-            }
+            let wanting = self.peers.values().filter(|peer| event.severity >= peer.min_severity);
+            effects.extend(wanting.map(|peer| peer.give_up(event.at, key, event, NO_ROOM)));
             return;
         }
         self.firing.insert(event.id.clone(), key);
@@ -171,18 +171,19 @@ impl Mirror {
         self.version += 1;
         let alert = Mirrored { event, version: self.version };
         let before = self.alerts.get(&key);
-        for (name, peer) in &mut self.peers {
-            let said = |event| Said { peer: name, key, event };
+        let other = before.is_some_and(|before| before.event.id != alert.event.id);
+        for peer in self.peers.values_mut() {
             // What is on its way may yet be taken.
-            if let Some(before) = before.filter(|b| !alert.says(&b.event) && peer.lacks(key, b) && !peer.holds(key, b))
+            if let Some(before) = before.filter(|before| !alert.says(&before.event))
+                && peer.lacks(key, before)
+                && !peer.holds(key, before)
             {
-                effects.push(peer.supersede(now, said(&before.event)));
+                effects.push(peer.supersede(now, key, &before.event));
             }
             if peer.wants(&alert) {
-                effects.push(peer.queue(now, said(&alert.event)));
+                effects.push(peer.queue(now, key, &alert.event));
             }
-            if let Some(told) = peer.told.get_mut(&key).filter(|_| before.is_some_and(|b| b.event.id != alert.event.id))
-            {
+            if let Some(told) = peer.told.get_mut(&key).filter(|_| other) {
                 told.took = None;
             }
             peer.schedule(key, now);
@@ -192,9 +193,9 @@ impl Mirror {
 
     /// Forgets the alert that ended first, of those that are not on their way.
     fn make_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let grounded = |key: &u64| !self.peers.values().any(|peer| peer.flies(*key));
-        let ended = self.alerts.iter().filter(|(key, _)| grounded(key));
-        let first = ended.filter_map(|(key, alert)| Some((alert.ended()?, *key))).min();
+        let grounded = |(_, key): &(Timestamp, u64)| !self.peers.values().any(|peer| peer.flies(*key));
+        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key)));
+        let first = ended.filter(grounded).min();
         let dropped = |_: &Peer| (NotificationStatus::Dropped, NO_ROOM.to_owned());
         first.map(|(_, key)| self.forget(now, key, dropped, effects)).is_some()
     }
@@ -208,12 +209,11 @@ impl Mirror {
         effects: &mut Vec<Effect>,
     ) {
         let Some(alert) = self.alerts.remove(&key) else { return };
-        for (name, peer) in &mut self.peers {
+        for peer in self.peers.values_mut() {
             if peer.lacks(key, &alert) {
                 let (status, reason) = lost(peer);
                 peer.failed += 1;
-                let said = Said { peer: name, key, event: &alert.event };
-                effects.push(said.report(now, peer.failures, status, reason));
+                effects.push(peer.report(now, (key, &alert.event), peer.failures, status, reason));
             }
             peer.unschedule(key);
             peer.told.remove(&key);
@@ -287,9 +287,9 @@ impl Mirror {
         effects: &mut Vec<Effect>,
     ) -> Option<Settled> {
         let of = |peer: &Peer| peer.flight.as_ref().is_some_and(|f| f.delivery.id == *id);
-        let (name, peer) = self.peers.iter_mut().find(|(_, peer)| of(peer))?;
+        let peer = self.peers.values_mut().find(|peer| of(peer))?;
         let flight = peer.flight.take()?;
-        let receiver = name.clone();
+        let receiver = peer.name.clone();
         let done = match result {
             Attempt::Retry { reason, after } => {
                 peer.retries += 1;
@@ -297,19 +297,19 @@ impl Mirror {
                 // It is said that it fails when it begins to.
                 if peer.failing_since.is_none() {
                     peer.failing_since = Some(now);
-                    effects.push(peer.fail(now, name));
+                    effects.push(peer.fail(now));
                 }
                 peer.not_before = Some(now + notify::pause(peer.failures, *after));
                 peer.failures += 1;
-                peer.put_back(now, name, &flight, &self.alerts, effects);
+                peer.put_back(now, &flight, &self.alerts, effects);
                 false
             }
             Attempt::Done => {
-                peer.settle(now, name, &flight, None, &self.alerts, effects);
+                peer.settle(now, &flight, None, &self.alerts, effects);
                 true
             }
             Attempt::Refuse { reason } => {
-                peer.settle(now, name, &flight, Some(reason), &self.alerts, effects);
+                peer.settle(now, &flight, Some(reason), &self.alerts, effects);
                 false
             }
         };
@@ -320,9 +320,9 @@ impl Mirror {
     /// Forgets ended alerts that no peer is to be told of any more.
     fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let over = |(key, alert): &(&u64, &Mirrored)| {
-            let due = |peer: &Peer| peer.due_of.contains_key(key);
-            let flies = self.peers.values().any(|peer| peer.flies(**key));
-            alert.ended().is_some_and(|end| !flies && (!self.peers.values().any(due) || now >= end + EXPIRY))
+            let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key));
+            let flies = || self.peers.values().any(|peer| peer.flies(**key));
+            alert.ended().is_some_and(|end| (now >= end + EXPIRY || !due()) && !flies())
         };
         let over: Vec<u64> = self.alerts.iter().filter(over).map(|(key, _)| *key).collect();
         let expired =

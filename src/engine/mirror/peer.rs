@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::history::Said;
+use super::history::UNWANTED;
 use super::{BATCH, Mirrored};
 use crate::engine::event::{AlertEvent, Delivery, Effect, NotificationStatus};
 use crate::engine::split::NEVER;
@@ -15,6 +15,7 @@ use crate::settings::Resend;
 /// What one Alertmanager was told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Peer {
+    pub name: String,
     pub resend: Resend,
     pub min_severity: Severity,
     pub send_resolved: bool,
@@ -73,8 +74,9 @@ impl Flight {
 }
 
 impl Peer {
-    pub fn new(resend: Resend) -> Peer {
+    pub fn new(name: &str, resend: Resend) -> Peer {
         Peer {
+            name: name.to_owned(),
             resend,
             min_severity: Severity::Info,
             send_resolved: true,
@@ -156,7 +158,6 @@ impl Peer {
     pub fn settle(
         &mut self,
         now: Timestamp,
-        name: &str,
         flight: &Flight,
         refused: Option<&String>,
         alerts: &BTreeMap<u64, Mirrored>,
@@ -195,8 +196,7 @@ impl Peer {
                 if alert.version == version || !alert.says(event) {
                     let status = if taken { NotificationStatus::Delivered } else { NotificationStatus::Refused };
                     let reason = refused.cloned().unwrap_or_default();
-                    let said = Said { peer: name, key, event };
-                    effects.push(said.report(now, flight.delivery.attempt, status, reason));
+                    effects.push(self.report(now, (key, event), flight.delivery.attempt, status, reason));
                 }
             }
             let over = alert.ended().is_some_and(|end| next > end + self.resend.resolved_for);
@@ -211,7 +211,6 @@ impl Peer {
     pub fn put_back(
         &mut self,
         now: Timestamp,
-        name: &str,
         flight: &Flight,
         alerts: &BTreeMap<u64, Mirrored>,
         effects: &mut Vec<Effect>,
@@ -219,11 +218,13 @@ impl Peer {
         for (key, version, event) in flight.held() {
             let Some(alert) = alerts.get(&key) else { continue };
             self.schedule(key, flight.delivery.message.at());
-            let said = Said { peer: name, key, event };
             if self.knows(key, version) || alert.says(event) && self.lacks(key, alert) {
                 continue;
             }
-            effects.push(if alert.says(event) { self.release(now, said) } else { self.supersede(now, said) });
+            effects.push(match alert.says(event) {
+                true => self.give_up(now, key, event, UNWANTED),
+                false => self.supersede(now, key, event),
+            });
         }
     }
 }

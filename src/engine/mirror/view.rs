@@ -17,8 +17,8 @@ impl Mirror {
             Some((_, alert)) => peer.wants(alert),
             None => owed && event.severity >= peer.min_severity,
         };
-        let one = |(name, peer): (&String, &Peer)| peer.message(now, name, known.map(|(key, _)| *key));
-        self.peers.iter().filter(|(_, peer)| wants(peer)).map(one).collect()
+        let key = known.map(|(key, _)| *key);
+        self.peers.values().filter(|peer| wants(peer)).map(|peer| peer.message(now, key)).collect()
     }
 
     /// A peer at a glance: what it has not heard yet counts as queued.
@@ -38,11 +38,11 @@ impl Mirror {
 
 impl Peer {
     /// What it was told of an alert, and when it is told again; of one without a key there was no room.
-    fn message(&self, now: Timestamp, name: &str, key: Option<u64>) -> MessageView {
+    fn message(&self, now: Timestamp, key: Option<u64>) -> MessageView {
         let took = key.and_then(|key| self.told.get(&key)?.took);
         let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
         let refused = key.and_then(|key| self.refused.get(&key)).cloned();
-        let failing = self.failing_since.map(|since| format!("{name} fails since {since}: {}", self.last_error));
+        let failing = self.failing_since.map(|since| format!("{} fails since {since}: {}", self.name, self.last_error));
         let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
         let kept = took.map(|took| match took {
             Took { until, .. } if until <= now => format!("kept up until {until}"),
@@ -56,7 +56,7 @@ impl Peer {
             (_, Some(kept), None) => format!("{kept}, {again}"),
             (_, None, None) => "an Alertmanager, told now".to_owned(),
         };
-        let (receiver, group, last) = (name.to_owned(), name.to_owned(), took.map(|took| took.last));
+        let (receiver, group, last) = (self.name.clone(), self.name.clone(), took.map(|took| took.last));
         MessageView { receiver, group, last, waiting: None, refused, next: due, why }
     }
 }
