@@ -319,3 +319,15 @@ fn nothing_is_said_of_a_value_that_there_never_was() {
     let end = watch.end().expect("its rule minds no data no more");
     assert!(end.value.is_none() && end.reason.ends_with("and had no data since"), "{end:?}");
 }
+
+#[test]
+fn braces_in_a_name_are_no_field_of_what_is_said_after_a_change() {
+    let text = "by: [agent, task_type], annotations: {summary: \"{{ task_type }} fails for {{ duration }}\"}";
+    let rule = |limit: &str| format!("name: failing, condition: error_rate > {limit}, window: 10m, {text}");
+    let mut watch = Watch::new(&rule("50%"));
+    watch.runs(60, 8, "{{ state }}", Outcome::Error);
+    assert_eq!(watch.told, ["firing: {{ state }} fails for 0s"]);
+    watch.reload(90, &rule("40%").replace("10m", "1h"));
+    let before = &watch.engine.alerts()[0].annotations["summary"];
+    assert!(before.starts_with("{{ state }} fails for 30s (the rule was changed"), "{before}");
+}

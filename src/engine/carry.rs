@@ -53,8 +53,10 @@ pub struct Carried {
 pub struct Said {
     /// The condition as written.
     pub condition: String,
-    /// The annotations, filled in but for what changes with time.
+    /// The annotations.
     pub annotations: BTreeMap<String, String>,
+    /// The text of each of their fields but those that change with time; `None` for one that the alert does not have.
+    pub fields: BTreeMap<String, Option<String>>,
 }
 
 impl Alert {

@@ -50,7 +50,9 @@ pub fn event(
         trend: None,
     };
     let templates = said.map_or(&rule.annotations, |said| &said.annotations);
-    event.annotations = filled(templates, &event, |field| field_text(&event, rule, alert, field));
+    let kept = |field: &str| said.and_then(|said| said.fields.get(field)).cloned();
+    event.annotations =
+        filled(templates, &event, |field| kept(field).unwrap_or_else(|| field_text(&event, rule, alert, field)));
     explain(&mut event, alert.why(state, now, rule, levels));
     event
 }
@@ -72,11 +74,10 @@ const PASSING: [&str; 5] = ["state", "severity", "level", "duration", "burn"];
 /// The words for what a firing alert was last judged by.
 pub fn said(alert: &Alert, rule: &Rule, levels: &[Level], subject: &Subject, now: Timestamp) -> Said {
     let event = event(AlertState::Firing, alert, rule, levels, subject, now);
-    let annotations = filled(&rule.annotations, &event, |field| match field {
-        _ if PASSING.contains(&field) => Some(format!("{{{{ {field} }}}}")),
-        _ => field_text(&event, rule, alert, field),
-    });
-    Said { condition: event.condition, annotations }
+    let names = rule.annotations.values().flat_map(|template| annotation::names(template));
+    let fields = names.filter_map(|(name, _)| name.filter(|name| !PASSING.contains(name)));
+    let fields = fields.map(|field| (field.to_owned(), field_text(&event, rule, alert, field))).collect();
+    Said { condition: event.condition, annotations: rule.annotations.clone(), fields }
 }
 
 /// Annotations with their fields. A sentence about a value that there is none of is left out, and what there is
