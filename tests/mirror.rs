@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertState, Attempt, Delivery, Effect, Event, Receipt, Report};
+use evenkeel::engine::event::{AlertState, Attempt, Delivery, DeliveryId, Effect, Event, Receipt, Report};
 use evenkeel::engine::view::MessageView;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
@@ -67,6 +67,8 @@ struct World {
     /// By severity: the newest that a peer took of it, and when.
     last: BTreeMap<Severity, (AlertState, i64)>,
     attempts: BTreeMap<String, u32>,
+    /// Requests that are not answered before [`World::answer_slow`]; `None`: all are at once.
+    slow: Option<Vec<DeliveryId>>,
     reports: Vec<Report>,
 }
 
@@ -81,6 +83,7 @@ impl World {
             taken: Vec::new(),
             last: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            slow: None,
             reports: Vec::new(),
         }
     }
@@ -100,6 +103,10 @@ impl World {
                 Effect::Apply(_) => continue,
             };
             *self.attempts.entry(delivery.receiver.clone()).or_default() += 1;
+            if let Some(slow) = &mut self.slow {
+                slow.push(delivery.id);
+                continue;
+            }
             let result = if self.down.contains(delivery.receiver.as_str()) {
                 Attempt::Retry { reason: "down".into(), after: None }
             } else if self.refusing.contains(delivery.receiver.as_str()) {
@@ -110,6 +117,15 @@ impl World {
             };
             let effects = self.engine.handle(now, Event::Receipt(Receipt::Delivery { id: delivery.id, result }));
             self.answer(now, effects);
+        }
+    }
+
+    /// The requests that were not answered yet come to this.
+    fn answer_slow(&mut self, result: &Attempt) {
+        for id in self.slow.take().unwrap_or_default() {
+            let receipt = Receipt::Delivery { id, result: result.clone() };
+            let effects = self.engine.handle(self.at(), Event::Receipt(receipt));
+            self.answer(self.at(), effects);
         }
     }
 
@@ -595,4 +611,35 @@ fn what_finds_no_room_and_what_waits_for_a_day_is_given_up_in_the_history() {
     assert_eq!(not_told(&world), [no_room, "am b resolved queued down"]);
     world.until(24 * 3_600 + 100);
     assert_eq!(not_told(&world), [no_room, "am b resolved expired not delivered within 1d: down"]);
+}
+
+#[test]
+fn what_changes_while_a_request_is_on_its_way_is_settled_by_what_becomes_of_it() {
+    let retry = Attempt::Retry { reason: "slow".into(), after: None };
+    let waits = "am a resolved queued ";
+    for (result, settled) in [
+        (Attempt::Done, "am a firing delivered "),
+        (Attempt::Refuse { reason: "400".into() }, "am a firing refused 400"),
+        (retry, "am a firing superseded the alert changed before it was told: slow"),
+    ] {
+        let mut mute = Arc::unwrap_or_clone(policy(&["am"]));
+        mute.settings.receivers[0].send_resolved = false;
+        let mut world = World { slow: Some(Vec::new()), ..World::new(&[]) };
+        world.engine = Engine::new(Arc::new(mute), State::default());
+        world.executions("a", 80, 20);
+        world.until(20);
+        world.executions("a", 1_000, 0);
+        world.until(40);
+        assert_eq!(world.engine.view().alerts, []);
+        assert_eq!(not_told(&world), ["am a firing queued "]);
+        // The end is to be told from now on.
+        world.reload(policy(&["am"]));
+        assert_eq!(not_told(&world), ["am a firing queued ", waits]);
+        world.down.insert("am");
+        world.answer_slow(&result);
+        world.down.clear();
+        world.until(60);
+        let all = "SELECT 'am a ' || state || ' ' || status || ' ' || reason FROM deliveries ORDER BY 1";
+        assert_eq!(history(&world, all).concat(), [settled, "am a resolved delivered "], "{result:?}");
+    }
 }
