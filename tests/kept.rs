@@ -1,65 +1,29 @@
 //! Alerts that go on although they do not hold: everywhere it is said why, until when, and with the value of the newest
 //! look that had data; and their end tells what was true.
 
-use std::path::Path;
+mod watch;
+
 use std::sync::Arc;
 
-use evenkeel::engine::event::{AlertEvent, AlertState, Attempt, Effect, Event, Receipt, Report};
-use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Severity, Timestamp};
-use evenkeel::policy::{Policy, PolicySource};
-
-const START: i64 = 1_772_550_000_000;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp(START + second * 1_000)
-}
+use evenkeel::engine::event::{AlertEvent, Event};
+use evenkeel::model::{Outcome, Record, Severity};
+use evenkeel::policy::Policy;
+use watch::{Watch, at};
 
 fn policy(rule: &str) -> Arc<Policy> {
     let text = "annotations: {summary: \"{{ agent }} fails {{ value }}, limit {{ threshold }}\"}";
     let config = "evaluation_interval: 1s\nreceivers: [{name: ops, webhook: {url: http://a}}]\n\
                   routes: [{receivers: [ops], repeat_interval: 10m}]\n";
-    let config = Some(("evenkeel.yaml".to_owned(), config.to_owned()));
-    let rules = vec![("rules.yaml".into(), format!("alerts:\n- {{name: failing, {rule}, {text}}}\n"))];
-    let (policy, faults) = Policy::load(&PolicySource { config, rules, ..Default::default() }, Path::new(""));
-    Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
-}
-
-/// An engine with one rule, and what became of its alerts.
-struct Watch {
-    engine: Engine,
-    ends: Vec<AlertEvent>,
-    /// Messages: state and summary.
-    told: Vec<String>,
+    watch::policy(config, &format!("alerts:\n- {{name: failing, {rule}, {text}}}\n"))
 }
 
 impl Watch {
     fn new(rule: &str) -> Watch {
-        Watch { engine: Engine::new(policy(rule), State::default()), ends: Vec::new(), told: Vec::new() }
+        Watch::under(policy(rule))
     }
 
     fn reload(&mut self, second: i64, rule: &str) {
-        let effects = self.engine.reload(at(second), policy(rule));
-        self.take(second, effects);
-    }
-
-    fn handle(&mut self, second: i64, event: Event<'_>) {
-        let effects = self.engine.handle(at(second), event);
-        self.take(second, effects);
-    }
-
-    fn take(&mut self, second: i64, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Report(Report::Alert(event)) if event.state == AlertState::Resolved => self.ends.push(event),
-                Effect::Deliver(delivery) => {
-                    let alert = delivery.notification().expect("of alerts").lead();
-                    self.told.push(format!("{}: {}", alert.state.as_str(), alert.annotations["summary"]));
-                    self.handle(second, Event::Receipt(Receipt::Delivery { id: delivery.id, result: Attempt::Done }));
-                }
-                _ => {}
-            }
-        }
+        self.obey(second, policy(rule));
     }
 
     /// So many runs of agent a, so many of which fail; they are judged a second later.
@@ -70,33 +34,25 @@ impl Watch {
         self.pass(second + 1);
     }
 
-    fn pass(&mut self, second: i64) {
-        self.handle(second, Event::Deadline);
-    }
-
     /// The alert as `alerts` and `why` show it, after an evaluation, which must be the same as messages have it but for
     /// a value of which there is no data; and that `why` and `alerts --margin` speak of the same level.
     fn alert(&self) -> AlertEvent {
-        let view = self.engine.view();
-        let [alert] = &view.alerts[..] else { panic!("{:?}", view.alerts) };
-        let now = self.engine.now().expect("it began");
-        let why = self.engine.why(now, "failing", "a").expect("it is looked at");
-        assert_eq!(why.alert.as_ref(), Some(alert));
+        let (alert, why) = self.shown();
         let [said] = &self.engine.alerts()[..] else { panic!("one") };
         assert_eq!((&said.reason, said.threshold), (&alert.reason, alert.threshold));
         if alert.value.is_some() {
-            assert_eq!(said, alert);
+            assert_eq!(said, &alert);
         }
         // Until it is judged anew it is as the rule was before a reload.
         if alert.value.is_some() && why.condition == alert.condition {
             assert_eq!((why.value, why.threshold), (alert.value, alert.threshold));
-            let margins = self.engine.margins(now, None, 10).expect("there is a rule").margins;
+            let margins = self.engine.margins(why.at, None, 10).expect("there is a rule").margins;
             assert_eq!(
                 (margins[0].value, margins[0].threshold, margins[0].severity),
                 (alert.value, alert.threshold, alert.severity)
             );
         }
-        alert.clone()
+        alert
     }
 }
 
@@ -115,7 +71,7 @@ fn an_alert_that_recovered_ends_with_the_value_that_it_recovered_to_though_data_
     assert_eq!((alert.value, alert.threshold, alert.reason.as_str()), (Some(0.0), Some(0.5), kept.as_str()));
     assert_eq!(alert.annotations["summary"], format!("a fails 0%, limit 50% ({kept})"));
     watch.pass(630);
-    let [end] = &watch.ends[..] else { panic!("{:?}", watch.ends) };
+    let end = watch.end().expect("it is over");
     assert_eq!((end.at, end.value, end.threshold, end.n), (at(601), Some(0.0), Some(0.5), 10));
     // As it ended the last runs left the window, which is not why.
     let reason = format!("held no more since {} and was kept firing until now, no data since {}", at(301), at(601));
@@ -130,7 +86,7 @@ fn an_alert_that_recovered_ends_with_the_value_that_it_recovered_to_though_data_
     let reason = format!("holds no more since {}, no data since {}, kept firing until {}", at(61), at(181), at(541));
     assert_eq!((alert.value, alert.reason.as_str()), (None, reason.as_str()));
     watch.pass(600);
-    let [end] = &watch.ends[..] else { panic!("{:?}", watch.ends) };
+    let end = watch.end().expect("it is over");
     assert_eq!((end.at, end.value, end.n), (at(541), Some(0.0), 20), "{end:?}");
     let reason = format!("held no more since {} and was kept firing until now, no data since {}", at(61), at(181));
     assert_eq!(end.reason, reason);
@@ -145,7 +101,7 @@ fn an_alert_that_ran_dry_while_it_held_ends_for_want_of_data() {
     let alert = watch.alert();
     assert_eq!(alert.reason, format!("no data since {}, kept firing until {}", at(121), at(421)));
     watch.pass(430);
-    let end = &watch.ends[0];
+    let end = watch.end().expect("it is over");
     assert_eq!((end.at, end.value, end.n), (at(421), Some(1.0), 10));
     assert_eq!(end.reason, "no data any more, the value is from before");
 }
@@ -212,7 +168,7 @@ fn of_two_ranges_the_one_that_ran_dry_is_named() {
         let dry = format!("no data for error_rate[2m] since {}, kept firing until {}", at(121), at(421));
         assert_eq!((alert.value, &alert.reason), (None, &dry));
         watch.pass(430);
-        let end = &watch.ends[0];
+        let end = watch.end().expect("it is over");
         assert_eq!((end.at, end.value, end.n), (at(421), Some(1.0), 10));
         assert_eq!(end.reason, "no data for error_rate[2m] any more, the value is from before");
     }
@@ -238,7 +194,7 @@ fn a_level_that_is_kept_while_a_milder_one_holds_is_shown_with_its_own_limit() {
     let reason = format!("holds no more since {}, kept firing until {}", at(371), at(671));
     assert_eq!(watch.alert().reason, reason);
     watch.pass(680);
-    let end = &watch.ends[0];
+    let end = watch.end().expect("it is over");
     assert_eq!((end.severity, end.threshold, end.value), (Severity::Critical, Some(0.5), Some(0.0)));
 
     // Each level with ranges of its own, as an objective has them.
@@ -281,7 +237,7 @@ fn a_rule_that_minds_no_data_speaks_for_itself_after_a_change_while_there_is_non
         }
         assert!(!watch.alert().reason.contains("reload"));
         watch.runs(5_100, 10, 0);
-        let end = &watch.ends[0];
+        let end = watch.end().expect("it is over");
         assert_eq!((end.value, end.threshold, end.reason.as_str()), (Some(0.0), Some(0.4), ""));
     }
 }
@@ -299,7 +255,7 @@ fn a_change_that_is_none_of_the_condition_is_not_why_an_alert_does_not_hold() {
             assert_eq!(watch.alert().reason, reason);
             continue;
         }
-        let [end] = &watch.ends[..] else { panic!("0.4 is less") };
+        let end = watch.end().expect("0.4 is less");
         assert_eq!(end.reason, "");
     }
 }
