@@ -256,9 +256,11 @@ impl Alert {
         }
     }
 
-    /// The alert with what is found now, at the level that it is at; an evaluation alone decides whether it changes.
+    /// The alert with what is found now, at the level that it is at, and without the course of its value; an evaluation
+    /// alone decides whether it changes.
     pub fn seen(&self, now: Timestamp, found: &Finding<'_>, rule: &Rule) -> Alert {
-        let mut seen = self.clone();
+        let (id, holding, carried) = (self.id.clone(), self.holding.clone(), self.carried.clone());
+        let mut seen = Alert { id, holding, carried, trend: Trend::default(), reason: String::new(), ..*self };
         seen.age(now, found, rule);
         let says = seen.says(found, rule);
         seen.note(now, says, found);
