@@ -10,7 +10,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Finding};
+use super::alert::Alert;
+use super::finding::Finding;
 use super::words;
 use crate::model::{Subject, Timestamp};
 use crate::rule::{Level, NoData, Rule};

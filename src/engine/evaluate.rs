@@ -2,7 +2,7 @@
 //!
 //! A rule without such terms costs one match more than its condition.
 
-use super::alert::{Context, Finding};
+use super::finding::{Context, Finding};
 use super::names::Names;
 use super::rules::Inputs;
 use super::split::Split;

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::alert::{self, Alert, Context};
+use super::alert::{self, Alert};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
+use super::finding::Context;
 use super::partial::Partial;
 use super::plan::{Plan, RulePlan};
 use super::reading::Reading;

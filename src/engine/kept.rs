@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Alert, Finding, Says};
+use super::alert::Alert;
 use super::event::AlertState;
+use super::finding::{Finding, Says};
 use crate::model::Timestamp;
 use crate::rule::{Level, NoData, Rule};
 

@@ -22,6 +22,7 @@ mod evaluate;
 pub mod event;
 mod few;
 mod field;
+mod finding;
 mod gaps;
 mod index;
 pub mod inspect;

@@ -77,7 +77,7 @@ pub struct RulePlan {
     pub usual: bool,
     /// Whether it reads percentiles.
     pub percentiles: bool,
-    /// Whether its annotations name what is in [`super::alert::Context`].
+    /// Whether its annotations name what is in [`super::finding::Context`].
     pub recites: bool,
     /// A metric without whose least number of samples the condition has no data, and its slot.
     pub counted: Option<(usize, Metric)>,

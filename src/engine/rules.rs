@@ -9,12 +9,13 @@ mod state;
 use std::cell::RefCell;
 use std::hint::black_box;
 
-use super::alert::{self, Alert, Context};
+use super::alert::{self, Alert};
 use super::baseline::History;
 use super::batch::DEPTH;
 use super::budget::Read;
 use super::evaluate;
 use super::event::AlertState;
+use super::finding::Context;
 use super::leeway::{Leeway, Room};
 use super::names::Names;
 use super::peers::{Peers, Standings};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::alert::{Alert, Context};
+use super::alert::Alert;
 use super::carry::Said;
 use super::event::{AlertEvent, AlertState, Muted};
+use super::finding::Context;
 use crate::model::{Subject, Timestamp, Unit};
 use crate::rule::slo::said::Found;
 use crate::rule::{Input, Level, Rule, annotation};
