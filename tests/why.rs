@@ -420,3 +420,20 @@ fn without_receivers_nobody_would_be_told_whatever_the_state() {
     let telling = day.why("down").telling;
     assert_eq!((telling.ways.len(), telling.why.as_str()), (0, "there are no receivers"));
 }
+
+#[test]
+fn a_distance_says_why_an_alert_goes_on_that_does_not_hold() {
+    let rules =
+        "alerts:\n- {name: errors, condition: error_rate > 50%, window: 1m, min_samples: 3, keep_firing_for: 2h}\n";
+    let home = Home::new("sources: [{name: s, path: s.jsonl}]\nrules: [rules.yaml]\n", rules);
+    let start = now_ms() - 3_600_000;
+    let lines: String = (0..40).map(|n| execution(start + n * 5_000, "a1", n >= 20)).collect();
+    home.append("s.jsonl", lines);
+    let margins = ["alerts", "--margin", "s.jsonl", "--config", "evenkeel.yaml"];
+    let (code, text, fault) = run(&home, &margins);
+    let line = text.lines().find(|line| line.starts_with("errors on agent=a1: holds no more since "));
+    assert!(code == Some(1) && line.is_some_and(|line| line.contains(", kept firing until ")), "{text} {fault}");
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&home, &[&margins[..], &["--json"]].concat()).1).expect("JSON");
+    assert_eq!(json["margins"][0]["reason"].as_str(), line.and_then(|line| line.strip_prefix("errors on agent=a1: ")));
+}

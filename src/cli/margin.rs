@@ -101,6 +101,13 @@ fn text(out: &mut Output, margins: &Margins) -> Result<(), Failure> {
         }
         table.write(out, |_, _, _, text| text)?;
     }
+    let reasons: Vec<&MarginView> = margins.margins.iter().filter(|margin| !margin.reason.is_empty()).collect();
+    if !reasons.is_empty() {
+        writeln!(out, "\ngo on for another reason than that the condition holds:")?;
+        for margin in reasons {
+            writeln!(out, "{} on {}: {}", margin.rule, margin.subject, margin.reason)?;
+        }
+    }
     let more = margins.subjects - margins.margins.len() as u64;
     let more = if more > 0 { format!("; {more} more: --limit shows more, --rule one rule") } else { String::new() };
     let watched = plural(margins.subjects as usize, "watched value");

@@ -57,6 +57,10 @@ pub struct MarginView {
     pub lacking: String,
     /// The subject's newest record.
     pub last_seen: Option<Timestamp>,
+    /// Why it has an alert, if not because its condition holds, as the alert itself says it; JSON leaves it out when it
+    /// is empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// A rule as it is loaded, and its subjects by state.
@@ -217,6 +221,7 @@ fn margin(gaze: &Gaze<'_>, series: usize) -> MarginView {
         min_samples: rule.min_samples,
         lacking: gaze.lacking(&sight),
         last_seen: gaze.split.series[series].newest(),
+        reason: gaze.event(series).map(|event| event.reason).unwrap_or_default(),
     }
 }
 
