@@ -42,7 +42,8 @@ A folder may hold files of other programs: one that was found in it counts as ev
 name begins with `evenkeel`, or if at least half of the keys at its top are evenkeel's and one
 there or below is hardly found elsewhere (`condition`, `state_dir`). The others are passed over
 and named, with a warning if a key is misspelt or the rules are Prometheus'; hidden files,
-node_modules and site-packages are not looked at. A file that is named is always checked.
+node_modules, site-packages and caches such as Cargo's target are not looked at. A file that is
+named is always checked.
 Exit codes: 0 usable (perhaps with warnings), 2 nothing to check, 78 not usable.")]
 pub struct Args {
     /// Files and folders; by default the configuration that is named, else this folder.

@@ -15,10 +15,14 @@ use crate::rule::{self, load::Read};
 use crate::settings::Settings;
 use crate::wire::yaml::BYTES_LIMIT;
 
-/// How deep folders may nest; symbolic links are followed, and a loop must end.
+/// How deep folders may nest; symbolic links are followed.
 const DEPTH_LIMIT: usize = 8;
 /// Folders that hold other people's packages, with thousands of files that are none of evenkeel's.
 const DEPENDENCIES: [&str; 2] = ["node_modules", "site-packages"];
+/// What marks a folder that a program can make anew, such as Cargo's `target`: <https://bford.info/cachedir/>.
+const CACHE: &str = "CACHEDIR.TAG";
+/// The most folders that are looked into below one: a slip such as `check /` must not read a whole disk.
+const FOLDERS_LIMIT: usize = 10_000;
 /// The most files of one folder.
 const FILES_LIMIT: usize = 1_000;
 
@@ -111,31 +115,28 @@ fn texts(paths: &[PathBuf], wanted: fn(&SourceFile) -> bool, diagnostics: &mut V
 
 /// The file itself, or the YAML and JSON files of a folder and its sub-folders in the order of
 /// their paths; hidden ones, rule tests (`*.test.yaml`) and
-/// packages (`node_modules`) are left out.
+/// packages (`node_modules`) and caches (`target`) are left out.
 pub fn files_of(path: &Path) -> (Vec<PathBuf>, Vec<Diagnostic>) {
-    let (mut files, mut faults) = (Vec::new(), Vec::new());
-    if path.is_dir() {
-        collect(path, DEPTH_LIMIT, false, &mut files, &mut faults);
-        files.sort();
-        if files.is_empty() && faults.is_empty() {
-            let message = "the folder holds no YAML or JSON file";
-            faults.push(Diagnostic::of_file(Level::Warning, shown(path), message, "add one, or name another folder"));
-        }
-    } else {
-        files.push(path.to_owned());
+    if !path.is_dir() {
+        return (vec![path.to_owned()], Vec::new());
+    }
+    let (files, mut faults) = Walk::through(path, false, FOLDERS_LIMIT);
+    if files.is_empty() && faults.is_empty() {
+        let message = "the folder holds no YAML or JSON file";
+        faults.push(Diagnostic::of_file(Level::Warning, shown(path), message, "add one, or name another folder"));
     }
     (files, faults)
 }
 
 /// The file itself, or the rule tests (`*.test.yaml`) of a folder and its sub-folders.
 pub fn tests_of(path: &Path, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    if path.is_dir() {
-        collect(path, DEPTH_LIMIT, true, &mut files, faults);
-        files.sort();
-    } else {
-        files.push(path.to_owned());
+    if !path.is_dir() {
+        return vec![path.to_owned()];
     }
+    let (files, found) = Walk::through(path, true, FOLDERS_LIMIT);
+    // The walk for the other files may have told them.
+    let new: Vec<Diagnostic> = found.into_iter().filter(|fault| !faults.contains(fault)).collect();
+    faults.extend(new);
     files
 }
 
@@ -151,29 +152,67 @@ pub fn rules_of_test(file: &SourceFile) -> (Vec<PathBuf>, Read) {
     (named, Read { diagnostics: faults, ..read })
 }
 
-fn collect(folder: &Path, depth: usize, tests: bool, files: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) {
-    let entries = match std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-        Ok(entries) => entries,
-        Err(error) => return faults.push(unreadable(folder, &error)),
-    };
-    for entry in entries {
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        if name.starts_with('.') || files.len() >= FILES_LIMIT {
-            continue;
+/// A walk through a folder and its sub-folders.
+struct Walk {
+    /// Whether it looks for tests of rules instead of all other files.
+    tests: bool,
+    /// How many folders more it looks into.
+    folders: usize,
+    /// The real paths of those that it looked into: a symbolic link may lead back.
+    seen: BTreeSet<PathBuf>,
+    files: Vec<PathBuf>,
+    faults: Vec<Diagnostic>,
+}
+
+impl Walk {
+    /// The files of a folder in the order of their paths, and what kept others from being found.
+    fn through(folder: &Path, tests: bool, folders: usize) -> (Vec<PathBuf>, Vec<Diagnostic>) {
+        let mut walk = Walk { tests, folders, seen: BTreeSet::new(), files: Vec::new(), faults: Vec::new() };
+        walk.look(folder, DEPTH_LIMIT);
+        if walk.folders == 0 {
+            let message = format!("the folder holds {folders} folders or more; the others are not looked into");
+            walk.faults.push(Diagnostic::of_file(
+                Level::Error,
+                shown(folder),
+                message,
+                "name the folders that are meant",
+            ));
         }
-        if path.is_dir() {
-            if depth > 0 && !DEPENDENCIES.contains(&name.as_str()) {
-                collect(&path, depth - 1, tests, files, faults);
+        walk.files.sort();
+        (walk.files, walk.faults)
+    }
+
+    fn look(&mut self, folder: &Path, depth: usize) {
+        if !self.seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())) {
+            return;
+        }
+        let mut entries = match fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => entries,
+            Err(error) => return self.faults.push(unreadable(folder, &error)),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if name.starts_with('.') || self.files.len() >= FILES_LIMIT || self.folders == 0 {
+                continue;
             }
-            continue;
-        }
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        if matches!(extension.as_str(), "yaml" | "yml" | "json") && name.contains(".test.") == tests {
-            files.push(path);
-            if files.len() == FILES_LIMIT {
-                let message =
-                    format!("the folder holds {FILES_LIMIT} YAML and JSON files or more; the others are not read");
-                faults.push(Diagnostic::of_file(Level::Error, shown(folder), message, "name the files that are meant"));
+            if path.is_dir() {
+                if depth > 0 && !DEPENDENCIES.contains(&name.as_str()) && !path.join(CACHE).exists() {
+                    self.folders -= 1;
+                    self.look(&path, depth - 1);
+                }
+                continue;
+            }
+            let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            if matches!(extension.as_str(), "yaml" | "yml" | "json") && name.contains(".test.") == self.tests {
+                self.files.push(path);
+                if self.files.len() == FILES_LIMIT {
+                    let message =
+                        format!("the folder holds {FILES_LIMIT} YAML and JSON files or more; the others are not read");
+                    let fault =
+                        Diagnostic::of_file(Level::Error, shown(folder), message, "name the files that are meant");
+                    self.faults.push(fault);
+                }
             }
         }
     }
@@ -255,6 +294,28 @@ mod tests {
         assert!(shipped.policy.rules.len() > 1);
         let replaced = load(None, &[dir.path().join("r.yaml")]).expect("no errors");
         assert_eq!(replaced.policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn a_walk_looks_into_so_many_folders_and_into_none_that_hold_what_programs_made() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["a/b", "c", "target/debug", "node_modules/x", ".git"] {
+            fs::create_dir_all(dir.path().join(name)).expect("a folder");
+        }
+        fs::write(dir.path().join("target/CACHEDIR.TAG"), "Signature: 8a477f597d28d172789f06886806bc55\n")
+            .expect("written");
+        for name in ["a/b/1.yaml", "c/2.yaml", "target/debug/3.yaml", "node_modules/x/4.yaml", ".git/5.yaml"] {
+            fs::write(dir.path().join(name), "alerts: []\n").expect("written");
+        }
+        let walk = |folders| Walk::through(dir.path(), false, folders);
+        let (files, faults) = walk(10);
+        assert_eq!(files, ["a/b/1.yaml", "c/2.yaml"].map(|name| dir.path().join(name)));
+        assert_eq!(faults, []);
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("c/loop")).expect("a link");
+        assert_eq!(walk(10), (files, Vec::new()), "a link that leads back adds nothing");
+        let (files, faults) = walk(2);
+        assert!(files.len() < 2 && faults.len() == 1, "{files:?}");
+        assert_eq!(faults[0].message, "the folder holds 2 folders or more; the others are not looked into");
     }
 
     #[test]
