@@ -187,7 +187,7 @@ fn a_rule_that_is_edited_while_it_fires_tells_nobody_that_it_is_over() {
     let undecided = "and knows too little yet: goes on as before until ";
     home.until("the alert goes on", || live::run(&home, &["alerts"]).1.contains(undecided));
     let alerts = live::run(&home, &["alerts"]).1;
-    assert!(alerts.contains("100% against 50% in error_rate > 50% (n = 1)"), "{alerts}");
+    assert!(alerts.contains("error_rate 100% > 50% (n = 1, window"), "{alerts}");
     let why = live::run(&home, &["why", "failing", "a"]).1;
     assert!(why.contains("firing since") && why.contains(undecided) && !why.contains("last record"), "{why}");
     std::fs::write(home.path("rules.yaml"), "alerts: []\n").expect("written");

@@ -9,8 +9,10 @@ use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
 use crate::engine::dispatch::AckView;
+use crate::engine::event::{AlertEvent, AlertState};
 use crate::engine::view::{DigestView, RefusedView, WaitingView, told};
-use crate::model::Unit;
+use crate::model::Subject;
+use crate::wire::notice;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,12 +123,9 @@ fn meant<'a>(alerts: &'a [Value], start: &str) -> Result<&'a str, Failure> {
     }
     let listed = |alerts: &[(&str, &Value)]| {
         let one = |(id, alert): &(&str, &Value)| {
-            format!(
-                "\n  {}  {} on {}",
-                &id[..id.len().min(12)],
-                alert["rule"].as_str().unwrap_or_default(),
-                subject(alert)
-            )
+            let subject: Subject = serde_json::from_value(alert["subject"].clone()).unwrap_or_default();
+            let rule = alert["rule"].as_str().unwrap_or_default();
+            format!("\n  {}  {rule} on {subject}", &id[..id.len().min(12)])
         };
         let mut list: Vec<String> = alerts.iter().take(NAMED).map(one).collect();
         list.extend((alerts.len() > NAMED).then(|| format!("\n  and {} more", alerts.len() - NAMED)));
@@ -141,42 +140,22 @@ fn meant<'a>(alerts: &'a [Value], start: &str) -> Result<&'a str, Failure> {
     }))
 }
 
-/// Whom an alert is about.
-fn subject(alert: &Value) -> String {
-    match alert["subject"].as_object().filter(|labels| !labels.is_empty()) {
-        Some(labels) => {
-            let pairs = labels.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
-            pairs.collect::<Vec<_>>().join(" ")
-        }
-        None => "fleet".to_owned(),
-    }
-}
-
 fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
-    let text = |name: &str| alert[name].as_str().unwrap_or_default();
-    let unit: Unit = serde_json::from_value(alert["unit"].clone()).unwrap_or(Unit::Any);
-    let number = |name: &str| alert[name].as_f64().map_or_else(|| "no data".to_owned(), |value| unit.show(value));
-    let subject = subject(alert);
-    let state = match text("state") {
-        "firing" => out.red("firing"),
-        "resolved" => out.green("ended"),
-        state => out.yellow(state),
+    let event: AlertEvent = super::remote::read(alert.clone())?;
+    let state = match event.state {
+        AlertState::Firing => out.red("firing"),
+        AlertState::Resolved => out.green("ended"),
+        state => out.yellow(state.as_str()),
     };
-    let head = out.bold(format!("{} on {subject}", text("rule")));
-    let since = match (text("state"), alert["fired_at"].is_string()) {
-        ("resolved", _) => format!("at {}", text("at")),
-        (_, true) => format!("since {}", text("fired_at")),
-        _ => format!("since {}", text("active_since")),
+    let head = out.bold(format!("{} on {}", event.rule, event.subject));
+    let since = match event.state {
+        AlertState::Resolved => format!("at {}", event.at),
+        _ => format!("since {}", event.fired_at.unwrap_or(event.active_since)),
     };
-    writeln!(out, "{head}  {state}  {}  {since}", text("severity"))?;
-    let found = match alert["value"].is_null() {
-        true => format!("no data for {}", text("condition")),
-        false => format!("{} against {} in {}", number("value"), number("threshold"), text("condition")),
-    };
-    let detail = format!("  {found} (n = {})  id {}", alert["n"], text("id"));
-    writeln!(out, "{detail}")?;
-    if !text("reason").is_empty() {
-        writeln!(out, "  {}", text("reason"))?;
+    writeln!(out, "{head}  {state}  {}  {since}", event.severity.as_str())?;
+    writeln!(out, "  {} {}  id {}", notice::compared(&event), notice::samples(&event), event.id)?;
+    if !event.reason.is_empty() {
+        writeln!(out, "  {}", event.reason)?;
     }
     let messages = &alert["messages"];
     let mut said = Vec::new();

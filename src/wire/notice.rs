@@ -25,8 +25,7 @@ fn starts_at(event: &AlertEvent) -> Timestamp {
     event.fired_at.unwrap_or(event.active_since)
 }
 
-/// What decided: `error_rate 23% > 10%`, of several comparisons the one that did; for alerts that do not hold, the value
-/// and the comparison as written; the reason of those that have one.
+/// What decided, as [`compared`] says, and the reason of alerts that have one.
 pub fn evidence(event: &AlertEvent) -> String {
     match event.reason.as_str() {
         "" => compared(event),
@@ -34,7 +33,9 @@ pub fn evidence(event: &AlertEvent) -> String {
     }
 }
 
-fn compared(event: &AlertEvent) -> String {
+/// `error_rate 23% > 10%`, of several comparisons the one that decided; for alerts that do not hold, the value and the
+/// comparison as written.
+pub fn compared(event: &AlertEvent) -> String {
     let Some(number) = event.value else { return event.without_value().unwrap_or_default() };
     let (value, condition) = (event.unit.show(number), &event.condition);
     let Some(threshold) = event.threshold else { return format!("{value} in {condition}") };
@@ -159,8 +160,8 @@ pub fn line(event: &AlertEvent) -> String {
     format!("{state} {subject}: {} {}{}", evidence(event), samples(event), noted(event))
 }
 
-/// How many samples it rests on, and from which time.
-fn samples(event: &AlertEvent) -> String {
+/// How many samples it rests on, and from which time: `(n = 120, window 5m)`.
+pub fn samples(event: &AlertEvent) -> String {
     match reads_window(&event.condition) {
         true => format!("(n = {}, window {})", event.n, event.window),
         false => format!("(n = {})", event.n),
