@@ -221,7 +221,7 @@ fn an_exported_objective_says_what_burns_how_fast() {
         format!("  - {{series: '{name}{{{labels},{more}}}', values: '{value}x10'}}\n")
     };
     let test = format!(
-        "rule_files: [exported.yaml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n{}{}  - {{series: evenkeel_healthy, values: '1x10'}}\n  alert_rule_test:\n  - eval_time: 5m\n    alertname: succeed\n    exp_alerts:\n    - exp_labels: {{agent: 'a \"b\"', task_type: review, severity: high, slo: succeed}}\n      exp_annotations:\n        summary: 'agent=a \"b\" task_type=review: the error budget of succeed burns 11.4 times too fast over 6h'\n        description: 'Objective: 95% over 30d, good: success_rate. Told at a burn rate above 6 (30% bad) over 6h and over 30m, with 3 failures at least: the budget lasts 5d.'\n",
+        "rule_files: [exported.yaml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n{}{}  - {{series: evenkeel_healthy, values: '1x10'}}\n  alert_rule_test:\n  - eval_time: 5m\n    alertname: succeed\n    exp_alerts:\n    - exp_labels: {{agent: 'a \"b\"', task_type: review, severity: high, slo: succeed}}\n      exp_annotations:\n        summary: 'succeed: agent=a \"b\" task_type=review burns its error budget 11.4 times too fast over 6h'\n        description: 'Objective: 95% over 30d, good: success_rate. Told at a burn rate above 6 (30% bad) over 6h and over 30m, with 3 failures at least: the budget lasts 5d.'\n",
         series("evenkeel_alert_value", "rule=\"succeed\",severity=\"high\",state=\"firing\"", "0.43"),
         series("evenkeel_slo_burn_rate", "slo=\"succeed\",range=\"6h\"", "11.4"),
     );

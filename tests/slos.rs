@@ -90,7 +90,13 @@ fn an_outage_burns_the_budget_through_every_level() {
 fn what_is_told_is_true_at_the_beginning_and_at_the_end() {
     let slo = "objective: 80%, min_failures: 3, {indicator}, keep_firing_for: 2m, alerts: [{burn: 1, long: 1h, short: 5m, severity: high}]";
     let counted = "good: sum(accepted), total: sum(answers)";
+    // The same in words of one's own.
+    let own = "good: success_rate, annotations: {summary: \"{{ rule }}: {{ subject }} {{ burn }}, objective {{ objective }}\"}";
     for (indicator, expected) in [
+        (
+            own,
+            ["3x: success rate 40% over 1h (n 5), objective 80%", ": success rate 100% over 5m (n 5), objective 80%"],
+        ),
         ("good: success_rate", ["3x: success rate 40% over 1h (n 5)", ": success rate 100% over 5m (n 5)"]),
         (
             counted,

@@ -125,6 +125,7 @@ fn field_text(event: &AlertEvent, rule: &Rule, alert: &Alert, field: &str) -> Op
         "score" => shown_in(Unit::Points, score),
         "exhausted_at" => exhausted_at.map_or("not within the period".to_owned(), Timestamp::to_rfc3339),
         "burn" => burn(event, rule),
+        "objective" => Unit::Ratio.show(rule.terms.slo.as_ref()?.objective),
         "window" => return event.field(field),
         _ => event.field(field).unwrap_or_else(|| {
             let label = field.strip_prefix("label.").unwrap_or(field);

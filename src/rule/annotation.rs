@@ -21,6 +21,15 @@ pub const CONTEXT: [(&str, &str); 4] = [
     ),
 ];
 
+/// Fields of the alerts of an objective.
+pub const OBJECTIVE: [(&str, &str); 2] = [
+    (
+        "burn",
+        "whether its budget burns, how fast, and what shows it: `burns its error budget 14x: success rate 71% over 1h (n 40), objective 99%`",
+    ),
+    ("objective", "the share that must be good"),
+];
+
 /// The fields of every template, with their meaning.
 pub const FIELDS: [(&str, &str); 12] = [
     ("value", "the left side of the comparison that decides, in its unit"),
@@ -99,8 +108,8 @@ fn reads(field: &str, inputs: &[Input]) -> bool {
     })
 }
 
-/// The faults of a template of a rule that reads `inputs`, is split by `by` and carries `labels`.
-pub(super) fn check(template: &str, inputs: &[Input], by: &[Dimension], labels: &[&str]) -> Vec<Fault> {
+/// The faults of a template of a rule that reads `inputs`, is that of an `slo`, is split by `by` and carries `labels`.
+pub(super) fn check(template: &str, inputs: &[Input], slo: bool, by: &[Dimension], labels: &[&str]) -> Vec<Fault> {
     let is_label = |name: &str| by.iter().any(|d| d.as_str() == name) || labels.contains(&name);
     let mut faults = Vec::new();
     for piece in pieces(template) {
@@ -121,14 +130,20 @@ pub(super) fn check(template: &str, inputs: &[Input], by: &[Dimension], labels: 
                 let message = format!("the rule has no `{name}`: its conditions do not read `{word}`");
                 faults.push(Fault::error(bytes, message, "delete the field, or compare with it"));
             }
+        } else if OBJECTIVE.iter().any(|(field, _)| *field == name) {
+            if !slo {
+                let message = format!("only the alerts of an SLO have a `{name}`");
+                faults.push(Fault::error(bytes, message, "delete the field, or write the rule below `slos:`"));
+            }
         } else if !known {
-            faults.push(Fault::error(bytes, format!("a message has no field `{name}`"), remedy(name, by, labels)));
+            let help = remedy(name, slo, by, labels);
+            faults.push(Fault::error(bytes, format!("a message has no field `{name}`"), help));
         }
     }
     faults
 }
 
-fn remedy(name: &str, by: &[Dimension], labels: &[&str]) -> String {
+fn remedy(name: &str, slo: bool, by: &[Dimension], labels: &[&str]) -> String {
     // The spellings of Prometheus templates, pipes included.
     let bare = name.trim_start_matches(['$', '.']).split(['|', ' ']).next().unwrap_or_default();
     let label =
@@ -138,7 +153,14 @@ fn remedy(name: &str, by: &[Dimension], labels: &[&str]) -> String {
     }
     let by = by.iter().map(|d| d.as_str());
     let own: Vec<String> = labels.iter().map(|label| format!("{LABEL_PREFIX}{label}")).collect();
-    let words = FIELDS.iter().chain(&CONTEXT).map(|(field, _)| *field).chain(by).chain(own.iter().map(String::as_str));
+    let own_of_slo = OBJECTIVE.iter().filter(|_| slo);
+    let words = FIELDS
+        .iter()
+        .chain(&CONTEXT)
+        .chain(own_of_slo)
+        .map(|(field, _)| *field)
+        .chain(by)
+        .chain(own.iter().map(String::as_str));
     if labels.contains(&label) {
         return format!("write `{{{{ {LABEL_PREFIX}{label} }}}}`");
     }
@@ -200,6 +222,7 @@ mod tests {
             ("{{ agent }} {{ label.agent }} {{ label.team }} {{ value }} {{ level }} {{ score }}", None),
             ("{{ baseline }}", Some("or compare with it")),
             ("{{ exhausted_at }}", Some("or compare with it")),
+            ("{{ burn }}", Some("below `slos:`")),
             ("{{ vlaue }}", Some("did you mean `value`?")),
             ("{{ $value }}", Some("write `{{ value }}`")),
             ("{{ $labels.agent }}", Some("write `{{ agent }}`")),
@@ -209,7 +232,7 @@ mod tests {
             ("{{ value", Some("write `{{ value }}`")),
             ("{{ }}", Some("write one of: value, threshold")),
         ] {
-            let faults = check(template, &[Input::Score], &[Dimension::Agent], &["team"]);
+            let faults = check(template, &[Input::Score], false, &[Dimension::Agent], &["team"]);
             assert_eq!(faults.len(), usize::from(expected.is_some()), "{template}: {faults:?}");
             for fault in faults {
                 assert!(fault.help.contains(expected.expect("counted")), "{fault:?}");
@@ -220,7 +243,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics_and_plain_text_is_kept(text in "[a-z{} ]{0,30}") {
-            let faulty = !check(&text, &[], &[], &[]).is_empty();
+            let faulty = !check(&text, &[], false, &[], &[]).is_empty();
             let filled = fill(&text, |_| None);
             prop_assert!(text.contains("{{") || (filled == text && !faulty));
         }

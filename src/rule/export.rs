@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::slo::{SUMMARY, Slo};
+use super::slo::Slo;
 use super::threshold::{constant, thresholds};
 use super::{Node, Rule, annotation};
 use crate::model::{Severity, Unit};
@@ -94,15 +94,10 @@ fn write_rule(text: &mut String, rule: &Rule, tier: Option<Tier<'_>>) -> Vec<Str
         text.push_str("        labels:\n");
         labels.iter().for_each(|(label, value)| *text += &format!("          {label}: {value}\n"));
     }
-    let mut annotations = rule.annotations.clone();
+    let annotations = &rule.annotations;
     let mut own = BTreeMap::new();
     if let Some((slo, severity)) = tier {
         own.insert("description", slo.description(severity));
-        if annotations.get("summary").is_some_and(|text| text == SUMMARY) {
-            let subject = template_field(rule, tier, "subject").unwrap_or_default();
-            own.insert("summary", slo.summary(rule, &subject, severity));
-            annotations.remove("summary");
-        }
         own.retain(|name, _| !annotations.contains_key(*name));
     }
     if !annotations.is_empty() || !own.is_empty() {
@@ -111,7 +106,7 @@ fn write_rule(text: &mut String, rule: &Rule, tier: Option<Tier<'_>>) -> Vec<Str
     for (annotation, filled) in own {
         let _ = writeln!(text, "          {annotation}: {}", quoted(&filled));
     }
-    for (annotation, template) in &annotations {
+    for (annotation, template) in annotations {
         let lost = RefCell::new(Vec::new());
         let filled = annotation::fill(template, |field| {
             let found = template_field(rule, tier, field);
@@ -149,6 +144,8 @@ fn template_field(rule: &Rule, tier: Option<Tier<'_>>, field: &str) -> Option<St
             Unit::Money => "${{ printf \"%.2f\" $value }}".to_owned(),
             _ => "{{ printf \"%.4g\" $value }}".to_owned(),
         }),
+        "burn" => tier.map(|(slo, severity)| slo.burns(rule, severity)),
+        "objective" => tier.map(|(slo, _)| Unit::Ratio.show(slo.objective)),
         "threshold" if burn.is_some() => burn.and_then(|(slo, burn)| Some(Unit::Ratio.show(slo.threshold(burn?.rate)))),
         "window" if burn.is_some() => burn.and_then(|(_, burn)| Some(burn?.long.to_string())),
         "threshold" => constant(rule, 0).filter(|_| plain && thresholds(rule) == 1).map(|value| unit.show(value)),

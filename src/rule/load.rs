@@ -173,7 +173,7 @@ impl RuleReader<'_> {
             n.value as u32
         });
         let labels = self.labels(&fields, &by);
-        let annotations = self.annotations(&fields, &inputs, &by, &labels);
+        let annotations = self.annotations(&fields, (&inputs, false), &by, &labels);
         let place = self.place(node);
         fields.finish();
         let missing = self.leave_out(name.as_deref(), &place);
@@ -393,7 +393,7 @@ impl RuleReader<'_> {
     pub(super) fn annotations(
         &self,
         fields: &Fields<'_>,
-        inputs: &[Input],
+        (inputs, slo): (&[Input], bool),
         by: &[Dimension],
         labels: &BTreeMap<String, String>,
     ) -> BTreeMap<String, String> {
@@ -401,7 +401,7 @@ impl RuleReader<'_> {
         let mut annotations = BTreeMap::new();
         for (key, node) in fields.table("annotations") {
             let Some(text) = self.bounded(node, &key.text) else { continue };
-            for fault in annotation::check(&text, inputs, by, &labels) {
+            for fault in annotation::check(&text, inputs, slo, by, &labels) {
                 self.report(node, fault);
             }
             annotations.insert(key.text.clone(), text);

@@ -247,6 +247,9 @@ pub fn rules() -> String {
     for (name, meaning) in annotation::CONTEXT {
         let _ = writeln!(page, "| `{{{{ {name} }}}}` | {meaning} |");
     }
+    for (name, meaning) in annotation::OBJECTIVE {
+        let _ = writeln!(page, "| `{{{{ {name} }}}}` | of an [SLO](slos.md): {meaning} |");
+    }
     let _ = writeln!(page, "| `{{{{ agent }}}}` | a label of `by`, by its name |");
     let _ = writeln!(page, "| `{{{{ {}team }}}}` | a label of `by` or of the rule |", annotation::LABEL_PREFIX);
     page += "\nA field that does not exist is an error when the rule is loaded.\n\n## Limits\n\n| what | limit |\n| --- | --- |\n";

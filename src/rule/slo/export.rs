@@ -33,7 +33,7 @@ impl Slo {
     }
 
     /// A template: how fast the budget burns when the alert is told.
-    pub fn summary(&self, rule: &Rule, subject: &str, severity: Severity) -> String {
+    pub fn burns(&self, rule: &Rule, severity: Severity) -> String {
         let Some(burn) = self.told_at(severity).next() else { return String::new() };
         let quoted = |text: &str| serde_json::to_string(text).expect("a text is JSON");
         let mut series = format!("{BURN_RATE}{{slo={},range=\"{}\"", quoted(&rule.name), burn.long).replace('%', "%%");
@@ -47,8 +47,7 @@ impl Slo {
             quoted(&(series + "}")),
             burn.rate
         );
-        let name = plain(&rule.name);
-        format!("{subject}: the error budget of {name} burns {now} times too fast over {}", burn.long)
+        format!("burns its error budget {now} times too fast over {}", burn.long)
     }
 
     /// A text: the objective, and when alerts of this severity are told.

@@ -31,7 +31,7 @@ impl RuleReader<'_> {
         let (shadow, active_hours) = self.telling(&fields);
         let mut labels = self.labels(&fields, &by);
         let own = fields.node("annotations").is_some();
-        let mut annotations = self.annotations(&fields, &[], &by, &labels);
+        let mut annotations = self.annotations(&fields, (&[], true), &by, &labels);
         let whole = |objective: Spanned<f64>| (objective.value, self.faults.errors() == before);
         let mut inputs = Vec::new();
         let written = match (&indicator, objective.map(whole)) {

@@ -33,7 +33,7 @@ pub const FIELDS: [Row; 16] = [
     ("for", "0s", "how long an alert must hold; the long range is a delay already", "2m"),
     ("keep_firing_for", "1h", "how long an alert goes on after it stopped holding", "30m"),
     (LABELS.0, "`slo`, the name", LABELS.2, LABELS.3),
-    (ANNOTATIONS.0, "a summary", ANNOTATIONS.2, ANNOTATIONS.3),
+    (ANNOTATIONS.0, "a summary", ANNOTATIONS.2, "{summary: \"{{ agent }} {{ burn }}\"}"),
     SHADOW,
     ACTIVE_HOURS,
 ];
