@@ -199,7 +199,7 @@ impl Evaluation<'_> {
             Input::Metric(metric, _) if metric.runs() && over => self.silence(op, limit, glimpse)?,
             Input::Metric(metric, _) if metric.runs() && !under => return None,
             Input::Metric(metric, _) if !metric.runs() && !metric.is_of_alerts() => {
-                let (reading, least) = (self.window_of(slot, glimpse), self.rules[glimpse.rule].min_samples);
+                let (reading, least) = (&self.window_of(slot, glimpse), self.rules[glimpse.rule].min_samples);
                 Held { reading, least, op, limit, over }.leeway(*metric).filter(|_| over || under)?
             }
             Input::Field { .. } | Input::Baseline { .. } | Input::Peers(_) | Input::PeersScore => return None,
@@ -213,6 +213,7 @@ impl Evaluation<'_> {
     }
 
     /// The window that a slot reads.
+    #[inline]
     fn window_of<'a>(&self, slot: usize, glimpse: &Glimpse<'a>) -> Reading<'a> {
         let window = usize::from(self.plans[glimpse.rule].windows[slot]);
         self.sheet.borrow_mut().reading(window, (glimpse.split, glimpse.index), self.now)

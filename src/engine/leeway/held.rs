@@ -13,7 +13,7 @@ const SLOW: f64 = 0.98;
 
 /// A value of a window, held against a limit.
 pub(super) struct Held<'a> {
-    pub reading: Reading<'a>,
+    pub reading: &'a Reading<'a>,
     /// Samples that the value needs.
     pub least: u32,
     pub op: Comparison,
