@@ -18,6 +18,7 @@ mod column;
 mod covers;
 mod digest;
 pub mod dispatch;
+mod due;
 mod evaluate;
 pub mod event;
 mod few;
@@ -57,7 +58,6 @@ mod window;
 mod words;
 mod works;
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -81,9 +81,8 @@ use partial::Partials;
 use parts::Stock;
 use peers::Standings;
 use plan::Plan;
-use rules::{Evaluation, RuleState, Transition};
-use sheet::Sheet;
-use split::{NEVER, Split};
+use rules::RuleState;
+use split::Split;
 use tuning::Tuning;
 use view::{Counters, View};
 use works::Works;
@@ -173,15 +172,6 @@ impl Engine {
             self.mirror(now, &mut effects);
         }
         effects
-    }
-
-    /// When [`Event::Deadline`] is wanted next, if nothing else happens before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let mirror = self.state.judged(self.state.mirror.deadline());
-        let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(mirror) };
-        let next = self.next_evaluation().min(self.next_tuning()).min(self.next_digest());
-        let next = next.min(self.next_message()).min(outbox);
-        (next != NEVER).then_some(next)
     }
 
     /// Obeys another policy from now on. Alerts of rules that are gone are resolved; those of changed ones go
@@ -327,100 +317,6 @@ impl Engine {
             views.extend((0..split.series.len()).filter_map(|i| used.view(budget, i, now, subject(i))));
         }
         views
-    }
-
-    /// Moves the clock to `now`, handling what falls due on the way, each at its own time.
-    fn advance(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Timestamp {
-        let clock = self.state.clock.unwrap_or(now);
-        self.state.counters.clock_backwards += u64::from(now < clock);
-        let now = now.max(clock);
-        loop {
-            let (evaluation, tuning, digest) = (self.next_evaluation(), self.next_tuning(), self.next_digest());
-            let due = evaluation.min(tuning).min(digest).min(self.next_message()).max(clock);
-            if due > now {
-                break;
-            }
-            self.state.clock = Some(due);
-            if evaluation == due {
-                self.evaluate(due, effects);
-            }
-            if tuning == due {
-                self.tune(due, effects);
-            }
-            if digest <= due {
-                self.digest(due, effects);
-            }
-            self.say(due, effects);
-        }
-        self.state.clock = Some(now);
-        now
-    }
-
-    /// The next multiple of the evaluation interval at which some rule could change its mind.
-    fn next_evaluation(&self) -> Timestamp {
-        let Some(clock) = self.state.clock else { return NEVER };
-        let step = self.policy.settings.evaluation_interval.0.max(1);
-        let last = Timestamp(clock.0.div_euclid(step) * step);
-        let wake = self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.turn(s, last)));
-        let wake = wake.min().unwrap_or(NEVER).min(self.next_census(last));
-        let wake = self.state.budgets.iter().filter_map(BudgetState::end).fold(wake, Timestamp::min);
-        if wake == NEVER {
-            return NEVER;
-        }
-        let after = wake.0.max(clock.0 + 1);
-        Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
-    }
-
-    /// When the dispatcher has something to look at.
-    fn next_message(&self) -> Timestamp {
-        if self.state.backfill { NEVER } else { self.state.judged(self.state.dispatch.deadline()) }
-    }
-
-    fn evaluate(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let mut transitions = Vec::new();
-        for (budget, split) in self.state.budgets.iter_mut().zip(&self.plan.budgets) {
-            if budget.catch_up(now) {
-                self.state.splits[*split].touch();
-            }
-        }
-        self.look_around(now);
-        self.evaluate_splits(now, false, &mut transitions);
-        if !self.plan.covering.is_empty() {
-            self.gather(now);
-            self.evaluate_splits(now, true, &mut transitions);
-        }
-        for transition in transitions {
-            self.transition(now, transition, effects);
-        }
-    }
-
-    /// Evaluates the rules of executions and the like, or those on `alerts` of these.
-    fn evaluate_splits(&mut self, now: Timestamp, alerts: bool, transitions: &mut Vec<Transition>) {
-        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-        let step = self.policy.settings.evaluation_interval;
-        let standings = (&self.state.standings, self.next_standings(now));
-        let splits = self.state.splits.iter_mut().zip(&self.plan.splits).enumerate();
-        for (index, (split, plan)) in splits {
-            let others = alerts != (split.spec.takes == Takes::Alerts);
-            if others || split.wake.min(plan.turn(split, now - step)) > now {
-                continue;
-            }
-            let evaluation = Evaluation {
-                now,
-                step,
-                rules: &self.policy.rules,
-                plans: &self.plan.rules,
-                groups: &plan.groups,
-                scored: Plan::scored(index),
-                everything: self.everything,
-                budgets: &budgets,
-                standings,
-                names: &self.state.names,
-                asked: &plan.asked,
-                sheet: RefCell::new(Sheet::new(split.windows.len(), plan.asked.len())),
-            };
-            self.state.counters.evaluations += evaluation.run(split, &mut self.state.rules, transitions);
-        }
     }
 
     fn command(&mut self, now: Timestamp, command: Command, effects: &mut Vec<Effect>) {
