@@ -4,7 +4,7 @@ mod live;
 
 use std::time::Duration;
 
-use live::{Home, Sink, execution, free_port};
+use live::{Home, Sink, execution, free_port, now_ms, run};
 
 const RULES: &str = "alerts:
 - {name: failing, condition: error_rate > 50%, window: 5m, min_samples: 1, severity: high}
@@ -75,4 +75,22 @@ fn an_alert_of_another_time_than_now_is_logged_with_it() {
     let fires = log.lines().find(|line| line.contains("alert fires: error_rate")).expect("logged");
     assert!(fires.contains(" at=\"2024-05-01T12:00:15.000Z\"") && fires.contains("value=\"100%\""), "{fires}");
     home.stop();
+}
+
+/// An evaluation comes at whole multiples of its interval, and the newest lines are of after the last.
+#[test]
+fn a_run_that_ends_has_judged_what_it_read() {
+    let sink = Sink::start(Duration::ZERO);
+    let config = format!(
+        "state_dir: state\nrules: [rules.yaml]\nevaluation_interval: 2s\n\
+         sources: [{{name: fleet, path: fleet.jsonl}}]\n\
+         receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n",
+        sink.url
+    );
+    let home = Home::new(&config, RULES);
+    for _ in 0..3 {
+        home.append("fleet.jsonl", execution(now_ms(), "a", false));
+        let (code, out, _) = run(&home, &["run", "--once"]);
+        assert_eq!((code, sink.messages().len()), (Some(1), 1), "{out}");
+    }
 }

@@ -51,17 +51,25 @@ impl Engine {
 
     /// The next multiple of the evaluation interval at which some rule could change its mind.
     pub(super) fn next_evaluation(&self) -> Timestamp {
-        let Some(clock) = self.state.clock else { return NEVER };
+        let Some((clock, wake)) = self.wake().filter(|(_, wake)| *wake != NEVER) else { return NEVER };
+        let step = self.policy.settings.evaluation_interval.0.max(1);
+        let after = wake.0.max(clock.0 + 1);
+        Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
+    }
+
+    /// Whether rules have judged all that is known by now.
+    pub fn is_judged(&self) -> bool {
+        self.wake().is_none_or(|(clock, wake)| wake > clock)
+    }
+
+    /// What the clock shows, and when some rule could change its mind.
+    fn wake(&self) -> Option<(Timestamp, Timestamp)> {
+        let clock = self.state.clock?;
         let step = self.policy.settings.evaluation_interval.0.max(1);
         let last = Timestamp(clock.0.div_euclid(step) * step);
         let wake = self.state.splits.iter().zip(&self.plan.splits).map(|(s, plan)| s.wake.min(plan.turn(s, last)));
         let wake = wake.min().unwrap_or(NEVER).min(self.next_census(last));
-        let wake = self.state.budgets.iter().filter_map(BudgetState::end).fold(wake, Timestamp::min);
-        if wake == NEVER {
-            return NEVER;
-        }
-        let after = wake.0.max(clock.0 + 1);
-        Timestamp((after.saturating_add(step - 1)).div_euclid(step).saturating_mul(step))
+        Some((clock, self.state.budgets.iter().filter_map(BudgetState::end).fold(wake, Timestamp::min)))
     }
 
     /// When the dispatcher has something to look at.

@@ -435,10 +435,18 @@ impl Daemon {
         self.machine.fold.engine.alerts().iter().filter(|a| a.state == AlertState::Firing).count()
     }
 
-    /// Whether the summary is due: once, when the patches that were asked for are written.
+    /// Whether the summary is due: once, when the patches that were asked for are written; at an end that comes with it
+    /// only when rules have judged all that was read.
     fn is_to_be_shown(&mut self) -> bool {
+        let interval = Duration::from_millis(self.settings().evaluation_interval.0.unsigned_abs());
+        let engine = &self.machine.fold.engine;
+        // A clock that stands still comes to no evaluation.
+        let judged = |since: Instant| engine.is_judged() || since.elapsed() > interval;
         match self.summary {
-            Summary::Settling(since) if self.targets.in_flight == 0 || since.elapsed() > SETTLE => {
+            Summary::Settling(since)
+                if (self.targets.in_flight == 0 || since.elapsed() > SETTLE)
+                    && (!self.options.once || judged(since)) =>
+            {
                 self.summary = Summary::Shown(Instant::now());
                 true
             }
