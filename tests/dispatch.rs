@@ -290,7 +290,7 @@ fn who_refuses_a_message_is_not_told_and_not_asked_again_at_once() {
     plan.until(1_000);
     assert_eq!((plan.told("ops").len(), plan.told("team").len()), (1, 1), "tried once");
     let why = "refused since 2026-05-28T20:26:42.000Z: 400 Bad Request; \
-               tried again when it gets graver or its group changes";
+               not tried again for this alert; correct the receiver: the next alert is tried";
     assert_eq!(stands(&plan), why);
     let telling = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling;
     assert_eq!(telling.ways[0].refused, plan.engine.view().messages[0].receivers[0].refused);
@@ -310,6 +310,65 @@ fn who_refuses_a_message_is_not_told_and_not_asked_again_at_once() {
     plan.agent("a", "down");
     plan.until(1_250);
     assert!(stands(&plan).starts_with("told 2026-05-28T20:46:47.000Z; nothing more"), "{}", stands(&plan));
+}
+
+#[test]
+fn a_refusal_says_what_may_still_have_it_tried_again() {
+    let group = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s}\n";
+    for (routes, wrong, expected) in [
+        ("", "late", "tried again when it gets graver"),
+        ("", "latest", "not tried again for this alert; correct the receiver: the next alert is tried"),
+        (group, "late", "tried again when it gets graver or its group changes"),
+        (group, "latest", "tried again when its group changes"),
+    ] {
+        let mut plan = Plan::new(routes);
+        plan.refusing.push("ops".to_owned());
+        plan.agent("a", wrong);
+        plan.until(30);
+        assert!(stands(&plan).ends_with(&format!("400 Bad Request; {expected}")), "{wrong}: {}", stands(&plan));
+    }
+    // It has the milder level, so it is told the end.
+    let mut plan = Plan::new("");
+    plan.agent("a", "late");
+    plan.until(30);
+    plan.refusing.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(60);
+    assert!(stands(&plan).ends_with("; not tried again before it ends; correct the receiver"), "{}", stands(&plan));
+    plan.agent("a", "ok");
+    plan.until(90);
+    assert!(plan.told("ops").iter().any(|said| said.ends_with("ended a/late")), "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn what_is_told_no_more_is_not_promised() {
+    for (ends, wrong, expected) in [
+        (true, "late", "nothing more until it gets graver or ends"),
+        (true, "latest", "nothing more until it ends"),
+        (false, "late", "nothing more unless it gets graver: send_resolved is false"),
+        (false, "latest", "nothing more, nor its end: send_resolved is false"),
+    ] {
+        let mut plan = Plan::new("");
+        let mut policy = (**plan.engine.policy()).clone();
+        policy.settings.receivers[0].send_resolved = ends;
+        plan.engine = Engine::new(Arc::new(policy), State::default());
+        plan.agent("a", wrong);
+        plan.until(30);
+        assert_eq!(plan.why("a"), expected);
+    }
+}
+
+#[test]
+fn an_alert_is_told_when_its_receiver_took_the_message() {
+    let mut plan = Plan::new("");
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(60);
+    assert!(stands(&plan).starts_with("being tried since 2026-05-28T20:26:42.000Z, "), "{}", stands(&plan));
+    plan.failing.clear();
+    plan.until(70);
+    assert_eq!(plan.told("ops"), ["61 firing a/down"]);
+    assert!(stands(&plan).starts_with("told 2026-05-28T20:27:41.500Z; "), "{}", stands(&plan));
 }
 
 #[test]
@@ -1028,8 +1087,8 @@ fn what_found_a_full_queue_is_said_when_there_is_room() {
     let dropped = plan.engine.view().counters.outbox_dropped;
     // Of ops 5 beginnings and 10 ends, of team 5 that began in the same second: each is counted once.
     assert_eq!(dropped, 20);
-    let full = (10..25).filter(|n| plan.why(&n.to_string()).starts_with("the queue of the receiver was full"));
-    assert_eq!(full.count(), 5);
+    let full = |why: &String| why.starts_with("the queue of the receiver was full; tried again at 2026-05-28T20:3");
+    assert_eq!((10..25).map(|n| plan.why(&n.to_string())).filter(full).count(), 5, "{}", plan.why("24"));
     plan.failing.clear();
     plan.until(700);
     let told = plan.told("ops");
@@ -1052,6 +1111,8 @@ fn an_end_that_found_a_full_queue_is_told_later() {
     }
     plan.until(600);
     assert_eq!(plan.told("ops").len(), 25);
+    let full = |line: &String| line.contains(" found the queue of the receiver full; tried again at 2026-05-28T20:3");
+    assert_eq!(ended(&plan).iter().filter(|line| full(line)).count(), 15, "{:?}", ended(&plan));
     plan.failing.clear();
     plan.until(750);
     let ended = plan.told("ops").iter().filter(|line| line.contains("ended")).count();

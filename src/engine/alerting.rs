@@ -1,7 +1,7 @@
 //! What follows from a change of an alert's state: history, messages, and which agents have
 //! something firing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::Alert;
 use super::carry::Change;
@@ -12,7 +12,8 @@ use super::inspect::Gaze;
 use super::names::Name;
 use super::rules::Transition;
 use super::{Engine, State, budget, carry, words};
-use crate::model::{Dimension, Timestamp};
+use crate::model::{Dimension, Severity, Timestamp};
+use crate::rule::Rule;
 use crate::settings::Channel;
 use crate::wire::notice::PICTURED;
 
@@ -140,9 +141,20 @@ impl Engine {
         });
         Scene {
             subjects: subjects.collect(),
+            gravest: if wanted.is_none() { self.gravest(&firing) } else { BTreeMap::new() },
             sources: Sources::new(inhibitions, &firing, self.covered(&firing)),
             firing: firing.into_iter().map(|event| (event.id.clone(), event)).collect(),
         }
+    }
+
+    /// By alert: the gravest severity that it may come to.
+    fn gravest(&self, firing: &[AlertEvent]) -> BTreeMap<String, Severity> {
+        let rules: BTreeMap<&str, &Rule> = self.policy.rules.iter().map(|rule| (rule.name.as_str(), rule)).collect();
+        let of = |event: &AlertEvent| {
+            let (levels, _) = rules.get(event.rule.as_str())?.terms.case_of(&event.subject);
+            Some((event.id.clone(), levels.iter().map(|level| level.severity).max()?))
+        };
+        firing.iter().filter_map(of).collect()
     }
 
     /// Ends the alerts that a reload leaves no rule for; `before` are the [endings](Engine::endings) of all alerts under

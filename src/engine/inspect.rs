@@ -17,10 +17,10 @@ use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
 use super::{Engine, evaluate, words};
-use crate::model::{Dimension, Metric, Severity, Span, Subject, Timestamp, Unit};
+use crate::model::{Metric, Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
-use crate::rule::{Input, Level, NoData, Node, Override, Recover, Rule, Takes};
+use crate::rule::{Input, Level, NoData, Node, Recover, Rule, Takes};
 
 /// A rule on one subject at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl<'a> Gaze<'a> {
         let reading = Reading::of((split, own), self.plan.window, self.evaluation.now);
         let values = self.evaluation.read(self.index, &reading, self.rule.min_samples, series, self.state);
         let case = evaluate::case(self.rule, self.split, series, self.evaluation.names);
-        self.sight(case, values, self.alert(series))
+        self.sight(self.rule.terms.case(case), values, self.alert(series))
     }
 
     /// What it finds on a subject of which nothing was seen yet.
@@ -194,13 +194,15 @@ impl<'a> Gaze<'a> {
         for (input, n) in self.rule.program.inputs.iter().zip(&mut values.1) {
             *n = (matches!(input, Input::Metric(..) | Input::Field { .. }) && !input.runs()).then_some(0);
         }
-        let value = |dimension: Dimension| subject.get(dimension.as_str()).unwrap_or_default();
-        let own = |o: &Override| o.filter.iter().all(|matcher| matcher.matches(value(matcher.dimension)));
-        self.sight(self.rule.terms.overrides.iter().position(own).map_or(0, |at| at + 1), values, None)
+        self.sight(self.rule.terms.case_of(subject), values, None)
     }
 
-    fn sight(&self, case: usize, values: Inputs, alert: Option<&Alert>) -> Sight<'a> {
-        let (levels, recover) = self.rule.terms.case(case);
+    fn sight(
+        &self,
+        (levels, recover): (&'a [Level], Option<&'a Recover>),
+        values: Inputs,
+        alert: Option<&Alert>,
+    ) -> Sight<'a> {
         let holds = |at: usize| levels.get(at).is_some_and(|level| level.root.eval(&values.0).is_some_and(|v| v.holds));
         let gravest = || (0..levels.len()).rev().find(|at| holds(*at)).unwrap_or(0);
         let level = alert.map_or_else(gravest, |alert| alert.shown(holds, levels.len()));

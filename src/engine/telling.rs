@@ -53,7 +53,7 @@ pub struct MessageView {
     pub receiver: String,
     /// The group that it is told in; its own name for an Alertmanager, which groups by itself.
     pub group: String,
-    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
+    /// When the receiver took the newest message of those that it has; `None`: it has none.
     pub last: Option<Timestamp>,
     /// The oldest message about it that the receiver does not have yet.
     pub waiting: Option<WaitingView>,

@@ -402,7 +402,7 @@ pub struct WayView {
     pub matchers: Vec<String>,
     /// The labels of the group it is told in; `None`: it is told alone.
     pub group_labels: Option<std::collections::BTreeMap<String, String>>,
-    /// When the newest message that tells of it was decided; `None`: none was, or it waits.
+    /// When the receiver took the newest message of those that it has; `None`: it has none.
     pub last: Option<Timestamp>,
     /// The oldest message about it that the receiver does not have yet.
     pub waiting: Option<WaitingView>,

@@ -3,7 +3,7 @@
 use super::hours::ActiveHours;
 use super::slo::Slo;
 use super::{Matcher, Node};
-use crate::model::{Severity, Span};
+use crate::model::{Dimension, Severity, Span, Subject};
 
 /// Levels of one rule, at most: one per severity.
 pub const LEVEL_LIMIT: usize = Severity::ALL.len();
@@ -109,6 +109,13 @@ impl Terms {
             Some(own) => (&own.levels, own.recover.as_ref().or(self.recover.as_ref())),
             None => (&self.levels, self.recover.as_ref()),
         }
+    }
+
+    /// The case of a subject, by its labels alone.
+    pub fn case_of(&self, subject: &Subject) -> (&[Level], Option<&Recover>) {
+        let value = |dimension: Dimension| subject.get(dimension.as_str()).unwrap_or_default();
+        let own = |o: &Override| o.filter.iter().all(|matcher| matcher.matches(value(matcher.dimension)));
+        self.case(self.overrides.iter().position(own).map_or(0, |at| at + 1))
     }
 
     /// Whether the verdict hangs on the one condition alone.

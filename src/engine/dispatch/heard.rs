@@ -13,7 +13,7 @@ use crate::model::{Severity, Timestamp};
 /// What a receiver has of one alert.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Heard {
-    /// The gravest severity that it took, and when the newest message that it took was decided.
+    /// The gravest severity that it took, and when it took its newest message.
     took: Option<(Severity, Timestamp)>,
     /// It refused the newest message that was settled.
     refused: Option<RefusedView>,
@@ -22,7 +22,7 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// When the newest message that it took was decided.
+    /// When it took its newest message.
     pub fn last(&self) -> Option<Timestamp> {
         self.took.map(|(_, at)| at)
     }
@@ -66,7 +66,7 @@ impl Dispatch {
             match refused {
                 None => {
                     let before = heard.took.map_or(severity, |(before, _)| before);
-                    *heard = Heard { took: Some((before.max(severity), said.at)), ..Heard::default() };
+                    *heard = Heard { took: Some((before.max(severity), now)), ..Heard::default() };
                 }
                 Some(reason) => {
                     let since = heard.refused.as_ref().map_or(now, |before| before.since);

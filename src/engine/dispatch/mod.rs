@@ -135,6 +135,8 @@ pub struct Scene {
     pub sources: Sources,
     /// Per rule: subjects it looks at, and what they are called.
     pub subjects: BTreeMap<String, (u64, String)>,
+    /// Per alert, for those who only look: the gravest severity that it may come to.
+    pub gravest: BTreeMap<String, Severity>,
 }
 
 /// What is the same for all episodes of a rule on a subject.

@@ -14,6 +14,31 @@ fn hears_ends(settings: &Settings, receiver: &str) -> bool {
     settings.receivers.iter().any(|r| r.name == receiver && r.send_resolved)
 }
 
+fn at_or_now(due: Option<Timestamp>) -> String {
+    due.map_or_else(|| "now".to_owned(), |due| format!("at {due}"))
+}
+
+/// When an alert whose message was refused is said again that is not repeated.
+fn retrial(rises: bool, shared: bool, ends: bool) -> &'static str {
+    match (rises, shared) {
+        (true, true) => "tried again when it gets graver or its group changes",
+        (true, false) => "tried again when it gets graver",
+        (false, true) => "tried again when its group changes",
+        (false, false) if ends => "not tried again before it ends; correct the receiver",
+        (false, false) => "not tried again for this alert; correct the receiver: the next alert is tried",
+    }
+}
+
+/// What is still said of an alert that was told and is not repeated.
+fn remainder(rises: bool, ends: bool) -> &'static str {
+    match (rises, ends) {
+        (true, true) => "nothing more until it gets graver or ends",
+        (true, false) => "nothing more unless it gets graver: send_resolved is false",
+        (false, true) => "nothing more until it ends",
+        (false, false) => "nothing more, nor its end: send_resolved is false",
+    }
+}
+
 impl Dispatch {
     /// One entry per receiver of an alert.
     pub fn told(
@@ -42,7 +67,7 @@ impl Dispatch {
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
         let (next, why) = match &member.ended {
             Some(ended) => self.ending(now, settings, place, group, member, ended),
-            None => self.next(now, settings, scene, group, member, event),
+            None => self.next(now, settings, scene, (place, group, member), event),
         };
         let waiting = queues.waiting(&place.0, &group.name, &member.id);
         let queue = queues.views.iter().find(|q| q.receiver == place.0 && q.queued > 0 && waiting.is_none());
@@ -145,8 +170,7 @@ impl Dispatch {
         now: Timestamp,
         settings: &Settings,
         scene: &Scene,
-        group: &Group,
-        member: &Member,
+        (place, group, member): (&Place, &Group, &Member),
         event: &AlertEvent,
     ) -> (Option<Timestamp>, String) {
         let route = route::of(settings, group.route);
@@ -166,7 +190,7 @@ impl Dispatch {
         if member.again || member.told < Some(event.severity) {
             let due = group.due.filter(|due| *due > now);
             return match due {
-                _ if group.full => (due, "the queue of the receiver was full".to_owned()),
+                _ if group.full => (due, format!("the queue of the receiver was full; tried again {}", at_or_now(due))),
                 Some(due) if group.last.is_none() => (Some(due), format!("waiting for its group until {due}")),
                 Some(due) => (Some(due), format!("its group is told again at {due}")),
                 None => (group.due, "its group is told now".to_owned()),
@@ -175,15 +199,19 @@ impl Dispatch {
         if let Some(ack) = self.acks.view(&event.id, event.severity).filter(|ack| !ack.graver) {
             return (None, ack.to_string());
         }
-        let refused = member.heard.refused().is_some();
+        let (refused, ends) = (member.heard.refused().is_some(), hears_ends(settings, &place.0));
+        // What may still come: the alert at a graver level, and others in its group.
+        let rises = scene.gravest.get(&event.id).is_some_and(|gravest| *gravest > event.severity);
+        let shared = !place.1.starts_with("alert:");
         let (next, why) = match group.repeat_at(route, &self.acks) {
             Some(at) if refused => (Some(at), format!("tried again at {at}")),
-            None if refused => (None, "tried again when it gets graver or its group changes".to_owned()),
+            None if refused => (None, retrial(rises, shared, ends && member.heard.something()).to_owned()),
             Some(at) => (Some(at), format!("repeat at {at}")),
-            None => (None, "nothing more until it ends".to_owned()),
+            None => (None, remainder(rises, ends).to_owned()),
         };
         match flaps.filter(|_| member.held.is_some()) {
-            Some(until) => (next, format!("{why}; it flaps, so its end is held until {until} at least")),
+            Some(until) if ends => (next, format!("{why}; it flaps, so its end is held until {until} at least")),
+            Some(until) => (next, format!("{why}; it flaps, so the next beginning is held until {until} at least")),
             None => (next, why),
         }
     }
@@ -215,7 +243,10 @@ impl Dispatch {
             (_, Some(Some(opens))) => (Some(opens), format!("its end at {at} is outside active hours until {opens}")),
             (_, Some(None)) => (None, format!("its end at {at} is outside active hours")),
             _ if burns => (None, format!("its end at {at} is told when all of the flood ended")),
-            _ if group.full => (due, format!("its end at {at} found the queue of the receiver full")),
+            _ if group.full => {
+                let again = at_or_now(due);
+                (due, format!("its end at {at} found the queue of the receiver full; tried again {again}"))
+            }
             _ => match due {
                 Some(due) => (Some(due), format!("its end at {at} is told at {due}")),
                 None => (group.due, format!("its end at {at} is told now")),
