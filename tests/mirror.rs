@@ -296,6 +296,7 @@ fn a_fall_of_level_ends_the_graver_alert_and_goes_on_as_the_milder_one() {
     // What ended is what was said of it last, and says that it is not over.
     let over: Vec<&str> = said.iter().filter(|said| said.0 == Resolved).map(|said| said.1).collect();
     assert_eq!(over[0], "critical (goes on as severity=warning)", "{:?}", world.taken);
+    assert!(over.contains(&"warning"), "it ends as what it is there: {:?}", world.taken);
     // Both have ended in the end, and each under the labels it fired with.
     assert_eq!(world.engine.view().alerts, []);
     assert_eq!(world.engine.view().receivers[0].delivered, 4, "{:?}", world.taken);

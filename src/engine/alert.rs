@@ -46,6 +46,9 @@ pub struct Alert {
     /// Why it ended, if there is more to it than that its condition holds no more.
     #[serde(skip)]
     pub reason: String,
+    /// The level at which it ended, and what that said, where another is the gravest that it reached.
+    #[serde(skip)]
+    pub fell: Option<(u8, Evidence)>,
 }
 
 /// Takes one evaluation in; the state the alert changed to, if it changed. An alert that fires changes
@@ -99,6 +102,7 @@ impl Alert {
             trend: Trend::default(),
             carried: None,
             reason: String::new(),
+            fell: None,
         }
     }
 
@@ -240,15 +244,18 @@ impl Alert {
 
     /// The alert as it ends.
     fn ended(mut self, found: &Finding<'_>, rule: &Rule) -> Alert {
+        // Without data the last that it was judged by still stands.
+        let newest = |level: u8| {
+            let level = usize::from(level);
+            found.verdicts[level].map(|_| found.evidence(rule, Some(level)))
+        };
+        self.fell = (self.level < self.worst).then(|| (self.level, newest(self.level).unwrap_or(self.evidence)));
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
-        let level = usize::from(self.level);
-        let dry = found.verdicts[level].is_none();
-        self.reason = self.ending(dry, rule);
-        // Without data the last that it was judged by still stands.
-        if !dry {
-            self.evidence = found.evidence(rule, Some(level));
-            self.carried = None;
+        let newest = newest(self.worst);
+        self.reason = self.ending(newest.is_none(), rule);
+        if let Some(newest) = newest {
+            (self.evidence, self.carried) = (newest, None);
         }
         self
     }

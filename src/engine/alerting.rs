@@ -26,6 +26,12 @@ impl Engine {
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
         let mut event = words::event(state, &alert, rule, levels, &subject, now);
+        // An Alertmanager knows it by its level, and has it that the graver ones are over.
+        let milder = alert.fell.map(|(level, evidence)| {
+            let mut own = alert.clone();
+            (own.level, own.evidence) = (level, evidence);
+            words::event(state, &own, rule, levels, &subject, now)
+        });
         if fell {
             // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
             self.state.dispatch.look_again(now, &self.policy.settings);
@@ -67,7 +73,7 @@ impl Engine {
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
-                self.state.mirror.end(&event, effects);
+                self.state.mirror.end(milder.as_ref().unwrap_or(&event), effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event);
                 if covers {
