@@ -741,6 +741,104 @@ alerts:
     assert_eq!(plan.told("ops")[2..], ["127 firing y/down"]);
 }
 
+/// Several agents down at one provider, which is one incident, with `ops` as a pager that takes nothing below critical.
+fn incident(rules: &str, routing: &str) -> Plan {
+    let mut plan = with_pager(rules, routing);
+    for agent in ["x", "y"] {
+        plan.agent(agent, "down at openai");
+    }
+    plan
+}
+
+fn with_pager(rules: &str, routing: &str) -> Plan {
+    let mut policy = (*policy_of(rules, routing)).clone();
+    policy.settings.receivers[0].min_severity = Severity::Critical;
+    Plan { engine: Engine::new(Arc::new(policy), State::default()), ..Plan::new("") }
+}
+
+/// What stands in `evenkeel why` of a rule on an agent: mutes, then what each receiver is told next.
+fn telling(plan: &Plan, rule: &str, agent: &str) -> (Vec<String>, Vec<String>) {
+    let telling = plan.engine.why(plan.at(), rule, agent).expect("it is known").telling;
+    let ways = telling.ways.into_iter().map(|way| format!("{}: {}", way.receiver, way.why)).collect();
+    (telling.mutes.into_iter().map(|mute| mute.why).collect(), ways)
+}
+
+const DOWN: &str = "{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: critical}";
+
+#[test]
+fn an_incident_holds_nothing_back_from_who_is_not_told_of_it() {
+    let rules = format!(
+        "alerts:\n- {DOWN}\n- {{name: outage, condition: alerting_agents >= 2, covers: [down], by: provider, min_samples: 1}}\n"
+    );
+    let waits = "group_wait: 5s, group_interval: 10s";
+    // Too mild for the pager; not on its routes.
+    let apart = format!("- {{matchers: [alertname=outage], receivers: [team], {waits}}}\n");
+    for (min_severity, first) in [(Severity::Critical, String::new()), (Severity::Info, apart)] {
+        let routes = format!("routes:\n{first}- {{receivers: [ops, team], {waits}}}\n");
+        let mut plan = incident(&rules, &routes);
+        let mut policy = (**plan.engine.policy()).clone();
+        policy.settings.receivers[0].min_severity = min_severity;
+        plan.engine = Engine::new(Arc::new(policy), State::default());
+        plan.until(60);
+        let each = ["7 firing x/down", "7 firing y/down"];
+        assert_eq!(
+            (plan.told("ops"), plan.told("team")),
+            (each.map(String::from).to_vec(), vec!["7 firing -/outage".into()])
+        );
+        let by = "inhibited by outage on provider=openai while that fires";
+        let ways = vec!["ops: nothing more until it ends".to_owned(), format!("team: {by}")];
+        assert_eq!(telling(&plan, "down", "x"), (vec![format!("{by}, at team")], ways));
+    }
+}
+
+#[test]
+fn what_nobody_is_told_of_because_of_its_hours_holds_nothing_back() {
+    // 2026-05-28T20:26:40Z is the start.
+    let covers = "covers: [down], by: provider, min_samples: 1, severity: critical";
+    let hours = "active_hours: \"20:30-21:00\"";
+    let outage = format!("- {{name: outage, condition: alerting_agents >= 2, {covers}, {hours}}}\n");
+    let mut plan = incident(&format!("alerts:\n- {DOWN}\n{outage}"), "routes:\n- {receivers: [ops], group_wait: 5s}\n");
+    plan.until(60);
+    assert_eq!(plan.told("ops"), ["7 firing x/down", "7 firing y/down"]);
+    // Those that begin in its hours are held back, and why says so.
+    plan.until(230);
+    assert_eq!(plan.told("ops")[2..], ["205 firing -/outage"]);
+    plan.agent("z", "down at openai");
+    plan.until(260);
+    assert_eq!(plan.told("ops").len(), 3);
+    assert_eq!(telling(&plan, "down", "z").0, ["inhibited by outage on provider=openai while that fires"]);
+
+    let slow = "{name: slow, condition: p95_latency > 20s, window: 10s, min_samples: 1}";
+    let rules = format!("alerts:\n- {}\n- {slow}\n", DOWN.replace("severity", &format!("{hours}, severity")));
+    let inhibit = "inhibit:\n- {source: alertname=down, target: alertname=slow, equal: [agent]}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, inhibit), State::default()), ..Plan::new("") };
+    plan.agent("a", "down slow");
+    plan.until(60);
+    assert_eq!(plan.told("ops"), ["2 firing a/slow"]);
+    assert_eq!(telling(&plan, "slow", "a").0, [""; 0]);
+    plan.agent("b", "down slow");
+    plan.until(220);
+    assert_eq!(plan.told("ops")[1..], ["62 firing b/slow", "200 firing a/down", "200 firing b/down"]);
+}
+
+#[test]
+fn an_alert_that_gets_graver_outside_of_its_hours_inhibits_nothing_from_then_on() {
+    let hours = "active_hours: \"20:00-20:28\"";
+    let late = format!(
+        "{{name: late, levels: {{warning: p50_latency > 100s, critical: p50_latency > 200s}}, window: 10s, min_samples: 1, {hours}}}"
+    );
+    let rules = format!("alerts:\n- {late}\n- {}\n", DOWN.replace("critical", "warning"));
+    let inhibit = "inhibit:\n- {source: alertname=late, target: alertname=down, equal: [agent]}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, inhibit), State::default()), ..Plan::new("") };
+    plan.agent("a", "late down");
+    plan.until(100);
+    assert_eq!(plan.told("ops"), ["2 firing a/late"]);
+    plan.agent("a", "latest down");
+    plan.until(130);
+    assert_eq!(plan.told("ops").len(), 2, "{:?}", plan.told("ops"));
+    assert!(plan.told("ops")[1].ends_with("firing a/down"), "{:?}", plan.told("ops"));
+}
+
 #[test]
 fn whoever_works_by_now_counts_when_an_incident_would_begin() {
     let rules = "

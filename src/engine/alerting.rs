@@ -65,6 +65,9 @@ impl Engine {
                 if !self.state.backfill && event.muted.is_none() {
                     self.state.mirror.fire(&event, self.policy.settings.limits.outbox, effects);
                     self.state.dispatch.fire(now, &self.policy.settings, &event);
+                } else if !began {
+                    // Graver, but outside of its hours: it inhibits nothing from now on.
+                    self.state.dispatch.look_again(now, &self.policy.settings);
                 }
             }
             AlertState::Resolved => {
@@ -148,7 +151,7 @@ impl Engine {
         Scene {
             subjects: subjects.collect(),
             gravest: if wanted.is_none() { self.gravest(&firing) } else { BTreeMap::new() },
-            sources: Sources::new(inhibitions, &firing, self.covered(&firing)),
+            sources: Sources::new(inhibitions, &firing, self.incidents(&firing)),
             firing: firing.into_iter().map(|event| (event.id.clone(), event)).collect(),
         }
     }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::dispatch::{Incident, Incidents};
 use super::evaluate;
 use super::event::AlertEvent;
 use super::names::Name;
@@ -269,27 +270,33 @@ impl Engine {
         agents
     }
 
-    /// Of firing alerts, those that an incident covers, by their id: its rule and subject.
-    pub(super) fn covered(&self, firing: &[AlertEvent]) -> BTreeMap<String, String> {
-        let mut covered = BTreeMap::new();
+    /// The incidents that fire and which of these firing alerts they cover.
+    pub(super) fn incidents(&self, firing: &[AlertEvent]) -> Incidents {
+        let mut incidents = Incidents::default();
         for CoverPlan { rule: index, covered: children } in &self.plan.covering {
             let (rule, plan, state) = (&self.policy.rules[*index], &self.plan.rules[*index], &self.state.rules[*index]);
             let split = &self.state.splits[plan.split];
-            let open: BTreeSet<usize> =
-                state.alerts.iter().filter(|(_, alert)| alert.fired.is_some()).map(|(series, _)| series).collect();
-            if open.is_empty() || rule.terms.shadow {
+            if rule.terms.shadow {
+                continue;
+            }
+            let mut open = BTreeMap::new();
+            for (series, _) in state.alerts.iter().filter(|(_, alert)| alert.fired.is_some()) {
+                let subject = split.subject(series, &self.state.names);
+                let receivers = self.state.dispatch.receivers(&rule.name, &subject);
+                open.insert(series, incidents.open.len());
+                incidents.open.push(Incident { by: format!("{} on {subject}", rule.name), receivers });
+            }
+            if open.is_empty() {
                 continue;
             }
             let children: BTreeSet<&str> = children.iter().map(|rule| self.policy.rules[*rule].name.as_str()).collect();
             for event in firing.iter().filter(|event| children.contains(event.rule.as_str())) {
-                let series = self.home(event, split).filter(|series| open.contains(series));
-                if let Some(series) = series {
-                    let by = format!("{} on {}", rule.name, split.subject(series, &self.state.names));
-                    covered.entry(event.id.clone()).or_insert(by);
+                if let Some(incident) = self.home(event, split).and_then(|series| open.get(&series)) {
+                    incidents.covering.entry(event.id.clone()).or_default().push(*incident);
                 }
             }
         }
-        covered
+        incidents
     }
 
     /// The series that the agent of an alert is counted in.

@@ -1,4 +1,5 @@
-//! Alerts that reach nobody, and routes to which no alert comes: what rules and routing say only together.
+//! Alerts that reach nobody, routes to which no alert comes, incidents that are too mild for a receiver: what rules and
+//! routing say only together.
 //!
 //! Of the labels of a subject only the names are known beforehand, so a matcher on one of them may match or
 //! not; only what is certain is said.
@@ -58,6 +59,7 @@ pub fn faults(config: &SourceFile, rules: &[SourceFile], settings: &Settings, lo
             faults.extend(nobody(raised, rules, settings));
         }
     }
+    faults.extend(loaded.iter().filter_map(|rule| too_mild(rule, &raised, rules, settings)));
     let Ok(root) = yaml::parse(config) else { return faults };
     let mut say = |section: &str, index: usize, key: &str, message: String, help: &str| {
         let place = entry(&root, section, index).map(|node| get(node, key).unwrap_or(node).bytes.clone());
@@ -115,10 +117,36 @@ fn reaches_nobody(raised: &Raised<'_>, settings: &Settings, visited: &mut [bool]
     !told && (matched || !settings.receivers.iter().any(|receiver| takes(&receiver)))
 }
 
+/// An incident that some receiver of the alerts it covers is never told of, because it is too mild for it.
+fn too_mild(rule: &Rule, raised: &[Raised<'_>], files: &[SourceFile], settings: &Settings) -> Option<Diagnostic> {
+    let gravest =
+        |name: &str| raised.iter().filter(|raised| raised.rule.name == name).map(|raised| raised.severity).max();
+    let own = gravest(&rule.name)?;
+    let covered = rule.terms.covers.iter().filter_map(|name| Some((gravest(name)?, name)));
+    let (worst, covered) = covered.max_by_key(|(severity, _)| *severity)?;
+    let deaf = |receiver: &&Receiver| receiver.resend().is_none() && own < receiver.min_severity;
+    let deaf = settings.receivers.iter().find(|receiver| deaf(receiver) && receiver.min_severity <= worst)?;
+    let file = file(rule, files)?;
+    let bytes = Places::find(file, rule)?.severity(own);
+    let message = format!(
+        "`{}` is never told of the rule `{}`, at most `{}`, and is told of the alerts of `{covered}` one by one",
+        deaf.name,
+        rule.name,
+        own.as_str(),
+    );
+    let help = format!("make it `{}`, so that one message there stands for all", worst.as_str());
+    Some(Diagnostic::at(Level::Warning, file, bytes, message, help))
+}
+
+/// The file that a rule was read from.
+fn file<'a>(rule: &Rule, files: &'a [SourceFile]) -> Option<&'a SourceFile> {
+    let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
+    files.iter().find(|file| file.path == path)
+}
+
 fn nobody(raised: &Raised<'_>, files: &[SourceFile], settings: &Settings) -> Option<Diagnostic> {
     let Raised { rule, severity, .. } = raised;
-    let path = rule.place.rsplit_once(':').map_or(rule.place.as_str(), |(path, _)| path);
-    let file = files.iter().find(|file| file.path == path)?;
+    let file = file(rule, files)?;
     let bytes = Places::find(file, rule)?.severity(*severity);
     let message = format!("alerts of the rule `{}` at severity `{}` reach nobody", rule.name, severity.as_str());
     let takers = settings.receivers.iter().map(|r| format!("`{}` takes {} and above", r.name, r.min_severity.as_str()));
@@ -167,6 +195,19 @@ mod tests {
         assert_eq!(said(routes, &warning), ["r.yaml:2:10 alerts of the rule `a` at severity `warning` reach nobody"]);
         let agent = routes.replace("team=core", "agent=core");
         assert_eq!(said(&agent, &warning), [""; 0], "it hangs on the agent");
+    }
+
+    #[test]
+    fn an_incident_that_is_too_mild_for_a_receiver_of_what_it_covers_is_told() {
+        let rules = "alerts:\n- {name: failing, condition: error_rate > 50%, min_samples: 10, severity: critical}\n- {name: down, condition: alerting_share > 40%, covers: [failing], by: provider, min_samples: 5}\n";
+        let told = "r.yaml:3:10 `pager` is never told of the rule `down`, at most `warning`, and is told of the alerts of \
+                    `failing` one by one";
+        assert_eq!(said("", rules), [told]);
+        for unlike in
+            [("min_samples: 5}", "min_samples: 5, severity: critical}"), ("severity: critical", "severity: high")]
+        {
+            assert_eq!(said("", &rules.replace(unlike.0, unlike.1)), [""; 0], "{unlike:?}");
+        }
     }
 
     #[test]

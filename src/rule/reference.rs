@@ -153,8 +153,9 @@ Many agents that fail at one place are one incident. A rule that `covers` others
 the agents with a pending or firing alert of a covered rule, against all agents that those rules have data on. `n` and \
 `min_samples` are these agents; they are counted when the rule begins or ceases to hold, and every two minutes between. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
 provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was. While the rule \
-fires, alerts of the covered rules on its agents are held back as by an inhibition; what still fires when it ends is told then. \
-An Alertmanager gets them all and inhibits by rules of its own.
+fires, alerts of the covered rules on its agents are held back from every receiver that is told of it; what still fires when it \
+ends is told then. A receiver that is not told of it, because it is too mild for its `min_severity`, not on its routes, or began \
+outside of its `active_hours`, gets them one by one. An Alertmanager gets them all and inhibits by rules of its own.
 
 ```yaml
 alerts:
@@ -381,8 +382,8 @@ alerts:
 The hours may stand in one line, too, `mon-thu,sat 08:00-12:00,13:00-17:30 Europe/Berlin`, and a list has several of either form.
 Outside of its hours a rule is evaluated and recorded; an alert that still fires when they begin is told then. `zone` is `UTC` when absent,
 `days` every day, `times` the whole day. `22:00-06:00` belongs to the day on which it begins. An alert that was told ends with a
-message at any hour. A shadow rule is evaluated and recorded and tells nobody; it inhibits nothing and its alerts do not keep
-baselines from learning."#;
+message at any hour. What nobody is told of because of its rule's hours inhibits nothing. A shadow rule is evaluated and
+recorded and tells nobody; it inhibits nothing and its alerts do not keep baselines from learning."#;
 
 /// The example of the section on `where`.
 const SELECTION: &str = r#"alerts:

@@ -33,7 +33,7 @@ use flap::Flaps;
 use flood::Floods;
 pub use flood::grouped;
 pub use heard::Heard;
-pub use mute::Sources;
+pub use mute::{Incident, Incidents, Sources};
 pub use route::gets_messages;
 pub use silence::{ACKS, AckView, Acks, SILENCES, Silences};
 
@@ -260,6 +260,12 @@ impl Dispatch {
         self.known(lineage(&event.rule, &event.subject), &event.id).is_some()
     }
 
+    /// Who is told of an alert that fires, sooner or later.
+    pub fn receivers(&self, rule: &str, subject: &Subject) -> BTreeSet<String> {
+        let places = self.places.get(&lineage(rule, subject)).into_iter().flatten();
+        places.map(|(receiver, _)| receiver.clone()).collect()
+    }
+
     /// Whether so many alerts of a rule begin that few of them are shown.
     pub fn floods(&self, now: Timestamp, event: &AlertEvent) -> bool {
         self.floods.rages(now, &event.rule)
@@ -371,7 +377,7 @@ impl Dispatch {
                 continue;
             }
             let Some(event) = scene.firing.get(&member.id) else { continue };
-            if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, event, now) {
+            if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&receiver.name, event), now) {
                 group.muted = true;
                 next = next.min(mute.until().unwrap_or(NEVER));
                 continue;

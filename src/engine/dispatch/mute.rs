@@ -4,7 +4,7 @@
 //! repeated. The end of an alert that was told is told all the same, so that nothing stays open
 //! elsewhere that is over here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::silence::Silences;
 use crate::engine::event::{AlertEvent, Silence};
@@ -58,19 +58,22 @@ impl Mute<'_> {
     }
 }
 
-/// What holds an alert back at `now`, if anything does: of several, the first that people can change.
+/// What holds an alert back from a receiver at `now`, if anything does: of several, the first that people can change.
 pub fn of<'a>(
     settings: &'a Settings,
     silences: &'a Silences,
     sources: &'a Sources,
-    event: &AlertEvent,
+    (receiver, event): (&str, &AlertEvent),
     now: Timestamp,
 ) -> Option<Mute<'a>> {
-    all(settings, silences, sources, event, now).next()
+    let mut incidents = sources.incidents(&event.id).filter(|incident| incident.receivers.contains(receiver));
+    everywhere(settings, silences, sources, event, now)
+        .next()
+        .or_else(|| incidents.next().map(|incident| Mute::Inhibited(&incident.by)))
 }
 
-/// Everything that holds an alert back at `now`.
-pub fn all<'a>(
+/// Everything that holds an alert back at `now` from everybody.
+pub fn everywhere<'a>(
     settings: &'a Settings,
     silences: &'a Silences,
     sources: &'a Sources,
@@ -79,8 +82,7 @@ pub fn all<'a>(
 ) -> impl Iterator<Item = Mute<'a>> {
     let labels = event.identity();
     let silenced = silences.covering(&labels, now).into_iter().map(Mute::Silence);
-    let inhibited = sources.inhibiting(&settings.routing.inhibitions, &labels);
-    let inhibited = inhibited.or_else(|| sources.covered.get(&event.id).map(String::as_str)).map(Mute::Inhibited);
+    let inhibited = sources.inhibiting(&settings.routing.inhibitions, &labels).map(Mute::Inhibited);
     let planned = settings
         .routing
         .maintenance
@@ -96,15 +98,32 @@ pub fn all<'a>(
 pub struct Sources {
     /// Per inhibition by the values that both sides must share.
     inhibiting: Vec<BTreeMap<Vec<String>, (String, bool)>>,
-    /// By the id of an alert that an incident covers: the incident.
-    covered: BTreeMap<String, String>,
+    incidents: Incidents,
+}
+
+/// Firing alerts that cover others.
+#[derive(Debug, Default)]
+pub struct Incidents {
+    /// All of them.
+    pub open: Vec<Incident>,
+    /// By the id of an alert that some cover: these, by their place in `open`.
+    pub covering: BTreeMap<String, Vec<usize>>,
+}
+
+/// An alert that says it all to those who are told of it.
+#[derive(Debug)]
+pub struct Incident {
+    /// Its name and subject.
+    pub by: String,
+    /// Who is told of it.
+    pub receivers: BTreeSet<String>,
 }
 
 impl Sources {
-    /// Finds the sources among all firing alerts; `covered` are those that incidents cover.
-    pub fn new(inhibitions: &[Inhibition], firing: &[AlertEvent], covered: BTreeMap<String, String>) -> Sources {
+    /// Finds the sources among all firing alerts. What nobody is told of because of its rule is none.
+    pub fn new(inhibitions: &[Inhibition], firing: &[AlertEvent], incidents: Incidents) -> Sources {
         let mut found = vec![BTreeMap::new(); inhibitions.len()];
-        for event in firing {
+        for event in firing.iter().filter(|event| event.muted.is_none()) {
             let labels = event.identity();
             for (rule, found) in inhibitions.iter().zip(&mut found) {
                 if all_match(&rule.source, &labels) {
@@ -116,7 +135,13 @@ impl Sources {
                 }
             }
         }
-        Sources { inhibiting: found, covered }
+        Sources { inhibiting: found, incidents }
+    }
+
+    /// The incidents that cover an alert.
+    pub fn incidents(&self, alert: &str) -> impl Iterator<Item = &Incident> {
+        let covering = self.incidents.covering.get(alert);
+        covering.into_iter().flatten().filter_map(|at| self.incidents.open.get(*at))
     }
 
     /// Who inhibits an alert. As in Alertmanager, one that is source and target at once is not

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, mute, route};
+use super::mute::{self, Mute};
+use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -144,7 +145,16 @@ impl Dispatch {
     pub fn mutes(&self, now: Timestamp, settings: &Settings, scene: &Scene, event: &AlertEvent) -> Vec<MuteView> {
         let key = lineage(&event.rule, &event.subject);
         let mut mutes: Vec<MuteView> =
-            mute::all(settings, &self.silences, &scene.sources, event, now).map(|mute| mute.view()).collect();
+            mute::everywhere(settings, &self.silences, &scene.sources, event, now).map(|mute| mute.view()).collect();
+        let receivers = self.receivers(&event.rule, &event.subject);
+        for incident in scene.sources.incidents(&event.id) {
+            let held: Vec<&str> = receivers.intersection(&incident.receivers).map(String::as_str).collect();
+            let mut mute = Mute::Inhibited(&incident.by).view();
+            if held.len() < receivers.len() {
+                mute.why += &format!(", at {}", held.join(", "));
+            }
+            mutes.extend(Some(mute).filter(|_| !held.is_empty()));
+        }
         let mut add = |kind, why: String, author: Option<&String>, until| {
             mutes.push(MuteView { kind, why, author: author.cloned(), id: None, until });
         };
@@ -178,7 +188,7 @@ impl Dispatch {
             let why = opens.map_or("outside active hours".to_owned(), |at| format!("outside active hours until {at}"));
             return (opens, why);
         }
-        if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, event, now) {
+        if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&place.0, event), now) {
             return (mute.until().filter(|_| member.told.is_none()), mute.reason());
         }
         let key = lineage(&event.rule, &event.subject);
