@@ -372,7 +372,7 @@ async fn a_mail_says_it_all_in_both_parts_and_stands_in_its_thread() {
         assert_eq!(sinks.attempt(&delivery(id, "mail", state)).await, Attempt::Done);
     }
     let [first, again, resolved] = [server.next(), server.next(), server.next()];
-    let subject = "[FIRING] errors on agent=prüfer <b>: error_rate 23% > 10%";
+    let subject = "[FIRING high] errors on agent=prüfer <b>: error_rate 23% > 10%";
     for (name, expected) in [
         ("Subject", subject),
         ("From", "Evenkeel <alerts@example.org>"),

@@ -50,9 +50,15 @@ pub fn compared(event: &AlertEvent) -> String {
     }
 }
 
-/// `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
+/// `FIRING high`, `FIRING:2 high`; what is over has no severity any more.
+fn headed(state: AlertState, count: &str, severity: Severity) -> String {
+    let severity = if state == AlertState::Resolved { String::new() } else { format!(" {}", severity.as_str()) };
+    format!("{}{count}{severity}", state.as_str().to_uppercase())
+}
+
+/// `[FIRING high] errors on agent=reviewer: error_rate 23% > 10%`, on one line.
 pub fn subject_line(event: &AlertEvent) -> String {
-    let state = event.state.as_str().to_uppercase();
+    let state = headed(event.state, "", event.severity);
     let text = format!("[{state}] {} on {}: {}{}", event.rule, event.subject, evidence(event), noted(event));
     one_line(&text, SUBJECT_LIMIT)
 }
@@ -67,7 +73,7 @@ pub fn title(notification: &Notification) -> String {
         );
     }
     if !notification.summary.is_empty() {
-        let state = notification.state().as_str().to_uppercase();
+        let state = headed(notification.state(), "", severity(notification));
         return one_line(&format!("[{state}] {}: {}", lead.rule, notification.summary), SUBJECT_LIMIT);
     }
     let total = notification.alerts.len() as u64 + notification.truncated;
@@ -75,11 +81,9 @@ pub fn title(notification: &Notification) -> String {
         return subject_line(lead);
     }
     let firing = notification.alerts.iter().filter(|a| !is_resolved(a)).count() as u64;
-    let state = match notification.state() {
-        AlertState::Resolved => format!("[RESOLVED:{total}]"),
-        _ if firing == notification.alerts.len() as u64 => format!("[FIRING:{total}]"),
-        _ => format!("[FIRING:{firing} of {total}]"),
-    };
+    let all = notification.state() == AlertState::Resolved || firing == notification.alerts.len() as u64;
+    let count = if all { format!(":{total}") } else { format!(":{firing} of {total}") };
+    let state = format!("[{}]", headed(notification.state(), &count, severity(notification)));
     let over = notification.state() == AlertState::Resolved;
     let mut meant: Vec<&AlertEvent> = notification.alerts.iter().filter(|a| is_resolved(a) == over).collect();
     meant.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), &alert.subject));
@@ -381,7 +385,7 @@ pub(super) mod tests {
     #[test]
     fn the_subject_line_is_one_line_whatever_the_names_hold() {
         let mut hostile = event("error_rate > 10%", AlertState::Firing);
-        assert_eq!(subject_line(&hostile), "[FIRING] errors on agent=reviewer: error_rate 23% > 10%");
+        assert_eq!(subject_line(&hostile), "[FIRING high] errors on agent=reviewer: error_rate 23% > 10%");
         hostile.rule = "a\r\nBcc: victim@example.org\r\n\r\nbody".to_owned();
         assert!(!subject_line(&hostile).contains(['\r', '\n']));
         hostile.rule = "x".repeat(5_000);
@@ -409,7 +413,7 @@ pub(super) mod tests {
             ..event("error_rate > 10%", AlertState::Resolved)
         };
         let mut both = group(vec![event("error_rate > 10%", AlertState::Firing), other]);
-        assert_eq!(title(&both), "[FIRING:1 of 2] errors (team=core): agent=reviewer, error_rate 23% > 10%");
+        assert_eq!(title(&both), "[FIRING:1 of 2 high] errors (team=core): agent=reviewer, error_rate 23% > 10%");
         both.truncated = 5;
         let letter = letter(&both, "");
         assert_eq!(letter.headline, "1 firing, 1 resolved");
@@ -434,13 +438,19 @@ pub(super) mod tests {
         };
         let (a1, a2) = ([("agent", "a1")], [("agent", "a2")]);
         let both = vec![of("err", &a2), of("err", &a1)];
-        assert_eq!(titled(both, ("alertname", "err")), "[FIRING:2] err on 2 agents: a1, a2");
+        assert_eq!(titled(both, ("alertname", "err")), "[FIRING:2 high] err on 2 agents: a1, a2");
         let two_rules = vec![of("err", &a1), of("slow", &a1)];
-        assert_eq!(titled(two_rules, ("agent", "a1")), "[FIRING:2] err, slow on agent=a1");
+        assert_eq!(titled(two_rules, ("agent", "a1")), "[FIRING:2 high] err, slow on agent=a1");
         let unlike = vec![of("err", &a1), of("slow", &[("provider", "p")])];
-        assert_eq!(titled(unlike, ("site", "x")), "[FIRING:2] err, slow (site=x) on 2 subjects: agent=a1, provider=p");
+        assert_eq!(
+            titled(unlike, ("site", "x")),
+            "[FIRING:2 high] err, slow (site=x) on 2 subjects: agent=a1, provider=p"
+        );
         let many = (0..7).map(|n| of("err", &[("task_type", &format!("t{n}"))])).collect();
-        assert_eq!(titled(many, ("alertname", "err")), "[FIRING:7] err on 7 task types: t0, t1, t2, t3, t4 and 2 more");
+        assert_eq!(
+            titled(many, ("alertname", "err")),
+            "[FIRING:7 high] err on 7 task types: t0, t1, t2, t3, t4 and 2 more"
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ mod tests {
             body(&one, "ops", &["fleet".to_owned()], "http://keel"),
             json!({
                 "topic": "ops",
-                "title": "[FIRING] errors on agent=reviewer: error_rate 23% > 10%",
+                "title": "[FIRING high] errors on agent=reviewer: error_rate 23% > 10%",
                 "message": "Many errors\nfiring agent=reviewer: error_rate 23% > 10% (n = 120, window 5m)",
                 "priority": 4,
                 "tags": ["rotating_light", "fleet"],

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(said["dedup_key"], "group-1");
         assert_eq!(said["client_url"], "http://keel/api/v1/alerts");
         let payload = &said["payload"];
-        assert_eq!(payload["summary"], "[FIRING] errors on agent=reviewer: error_rate 23% > 10%");
+        assert_eq!(payload["summary"], "[FIRING high] errors on agent=reviewer: error_rate 23% > 10%");
         assert_eq!((&payload["source"], &payload["severity"]), (&json!("agent=reviewer"), &json!("error")));
         assert_eq!(payload["timestamp"], "2025-11-14T10:31:45.123Z");
         assert_eq!(

@@ -61,13 +61,13 @@ mod tests {
         assert_eq!(
             body(&one, "http://keel"),
             json!({
-                "text": "[FIRING] errors on agent=reviewer: error_rate 23% &gt; 10%",
+                "text": "[FIRING high] errors on agent=reviewer: error_rate 23% &gt; 10%",
                 "attachments": [{
                     "color": "#ef6c00",
-                    "fallback": "[FIRING] errors on agent=reviewer: error_rate 23% &gt; 10%",
+                    "fallback": "[FIRING high] errors on agent=reviewer: error_rate 23% &gt; 10%",
                     "blocks": [
                         {"type": "section", "text": {"type": "mrkdwn", "text":
-                            "*[FIRING] errors on agent=reviewer: error_rate 23% &gt; 10%*\nMany errors\n\
+                            "*[FIRING high] errors on agent=reviewer: error_rate 23% &gt; 10%*\nMany errors\n\
                              • firing agent=reviewer: error_rate 23% &gt; 10% (n = 120, window 5m)"}},
                         {"type": "context", "elements": [{"type": "mrkdwn", "text": "<http://keel/api/v1/alerts|evenkeel>"}]},
                     ],

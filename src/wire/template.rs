@@ -11,7 +11,7 @@ use crate::rule::annotation;
 
 /// The fields of the whole message, with their meaning.
 pub const FIELDS: [(&str, &str); 8] = [
-    ("title", "one line: `[FIRING] errors on agent=reviewer: error_rate 23% > 10%`"),
+    ("title", "one line: `[FIRING high] errors on agent=reviewer: error_rate 23% > 10%`"),
     ("status", "`firing` while any alert of the message fires, else `resolved`; `digest` of a digest"),
     ("group", "identity of the group, the same in all its messages"),
     ("receiver", "the receiver's name"),
