@@ -4,6 +4,7 @@
 //! restart folds old events under the policy that was in force when they happened.
 
 mod kind;
+pub mod labels;
 mod reach;
 mod slip;
 
@@ -91,7 +92,7 @@ impl Policy {
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));
         if let Some(config) = source.config.as_ref().filter(|_| !has_errors(&diagnostics)) {
-            diagnostics.extend(reach::faults(&file(config), &rule_files, &settings, &rules));
+            diagnostics.extend(reach::faults(&file(config), &rule_files, &settings, (&rules, &left_out)));
         }
         let policy = Policy { settings, rules, left_out, profiles, prices, fingerprint: source.fingerprint() };
         ((!has_errors(&diagnostics)).then_some(policy), diagnostics)

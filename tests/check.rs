@@ -247,6 +247,49 @@ fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_by_every_verb() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let made = Command::new("mkfifo").arg(dir.path().join("fifo.yaml")).status().expect("it runs");
+    assert!(made.success());
+    fs::create_dir(dir.path().join("rules")).expect("a folder");
+    fs::rename(dir.path().join("fifo.yaml"), dir.path().join("rules/fifo.yaml")).expect("moved");
+    for (name, text) in [
+        ("evenkeel.yaml", "rules: [rules]\n"),
+        ("r.test.yaml", "rules: [rules/fifo.yaml]\ntests: [{name: a, rule: a, series: []}]\n"),
+        ("day.jsonl", &day()),
+    ] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    for arguments in [
+        "check rules/fifo.yaml",
+        "check /dev/zero",
+        "check evenkeel.yaml",
+        "check r.test.yaml",
+        "check --config rules/fifo.yaml",
+        "rules rules/fifo.yaml",
+        "test rules/fifo.yaml",
+        "test r.test.yaml",
+        "replay day.jsonl --rules rules/fifo.yaml",
+        "replay day.jsonl --config rules/fifo.yaml",
+        "run --once --config evenkeel.yaml",
+        "run --once --config rules/fifo.yaml",
+        "alerts --config rules/fifo.yaml",
+    ] {
+        let mut command = Command::new("timeout");
+        command.current_dir(dir.path()).env_remove("EVENKEEL_CONFIG");
+        command.args(["30", env!("CARGO_BIN_EXE_evenkeel")]).args(arguments.split(' '));
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        assert!(said.contains("it is a pipe, a socket or a device, not a file"), "{arguments}: {output:?} {said}");
+        assert!(said.contains("write the text to a file and name that"), "{arguments}: {said}");
+        assert!(!matches!(output.status.code(), None | Some(0 | 124)), "{arguments}: {output:?}");
+    }
+    // Found in a folder beside others it is passed over as theirs.
+    let output = check(&dir.path().join("rules"), &[]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("(fifo.yaml)"), "{output:?}");
+}
+
+#[test]
 fn the_shipped_packs_are_right_by_themselves() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = check(root, &["rules"]);

@@ -29,6 +29,33 @@ alerts:
 - {name: slow, condition: p95_latency > 15s}
 ";
 
+/// Of many messages those nearest to what was expected are shown, and how many more there are; of many subjects those
+/// that are otherwise.
+#[test]
+fn what_is_not_shown_is_counted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("written");
+    write("r.yaml", "alerts: [{name: errors, condition: error_rate > 10%, for: 1s}]\n");
+    let series: String = (1..=9)
+        .map(|n| {
+            let steps = format!("[{{for: {}m, error_rate: 0%}}, {{for: {}m, error_rate: 50%}}]", 5 * n, 50 - 5 * n);
+            format!("  - {{agent: a{n}, steps: {steps}}}\n")
+        })
+        .collect();
+    let expect = "  expect: [{at: 42m, state: firing, value: 50%}]\n  messages: [{state: firing, at: 46m}]\n";
+    write("r.test.yaml", &format!("tests:\n- name: many\n  rule: errors\n  series:\n{series}{expect}"));
+    let output = text(&evenkeel(dir.path(), &["test", "r.test.yaml"]).stdout);
+    let found: Vec<&str> =
+        output.lines().filter_map(|line| line.split_once("found     ")).map(|(_, text)| text).collect();
+    let [states, messages] = found[..] else { panic!("{output}") };
+    assert!(states.starts_with("agent=a8 firing since 41m30s"), "{output}");
+    assert!(states.ends_with("; and 5 more"), "{output}");
+    let told: Vec<&str> = messages.split("agent=").skip(1).map(|text| &text[..2]).collect();
+    assert_eq!(told, ["a4", "a5", "a6", "a7", "a8", "a9"], "{output}");
+    assert!(messages.ends_with("; and 3 more"), "{output}");
+    assert!(output.contains("  and 6 more\n"), "the picture too: {output}");
+}
+
 #[test]
 fn what_comes_otherwise_is_shown_in_one_run() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,17 +1,20 @@
-//! Alerts that reach nobody, routes to which no alert comes, incidents that are too mild for a receiver: what rules and
-//! routing say only together.
+//! Alerts that reach nobody, routes to which no alert comes, incidents that are too mild for a receiver, labels that no
+//! alert has: what rules and routing say only together.
 //!
 //! Of the labels of a subject only the names are known beforehand, so a matcher on one of them may match or
 //! not; only what is certain is said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
+use super::labels;
 use crate::diagnostic::{Diagnostic, Level, SourceFile};
 use crate::model::Severity;
 use crate::rule::Rule;
+use crate::rule::left_out::LeftOut;
 use crate::rule::places::{Places, get};
 use crate::settings::{Receiver, Settings};
-use crate::wire::matcher::LabelMatcher;
+use crate::wire::matcher::{LabelMatcher, alert_label};
 use crate::wire::yaml::{self, Node, Value};
 
 /// What one rule raises at one severity.
@@ -46,10 +49,18 @@ impl<'a> Raised<'a> {
     }
 }
 
-/// Everything that is certain about rules and routing together. `config` is the text of the settings.
-pub fn faults(config: &SourceFile, rules: &[SourceFile], settings: &Settings, loaded: &[Rule]) -> Vec<Diagnostic> {
+/// Everything that is certain about rules and routing together. `config` is the text of the settings; of the rules, those
+/// that hold and those that are left out.
+pub fn faults(
+    config: &SourceFile,
+    rules: &[SourceFile],
+    settings: &Settings,
+    (loaded, left_out): (&[Rule], &[LeftOut]),
+) -> Vec<Diagnostic> {
     let raised: Vec<Raised<'_>> = loaded.iter().flat_map(Raised::of).collect();
-    let mut faults = Vec::new();
+    let root = yaml::parse(config).ok();
+    let mut faults = root.iter().flat_map(|root| unknown_labels(config, root, loaded, left_out)).collect::<Vec<_>>();
+    let told: Vec<Range<usize>> = faults.iter().map(|fault| fault.bytes.clone()).collect();
     if settings.receivers.is_empty() || raised.is_empty() {
         return faults;
     }
@@ -60,10 +71,14 @@ pub fn faults(config: &SourceFile, rules: &[SourceFile], settings: &Settings, lo
         }
     }
     faults.extend(loaded.iter().filter_map(|rule| too_mild(rule, &raised, rules, settings)));
-    let Ok(root) = yaml::parse(config) else { return faults };
+    let Some(root) = root else { return faults };
     let mut say = |section: &str, index: usize, key: &str, message: String, help: &str| {
-        let place = entry(&root, section, index).map(|node| get(node, key).unwrap_or(node).bytes.clone());
-        faults.push(Diagnostic::warning(config, place.unwrap_or(0..0), message, help));
+        let entry = entries(&root, section).into_iter().filter(|node| section != "routes" || is_kept(node, settings));
+        let place = entry.skip(index).map(|node| get(node, key).unwrap_or(node).bytes.clone()).next().unwrap_or(0..0);
+        // A label that no alert has says why.
+        if !told.iter().any(|told| place.start <= told.start && told.end <= place.end) {
+            faults.push(Diagnostic::warning(config, place, message, help));
+        }
     };
     for (index, route) in settings.routing.routes.iter().enumerate().filter(|(index, _)| !visited[*index]) {
         // A route behind one that takes everything has been told of.
@@ -158,10 +173,66 @@ fn nobody(raised: &Raised<'_>, files: &[SourceFile], settings: &Settings) -> Opt
     Some(Diagnostic::at(Level::Warning, file, bytes, message, help))
 }
 
-/// An entry of a list of the settings.
-fn entry<'a>(root: &'a Node, section: &str, index: usize) -> Option<&'a Node> {
-    let Value::Sequence(entries) = &get(root, section)?.value else { return None };
-    entries.get(index)
+/// Labels that routing names and no alert has: an absent label is empty, so that these tell alerts apart, or keep them
+/// out, without a word.
+fn unknown_labels(config: &SourceFile, root: &Node, rules: &[Rule], left_out: &[LeftOut]) -> Vec<Diagnostic> {
+    let mut faults = Vec::new();
+    if rules.is_empty() {
+        return faults;
+    }
+    let is_left_out = |matcher: &LabelMatcher| {
+        matcher.label() == "alertname" && left_out.iter().any(|left| matcher.wanted().contains(&left.rule))
+    };
+    for (section, matchers, names) in [
+        ("routes", ["matchers"].as_slice(), Some("group_by")),
+        ("inhibit", &["source", "target"], Some("equal")),
+        ("maintenance", &["matchers"], None),
+    ] {
+        for entry in entries(root, section) {
+            let texts = |key: &str| get(entry, key).map(texts).unwrap_or_default();
+            let of_matchers = matchers.iter().flat_map(|key| texts(key)).filter_map(|(text, bytes)| {
+                let matcher = LabelMatcher::parse(text).ok().filter(|matcher| !is_left_out(matcher))?;
+                labels::in_vain(rules, &matcher).map(|said| (bytes, said))
+            });
+            let of_names = names.into_iter().flat_map(texts).filter_map(|(text, bytes)| {
+                let (message, help) = labels::unknown(rules, alert_label(text))?;
+                Some((bytes, (format!("{message}, so `{text}` is the same of all"), help)))
+            });
+            faults.extend(
+                of_matchers
+                    .chain(of_names)
+                    .map(|(bytes, (message, help))| Diagnostic::warning(config, bytes, message, help)),
+            );
+        }
+    }
+    faults
+}
+
+/// Whether a route is one of the settings': one to Alertmanagers alone is none.
+fn is_kept(route: &Node, settings: &Settings) -> bool {
+    let named = get(route, "receivers").map(texts).unwrap_or_default();
+    let means = |receiver: &Receiver, name: &str| {
+        receiver.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    named.iter().any(|(name, _)| settings.receivers.iter().any(|r| r.resend().is_none() && means(r, name)))
+}
+
+/// The entries of a list of the settings.
+fn entries<'a>(root: &'a Node, section: &str) -> Vec<&'a Node> {
+    match get(root, section).map(|node| &node.value) {
+        Some(Value::Sequence(entries)) => entries.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The texts of a list, or the one text, each with its place.
+fn texts(node: &Node) -> Vec<(&str, Range<usize>)> {
+    let items = if let Value::Sequence(items) = &node.value { items.as_slice() } else { std::slice::from_ref(node) };
+    let texts = items.iter().filter(|item| !item.is_null()).filter_map(|item| match &item.value {
+        Value::Scalar { text, .. } => Some((text.as_str(), item.bytes.clone())),
+        _ => None,
+    });
+    texts.collect()
 }
 
 #[cfg(test)]
@@ -217,11 +288,35 @@ mod tests {
         assert_eq!(
             said(routing, rules),
             [
-                "evenkeel.yaml:5:14 no rule raises an alert that comes to this route",
+                "evenkeel.yaml:5:15 there is no rule `b`",
+                "evenkeel.yaml:10:12 no rule's alert has the label `tenant`",
                 "evenkeel.yaml:7:14 no rule raises an alert that comes to this route",
-                "evenkeel.yaml:10:12 no rule raises an alert that matches `source`",
                 "evenkeel.yaml:12:27 no rule raises an alert that the maintenance `night` covers",
             ]
         );
+    }
+    #[test]
+    fn a_label_that_no_alert_has_is_told_wherever_it_stands() {
+        let rules = "alerts:\n- {name: a, condition: cost > $1, labels: {team: core}}\nslos:\n- {name: b, objective: 99%, good: success_rate}\n";
+        let of = |routing: &str| {
+            said(&format!("- {{name: am, alertmanager: {{urls: [\"http://am:9093\"]}}}}\n{routing}"), rules)
+        };
+        let fine = "routes:\n- {matchers: [rule=a, severity>=info, \"agent=x*\", team=core], group_by: [rule, alertname, severity, agent, team, slo], receivers: [ops, pager]}\n- {group_by: [], receivers: [ops]}\ninhibit:\n- {source: severity=high, target: severity=warning, equal: [agent, rule]}\nmaintenance:\n- {name: m, matchers: [tenant!=x], hours: \"mon 09:00-10:00\"}\n";
+        assert_eq!(of(fine), [""; 0]);
+        let same = "no rule's alert has the label `agnt`, so `agnt` is the same of all";
+        for (routing, expected) in [
+            ("inhibit:\n- {source: severity=high, target: severity=warning, equal: [agent, agnt]}\n", format!("6:68 {same}")),
+            ("routes:\n- {group_by: agnt, receivers: [ops, pager]}\n", format!("6:14 {same}")),
+            ("routes:\n- {matchers: [severity=info, agnt=x], receivers: [ops]}\n- {receivers: [ops, pager]}\n", "6:30 no rule's alert has the label `agnt`".into()),
+            ("routes:\n- {matchers: \"agnt!=x\", receivers: [ops, pager]}\n", "6:14 no rule's alert has the label `agnt`, so `agnt!=x` lets every alert pass".into()),
+            ("maintenance:\n- {name: m, matchers: [agnt=x], hours: \"mon 09:00-10:00\"}\n", "6:24 no rule's alert has the label `agnt`".into()),
+            // What stands before it is no route: an Alertmanager is told of everything.
+            ("routes:\n- {matchers: [agent=x], receivers: [am]}\n- {matchers: [severity=info], receivers: [ops, pager]}\n", "6:37 `am` is an Alertmanager, which gets every alert whatever the routes say|7:14 no rule raises an alert that comes to this route".into()),
+        ] {
+            let expected: Vec<String> = expected.split('|').map(|text| format!("evenkeel.yaml:{text}")).collect();
+            let mut found = of(routing);
+            found.retain(|text| !text.contains("takes "));
+            assert_eq!(found, expected, "{routing}");
+        }
     }
 }

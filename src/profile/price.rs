@@ -212,6 +212,7 @@ mod tests {
                 "4:25 `input` is -1, out of its range",
                 "6:5 a period must begin after the one before it",
                 "7:3 a price has no `models`",
+                "7:12 `periods` is empty",
                 "8:3 a price has no field `model`",
             ]
         );

@@ -66,8 +66,11 @@ fn state(story: &Story, course: &Course, check: &StateCheck, at: usize) -> Optio
     if right {
         return None;
     }
-    let found: Vec<String> = alerts.iter().take(DRAWN).map(|e| describe(story, e)).collect();
-    Some(if found.is_empty() { "inactive: no alert".to_owned() } else { found.join("; ") })
+    // All must be as wanted, so those that are not decide.
+    let (wrong, others): (Vec<&AlertEvent>, Vec<&AlertEvent>) =
+        alerts.into_iter().partition(|e| e.state != wanted || !shows(&check.wanted, e));
+    let found = wrong.into_iter().chain(others).map(|e| describe(story, e)).collect();
+    Some(listed(found, DRAWN, "inactive: no alert"))
 }
 
 fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<String> {
@@ -80,7 +83,7 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
         if firing { AlertState::Firing } else { AlertState::Resolved }
     };
     let to = |d: &&Delivery| check.receiver.as_ref().is_none_or(|name| *name == d.receiver);
-    let mine: Vec<(&Delivery, Vec<AlertEvent>)> =
+    let mut mine: Vec<(&Delivery, Vec<AlertEvent>)> =
         course.messages.iter().filter(to).map(|d| (d, about(d))).filter(|(_, alerts)| !alerts.is_empty()).collect();
     let right = mine.iter().filter(|(delivery, alerts)| {
         of_state(alerts) == check.state
@@ -90,16 +93,31 @@ fn messages(story: &Story, course: &Course, check: &MessageCheck) -> Option<Stri
     if right.count() as u64 == check.count {
         return None;
     }
-    let found: Vec<String> = mine
-        .iter()
-        .take(2 * DRAWN)
-        .map(|(delivery, alerts)| {
-            let at = delivery.message.at().since(story.start);
-            let alerts: Vec<String> = alerts.iter().take(DRAWN).map(|e| describe(story, e)).collect();
-            format!("to {} at {at}: {}", delivery.receiver, alerts.join(", "))
-        })
-        .collect();
-    Some(if found.is_empty() { "no message".to_owned() } else { found.join("; ") })
+    // Those that are nearest to what was expected are shown, in the order of time.
+    let at = |delivery: &Delivery| delivery.message.at().since(story.start);
+    mine.sort_by_key(|(delivery, alerts)| {
+        let apart = check.at.map_or(0, |wanted| (at(delivery).0 - wanted.0).abs());
+        (of_state(alerts) != check.state, apart, !alerts.iter().all(|e| shows(&check.wanted, e)), at(delivery))
+    });
+    let shown = mine.len().min(2 * DRAWN);
+    mine[..shown].sort_by_key(|(delivery, _)| at(delivery));
+    let message = |(delivery, alerts): &(&Delivery, Vec<AlertEvent>)| {
+        let alerts = listed(alerts.iter().map(|e| describe(story, e)).collect(), DRAWN, "");
+        format!("to {} at {}: {alerts}", delivery.receiver, at(delivery))
+    };
+    Some(listed(mine.iter().map(message).collect(), 2 * DRAWN, "no message"))
+}
+
+/// What was found, as far as it is shown, and how much more there is; `nothing` when it is nothing.
+fn listed(mut found: Vec<String>, limit: usize, nothing: &str) -> String {
+    if found.is_empty() {
+        return nothing.to_owned();
+    }
+    if found.len() > limit {
+        let more = found.split_off(limit).len();
+        found.push(format!("and {more} more"));
+    }
+    found.join("; ")
 }
 
 /// Whether the alert shows the numbers, read as people read them.
@@ -124,8 +142,7 @@ fn describe_said(said: &[&Said]) -> String {
         Some(_) => format!("{} value {}, threshold {}, n {}", s.subject, show(s, s.value), show(s, s.threshold), s.n),
         None => format!("{} no data, n {}", s.subject, s.n),
     };
-    let found: Vec<String> = said.iter().take(DRAWN).map(one).collect();
-    if found.is_empty() { "no such subject".to_owned() } else { found.join("; ") }
+    listed(said.iter().map(one).collect(), DRAWN, "no such subject")
 }
 
 fn said(wanted: &Wanted) -> String {
@@ -192,6 +209,9 @@ pub(super) fn timeline(policy: &Arc<Policy>, story: &Story, check: &StateCheck) 
         }
         let value = highest.map_or_else(String::new, |e| format!("  first {}", describe(story, e)));
         lines.push(format!("{states}  {subject}{value}"));
+    }
+    if subjects.len() > DRAWN {
+        lines.push(format!("{}  and {} more", " ".repeat(COLUMNS as usize), subjects.len() - DRAWN));
     }
     if lines.is_empty() {
         lines.push(format!("{}  never pending or firing", ".".repeat(COLUMNS as usize)));

@@ -18,8 +18,8 @@ use crate::model::agent::{NAME_LIMIT, is_name};
 use crate::model::{Dimension, Label, Metric, Span, Unit};
 use crate::settings::Settings;
 use crate::settings::budget::Budget;
-use crate::wire::fields::{Faults, Fields, Spanned, one_of, scalar, texts};
-use crate::wire::yaml::{self, Node, Value};
+use crate::wire::fields::{Faults, Fields, Spanned, one_of, patterns, scalar};
+use crate::wire::yaml::{self, Node};
 
 /// The window of a rule that names none.
 pub const WINDOW: Span = Span::minutes(5);
@@ -208,7 +208,10 @@ impl RuleReader<'_> {
     pub(super) fn name(&self, fields: &Fields<'_>, names: &mut BTreeMap<String, String>) -> Option<String> {
         let name = fields.require("name", "high_error_rate", fields.text("name"))?;
         if !is_name(&name.value) {
-            let message = format!("the name has control characters or more than {NAME_LIMIT} bytes");
+            let message = match name.value.is_empty() {
+                true => "the name is empty".to_owned(),
+                false => format!("the name has control characters or more than {NAME_LIMIT} bytes"),
+            };
             self.faults.error(name.bytes, message, "choose a short plain name");
             return None;
         }
@@ -354,13 +357,11 @@ impl RuleReader<'_> {
                 };
                 self.faults.error(key.bytes.clone(), message, help);
             }
-            let patterns: Vec<String> = match &node.value {
-                // The empty text selects executions without the label.
-                Value::Scalar { .. } if node.is_null() => vec![String::new()],
-                _ => texts(node, &key.text, self.faults).into_iter().map(|t| t.value).collect(),
+            // The empty text selects executions without the label.
+            let (with, without) = match node.is_null() {
+                true => (vec![String::new()], Vec::new()),
+                false => patterns(node, &key.text, self.faults),
             };
-            let (without, with): (Vec<String>, Vec<String>) = patterns.into_iter().partition(|p| p.starts_with('!'));
-            let without: Vec<String> = without.iter().map(|p| p[1..].trim_start().to_owned()).collect();
             for (patterns, negated) in [(with, false), (without, true)] {
                 if !patterns.is_empty() {
                     filter.push(Matcher { dimension, patterns, negated });

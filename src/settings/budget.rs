@@ -10,7 +10,7 @@ use super::raw::Section;
 use crate::model::period::Period;
 use crate::model::{Dimension, Label};
 use crate::rule::{BY_LIMIT, Matcher};
-use crate::wire::fields::{one_of, texts};
+use crate::wire::fields::{one_of, patterns};
 
 /// How much may be used in a period.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,9 +101,7 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
     };
     let overrides = section.sections("overrides").into_iter().filter_map(|part| {
         let (filter, own) = (self::filter(&part, known), amount_of(&part));
-        if part.node("where").is_none() {
-            part.require::<()>("where", None);
-        }
+        part.require("where", part.node("where"));
         if let (Some((theirs, _)), Some((whole, _))) = (own, amount)
             && theirs != whole
         {
@@ -125,9 +123,7 @@ fn filter(section: &Section<'_>, dimension: impl Fn(&str, &Range<usize>) -> Opti
     let mut filter = Vec::new();
     for (key, node) in section.table("where") {
         let Some(dimension) = dimension(&key.text, &key.bytes) else { continue };
-        let patterns = texts(node, &key.text, &section.reader.faults).into_iter().map(|t| t.value);
-        let (without, with): (Vec<String>, Vec<String>) = patterns.partition(|p| p.starts_with('!'));
-        let without = without.iter().map(|p| p[1..].trim_start().to_owned()).collect();
+        let (with, without) = patterns(node, &key.text, &section.reader.faults);
         for (patterns, negated) in [(with, false), (without, true)] {
             if !patterns.is_empty() {
                 filter.push(Matcher { dimension, patterns, negated });

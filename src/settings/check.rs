@@ -150,7 +150,7 @@ fn limits(section: Section<'_>) -> Limits {
 pub(super) fn unique_name(section: &Section<'_>, taken: &mut BTreeMap<String, Range<usize>>) -> Option<String> {
     let Spanned { value, bytes } = section.require("name", section.text("name"))?;
     if !is_name(&value) {
-        let message = format!("`name` is {value:?}");
+        let message = if value.is_empty() { "`name` is empty".to_owned() } else { format!("`name` is {value:?}") };
         section.reader.error(bytes, message, "write 1 to 200 bytes without control characters");
         return None;
     }
@@ -564,6 +564,95 @@ limits: {series: 1}
             "20:18 `series` is `1` (write a whole number from 100 to 10000000)",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_required_list_without_entries_is_a_fault() {
+        let pager = "receivers:\n- {name: ops, webhook: {url: http://a}}\n";
+        let of = |text: &str| format!("{pager}{text}");
+        for (text, expected) in [
+            (
+                "receivers:\n- {name: m, email: {smtp: localhost, from: a@b.c, to: []}}\n".to_owned(),
+                "2:55 `to` is empty (write `to: [oncall@example.org]`)",
+            ),
+            (
+                "receivers:\n- {name: m, alertmanager: {urls: []}}\n".to_owned(),
+                "2:34 `urls` is empty (write `urls: [\"http://am1:9093\", \"http://am2:9093\"]`)",
+            ),
+            (
+                of("digests: [{name: d, receivers: []}]\n"),
+                "3:32 `receivers` is empty (write `receivers: [chat, mail]`)",
+            ),
+            (
+                of("routes: [{receivers: []}, {receivers: [ops]}]\n"),
+                "3:22 `receivers` is empty (write `receivers: [ops]`)",
+            ),
+            (
+                of("inhibit: [{source: [], target: agent=a}]\n"),
+                "3:20 `source` is empty (write `source: severity=critical`)",
+            ),
+            (
+                of("inhibit: [{source: agent=a, target: []}]\n"),
+                "3:37 `target` is empty (write `target: severity=warning`)",
+            ),
+            (
+                of("maintenance: [{name: n, hours: []}]\n"),
+                "3:32 `hours` is empty (leave it out, or write hours, such as `mon-fri 09:00-18:00 Europe/Berlin`)",
+            ),
+            (
+                "tune: {targets: [{name: t, file: a.yaml, parameters: []}]}\n".to_owned(),
+                "1:54 `parameters` is empty (list at least one)",
+            ),
+            (
+                "budgets: [{name: b, amount: $5, period: day, where: {agent: []}}]\n".to_owned(),
+                "1:61 `agent` is empty, which selects nothing (write a pattern such as `agent: \"a-*\"`, or delete it)",
+            ),
+            (
+                "budgets: [{name: b, amount: $5, period: day, by: agent, overrides: [{where: {}, amount: $9}]}]\n"
+                    .to_owned(),
+                "1:77 `where` is empty (write `where: {agent: \"batch-*\"}`)",
+            ),
+            (
+                "api_token: {env: \"\"}\n".to_owned(),
+                "1:18 `env` is empty (write the name under which the secret is found)",
+            ),
+            (
+                "budgets: [{name: \"\", amount: $5, period: day}]\n".to_owned(),
+                "1:18 `name` is empty (write 1 to 200 bytes without control characters)",
+            ),
+        ] {
+            assert_eq!(load(&text).1, [expected], "{text}");
+        }
+    }
+
+    /// Every value of a whole configuration, in turn replaced by one of no use: whatever becomes of it, no receiver
+    /// stands in for another without an error.
+    #[test]
+    fn no_stand_in_is_without_an_error() {
+        fn places(node: &Node, found: &mut Vec<Range<usize>>) {
+            found.push(node.bytes.clone());
+            match &node.value {
+                Value::Scalar { .. } => {}
+                Value::Sequence(items) => items.iter().for_each(|item| places(item, found)),
+                Value::Mapping(entries) => entries.iter().for_each(|(_, item)| places(item, found)),
+            }
+        }
+        let start = WHOLE.find("receivers:").expect("there are some");
+        let end = WHOLE.find("routes:").expect("they follow");
+        let text = &WHOLE[start..end];
+        let mut found = Vec::new();
+        places(&yaml::parse(&SourceFile::new("evenkeel.yaml", text)).expect("valid YAML"), &mut found);
+        let mut tried = 0;
+        for place in found {
+            for other in ["[]", "{}", "\"\"", "~", "5", "[[]]", "[\"\"]", "{a: b}"] {
+                let other = format!("{}{other}\n{}", &text[..place.start], &text[place.end..]);
+                let Some(settings) = load(&other).0 else { continue };
+                let stand_in = |r: &&Receiver| matches!(&r.channel, Channel::Webhook { url, .. } if url.is_empty());
+                assert_eq!(settings.receivers.iter().find(stand_in), None, "{other}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 40, "{tried} of them can be read");
     }
 
     #[test]

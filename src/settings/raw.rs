@@ -91,10 +91,17 @@ impl<'a> Reader<'a> {
         }
         let section = self.section("secret", node);
         let bytes = section.fields.place("");
+        let named = |place| {
+            let text = section.text(place)?;
+            if text.value.is_empty() {
+                self.error(text.bytes, format!("`{place}` is empty"), "write the name under which the secret is found");
+            }
+            Some(text.value)
+        };
         let given = [
-            section.text("env").map(|text| Secret::Env(text.value)),
+            named("env").map(Secret::Env),
             section.path("file").map(Secret::File),
-            section.text("credential").map(|text| Secret::Credential(text.value)),
+            named("credential").map(Secret::Credential),
         ];
         section.finish();
         let mut given = given.into_iter().flatten();

@@ -23,6 +23,7 @@ const WAYS: [&str; 7] = ["webhook", "email", "alertmanager", "slack", "pagerduty
 
 /// One receiver, or one per address.
 fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, interval: Span) -> Vec<Receiver> {
+    let before = section.reader.faults.errors();
     let name = unique_name(&section, names);
     let severity = section.word("min_severity").and_then(|word| Severity::from_word(word.value));
     let send_resolved = section.flag("send_resolved").unwrap_or(true);
@@ -42,9 +43,11 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, i
         }
     };
     drop(given);
+    let channels = if channels.is_empty() { vec![(String::new(), stand_in())] } else { channels };
+    let faulty = section.reader.faults.errors() > before;
+    debug_assert!(faulty || !channels.iter().any(|(_, channel)| is_stand_in(channel)), "a stand-in without an error");
     section.finish();
     let Some(name) = name else { return Vec::new() };
-    let channels = if channels.is_empty() { vec![(String::new(), stand_in())] } else { channels };
     let receiver = |(suffix, channel)| Receiver {
         name: format!("{name}{suffix}"),
         min_severity: severity.unwrap_or(Severity::Info),
@@ -59,8 +62,8 @@ fn stand_in() -> Channel {
     Channel::Webhook { url: String::new(), secret: None, token: None, timeout: Span::seconds(10) }
 }
 
-fn is_stand_in(receiver: &Receiver) -> bool {
-    matches!(&receiver.channel, Channel::Webhook { url, .. } if url.is_empty())
+fn is_stand_in(channel: &Channel) -> bool {
+    matches!(channel, Channel::Webhook { url, .. } if url.is_empty())
 }
 
 /// The receivers that are meant by a name: one, or all addresses of one, see [`Channel::Email`]; says when there is none.
@@ -68,7 +71,8 @@ pub(super) fn named<'r>(section: &Section<'_>, known: &'r [Receiver], name: &Spa
     let Spanned { value, bytes } = name;
     let below = |name: &str, whole: &str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
     // Whose addresses cannot be read has any.
-    let own = |r: &&Receiver| r.name == *value || below(&r.name, value) || is_stand_in(r) && below(value, &r.name);
+    let own =
+        |r: &&Receiver| r.name == *value || below(&r.name, value) || is_stand_in(&r.channel) && below(value, &r.name);
     let found: Vec<&Receiver> = known.iter().filter(own).collect();
     if found.is_empty() {
         let help = match known.len() {

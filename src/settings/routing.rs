@@ -12,7 +12,7 @@ use super::receiver;
 use crate::model::hours::Hours;
 use crate::model::{Severity, Span};
 use crate::wire::fields::Spanned;
-use crate::wire::matcher::LabelMatcher;
+use crate::wire::matcher::{LabelMatcher, alert_label};
 
 /// Everything that decides who is told of what, and when.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -144,30 +144,36 @@ pub(super) fn check(config: &Section<'_>, receivers: &[Receiver]) -> Routing {
     let sections = config.sections("routes");
     let some = !sections.is_empty();
     let places: Vec<_> = sections.iter().map(|section| section.fields.place("")).collect();
-    let routes: Vec<Option<Route>> = sections.into_iter().map(|section| route(section, receivers)).collect();
-    let all = |route: &Route| route.matchers.is_empty() && !route.proceed;
-    if let Some(last) = routes.iter().position(|r| r.as_ref().is_some_and(all)) {
-        for place in places.iter().skip(last + 1) {
+    let (mut routes, mut first) = (Vec::new(), None);
+    for (at, section) in sections.into_iter().enumerate() {
+        let (faults, before) = (&section.reader.faults, section.reader.faults.errors());
+        let route = route(section, receivers);
+        // One with a fault may have matchers that could not be read.
+        let all = |route: &Route| route.matchers.is_empty() && !route.proceed && faults.errors() == before;
+        first = first.or(route.as_ref().is_some_and(all).then_some(at));
+        routes.extend(route);
+    }
+    if let Some(first) = first {
+        for place in places.iter().skip(first + 1) {
             let message = "no alert comes to this route: one before it matches every alert";
             let help = "give the earlier one `matchers` or `continue: true`, or move it to the end";
             config.reader.faults.warning(place.clone(), message, help);
         }
     }
     if some {
-        let used = |name: &str| routes.iter().flatten().any(|route| route.receivers.iter().any(|r| r == name));
-        let closed = routes.iter().flatten().any(all);
+        let used = |name: &str| routes.iter().any(|route| route.receivers.iter().any(|r| r == name));
         for receiver in receivers.iter().filter(|r| r.resend().is_none() && !used(&r.name)) {
             let message = format!(
                 "no route names the receiver `{}`: it gets {}",
                 receiver.name,
-                if closed { "nothing" } else { "only what no route matches" }
+                if first.is_some() { "nothing" } else { "only what no route matches" }
             );
             let help = "add it to the `receivers` of a route, or delete it";
             config.reader.faults.warning(config.fields.place("routes"), message, help);
         }
     }
     Routing {
-        routes: routes.into_iter().flatten().collect(),
+        routes,
         inhibitions: config.sections("inhibit").into_iter().filter_map(inhibition).collect(),
         maintenance: config.sections("maintenance").into_iter().filter_map(|s| maintenance(s, &mut names)).collect(),
         damping: config.section("damping").map(damping).unwrap_or_default(),
@@ -178,10 +184,8 @@ fn route(section: Section<'_>, known: &[Receiver]) -> Option<Route> {
     let matchers = matchers(&section, "matchers");
     let wanted = section.require("receivers", section.texts("receivers"));
     let mut receivers = Vec::new();
-    let mut faulty = wanted.is_none();
     for name in wanted.into_iter().flatten() {
         let found = receiver::named(&section, known, &name);
-        faulty |= found.is_empty();
         let Spanned { value, bytes } = name;
         for receiver in found {
             if receiver.resend().is_some() {
@@ -199,23 +203,22 @@ fn route(section: Section<'_>, known: &[Receiver]) -> Option<Route> {
             }
         }
     }
-    if receivers.is_empty() && !faulty && section.texts("receivers").is_some_and(|names| names.is_empty()) {
-        let place = section.fields.place("receivers");
-        section.reader.error(place, "a route without receivers tells nobody", "name one, or use `maintenance` to mute");
-    }
-    let group_by = section.node("group_by").and_then(|_| section.texts("group_by"));
-    let group_by = group_by.map(|labels| labels.into_iter().map(|label| label.value).collect::<Vec<_>>());
+    let group_by = labels(&section, "group_by");
     let (wait, interval) = if group_by.is_some() { (30, 300) } else { (0, 1) };
     let growth = section.number("repeat_growth").unwrap_or(1.0);
-    let max = section.span("repeat_max").unwrap_or(Span::days(7));
-    let repeat = section.span("repeat_interval").map(|interval| Repeat { interval, growth, max: max.max(interval) });
-    if repeat.is_none() && section.node("repeat_growth").is_some() && section.node("repeat_interval").is_none() {
-        let place = section.fields.place("repeat_growth");
-        section.reader.faults.warning(
-            place,
-            "nothing is repeated without `repeat_interval`",
-            "add `repeat_interval: 4h`",
-        );
+    let max = section.span("repeat_max");
+    let repeat = section.span("repeat_interval").map(|interval| {
+        if let Some(max) = max.filter(|max| *max < interval) {
+            let message = format!("`repeat_max` of {max} is shorter than `repeat_interval` of {interval}");
+            let help = format!("it is the longest wait between two repeats: write {interval} or more, or leave it out");
+            section.reader.error(section.fields.place("repeat_max"), message, help);
+        }
+        Repeat { interval, growth, max: max.unwrap_or(Span::days(7)).max(interval) }
+    });
+    let alone = ["repeat_growth", "repeat_max"].into_iter().find(|name| section.node(name).is_some());
+    if let (None, Some(name)) = (section.node("repeat_interval"), alone) {
+        let message = "nothing is repeated without `repeat_interval`";
+        section.reader.faults.warning(section.fields.place(name), message, "add `repeat_interval: 4h`");
     }
     let route = Route {
         matchers: matchers.unwrap_or_default(),
@@ -256,7 +259,7 @@ fn unreachable_severity(
 fn inhibition(section: Section<'_>) -> Option<Inhibition> {
     let source = section.require("source", matchers(&section, "source"));
     let target = section.require("target", matchers(&section, "target"));
-    let equal = section.texts("equal").unwrap_or_default().into_iter().map(|label| label.value).collect();
+    let equal = labels(&section, "equal").unwrap_or_default();
     section.finish();
     Some(Inhibition { source: source?, target: target?, equal })
 }
@@ -264,7 +267,7 @@ fn inhibition(section: Section<'_>) -> Option<Inhibition> {
 fn maintenance(section: Section<'_>, names: &mut BTreeMap<String, std::ops::Range<usize>>) -> Option<Maintenance> {
     let name = unique_name(&section, names);
     let matchers = matchers(&section, "matchers").unwrap_or_default();
-    let hours = section.require("hours", section.hours("hours")).unwrap_or_default();
+    let hours = section.require("hours", section.hours("hours").filter(|hours| !hours.is_empty())).unwrap_or_default();
     section.finish();
     Some(Maintenance { name: name?, matchers, hours })
 }
@@ -277,6 +280,12 @@ fn damping(section: Section<'_>) -> Damping {
     };
     section.finish();
     damping
+}
+
+/// The labels of alerts under a key; `None` when it is absent.
+fn labels(section: &Section<'_>, name: &'static str) -> Option<Vec<String>> {
+    let texts = section.texts(name)?;
+    Some(texts.into_iter().map(|label| alert_label(&label.value).to_owned()).collect())
 }
 
 /// The matchers under a key; `None` when it is absent.
@@ -330,6 +339,19 @@ mod tests {
             (
                 "inhibit:\n- {source: severity>>high, target: agent=a}\n",
                 "5:12 `source`: `severity>>high` has none of `=`, `!=`, `>=` after the label (such as `agent=prod-*` or `severity>=high`)",
+            ),
+            // What it is about nobody knows.
+            (
+                "routes:\n- {matchers: [\"severity>>high\"], receivers: [ops]}\n- receivers: [pager]\n",
+                "5:15 `matchers`: `severity>>high` has none of `=`, `!=`, `>=` after the label (such as `agent=prod-*` or `severity>=high`)",
+            ),
+            (
+                "routes:\n- {receivers: [ops, pager], repeat_interval: 10m, repeat_max: 5m}\n",
+                "5:51 `repeat_max` of 5m is shorter than `repeat_interval` of 10m (it is the longest wait between two repeats: write 10m or more, or leave it out)",
+            ),
+            (
+                "routes:\n- {receivers: [ops, pager], repeat_max: 5m}\n",
+                "5:29 nothing is repeated without `repeat_interval` (add `repeat_interval: 4h`)",
             ),
         ] {
             assert_eq!(faults(text), [expected], "{text}");

@@ -2,8 +2,6 @@
 //!
 //! Owns what only the loop can know: the engine's time, which alerts fire, which silences exist.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -15,9 +13,7 @@ use crate::engine::Engine;
 use crate::engine::dispatch::{ACKS, SILENCES};
 use crate::engine::event::{Acknowledgement, AlertState, Command, Effect, Silence};
 use crate::model::Timestamp;
-use crate::rule::Rule;
-use crate::wire::fields::one_of;
-use crate::wire::matcher::LabelMatcher;
+use crate::policy::labels;
 
 /// What was answered, and what follows from a change that was made; `None` when none was.
 pub type Answered = (Result<Value, Refused>, Option<Vec<Effect>>);
@@ -70,8 +66,11 @@ fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, 
             hash.update(starts.0.to_le_bytes());
             hash.update(ends.0.to_le_bytes());
             let id: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            let warnings: Vec<String> =
-                matchers.iter().filter_map(|matcher| in_vain(&engine.policy().rules, matcher)).collect();
+            let warnings: Vec<String> = matchers
+                .iter()
+                .filter_map(|matcher| labels::in_vain(&engine.policy().rules, matcher))
+                .map(|(message, help)| format!("{message}: {help}"))
+                .collect();
             let silence = Silence { id, matchers, author, comment, starts, ends };
             let alerts = silence.count(&engine.alerts());
             let body = json!({
@@ -95,50 +94,5 @@ fn command(engine: &Engine, now: Timestamp, change: Change) -> Result<(Command, 
             let body = json!({"id": alert});
             Ok((Command::Acknowledge(Acknowledgement { alert, author, note, at: now }), body))
         }
-    }
-}
-
-/// Why no alert of the rules can pass a matcher, with what was probably meant.
-fn in_vain(rules: &[Rule], matcher: &LabelMatcher) -> Option<String> {
-    let labels = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
-    let label = matcher.label();
-    if label == "alertname" {
-        let fits = rules.iter().any(|rule| matcher.matches(&labels(label, &rule.name)));
-        let [word] = matcher.wanted() else { return (!fits).then(|| format!("no rule passes `{matcher}`")) };
-        let help = one_of(word, rules.iter().map(|rule| rule.name.as_str()));
-        return (!fits).then(|| format!("there is no rule `{word}`: {help}"));
-    }
-    let mut known = BTreeSet::from(["alertname", "severity"]);
-    for rule in rules {
-        known.extend(rule.by.iter().map(|dimension| dimension.as_str()));
-        known.extend(rule.labels.keys().map(String::as_str));
-    }
-    // A label that is absent is empty, which `label!=value` lets pass.
-    if known.contains(label) || matcher.matches(&BTreeMap::new()) {
-        return None;
-    }
-    Some(format!("no rule's alert has the label `{label}`: {}", one_of(label, known.iter().copied())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnostic::SourceFile;
-    use crate::model::Span;
-
-    #[test]
-    fn a_matcher_that_no_alert_can_pass_is_told_with_what_was_meant() {
-        let rules = "alerts:\n- {name: errors, condition: error_rate > 10%, by: agent, labels: {team: core}}\n";
-        let (rules, faults) = crate::rule::load::load(&[SourceFile::new("r.yaml", rules)], Span::seconds(15));
-        assert_eq!(rules.len(), 1, "{faults:?}");
-        let told = |text: &str| in_vain(&rules, &LabelMatcher::parse(text).expect("a matcher")).unwrap_or_default();
-        for fine in ["agent=a", "severity>=high", "team=x", "rule=err*", "tenant!=x", "tenant=*", "alertname!=x"] {
-            assert_eq!(told(fine), "");
-        }
-        assert_eq!(told("agnet=a"), "no rule's alert has the label `agnet`: did you mean `agent`?");
-        assert_eq!(told("rule=erors"), "there is no rule `erors`: did you mean `errors`?");
-        assert_eq!(told("rule=a|b"), "no rule passes `alertname=a|b`");
-        let listed = "write one of: agent, alertname, severity, team";
-        assert_eq!(told("model=x"), format!("no rule's alert has the label `model`: {listed}"));
     }
 }

@@ -134,8 +134,9 @@ pub fn tests_of(path: &Path, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
         return vec![path.to_owned()];
     }
     let (files, found) = Walk::through(path, true, FOLDERS_LIMIT);
-    // The walk for the other files may have told them.
-    let new: Vec<Diagnostic> = found.into_iter().filter(|fault| !faults.contains(fault)).collect();
+    // The walk for the other files may have told them, and how many there are may have changed.
+    let told = |fault: &Diagnostic| faults.iter().any(|known| (&known.file, &known.help) == (&fault.file, &fault.help));
+    let new: Vec<Diagnostic> = found.into_iter().filter(|fault| !told(fault)).collect();
     faults.extend(new);
     files
 }
@@ -162,13 +163,17 @@ struct Walk {
     seen: BTreeSet<PathBuf>,
     files: Vec<PathBuf>,
     faults: Vec<Diagnostic>,
+    /// Folders that could not be read, and why.
+    unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 impl Walk {
     /// The files of a folder in the order of their paths, and what kept others from being found.
     fn through(folder: &Path, tests: bool, folders: usize) -> (Vec<PathBuf>, Vec<Diagnostic>) {
-        let mut walk = Walk { tests, folders, seen: BTreeSet::new(), files: Vec::new(), faults: Vec::new() };
+        let (seen, files, faults, unreadable) = Default::default();
+        let mut walk = Walk { tests, folders, seen, files, faults, unreadable };
         walk.look(folder, DEPTH_LIMIT);
+        walk.faults.extend(unreadable_folders(folder, &walk.unreadable));
         if walk.folders == 0 {
             let message = format!("the folder holds {folders} folders or more; the others are not looked into");
             walk.faults.push(Diagnostic::of_file(
@@ -188,7 +193,7 @@ impl Walk {
         }
         let mut entries = match fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => entries,
-            Err(error) => return self.faults.push(unreadable(folder, &error)),
+            Err(error) => return self.unreadable.push((folder.to_owned(), error)),
         };
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -221,17 +226,24 @@ impl Walk {
 /// The text of a file.
 ///
 /// # Errors
-/// A file that is missing, unreadable, too large, not UTF-8, or holds a NUL byte.
+/// A file that is missing, unreadable, no regular one, too large, not UTF-8, or holds a NUL byte.
 pub fn read_file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
     let fault = |message: String, help: &str| Box::new(Diagnostic::of_file(Level::Error, shown(path), message, help));
-    let size = std::fs::metadata(path).map_err(|error| Box::new(unreadable(path, &error)))?.len();
+    let failed = |error| Box::new(unreadable(path, &error));
+    let about = fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        // A pipe without a writer would be waited for, a device may have no end.
+        let what = if about.is_dir() { "a folder" } else { "a pipe, a socket or a device" };
+        return Err(fault(format!("it is {what}, not a file"), "write the text to a file and name that"));
+    }
+    let size = about.len();
     if size > BYTES_LIMIT as u64 {
         return Err(fault(
             format!("the file has {size} bytes, the limit is {BYTES_LIMIT}"),
             "split it into several files",
         ));
     }
-    let bytes = std::fs::read(path).map_err(|error| Box::new(unreadable(path, &error)))?;
+    let bytes = fs::read(path).map_err(failed)?;
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         return Err(fault(format!("byte {at} is NUL: this is no text"), "write the file anew as UTF-8 text"));
     }
@@ -250,10 +262,24 @@ pub fn is_own(path: &Path, read: Option<&SourceFile>) -> bool {
     let own = |file: &SourceFile| Kind::among(file).is_some();
     match read {
         Some(file) => own(file),
+        None if fs::metadata(path).is_ok_and(|about| !about.is_file()) => false,
         None => {
             let mut bytes = Vec::new();
             let begin = fs::File::open(path).and_then(|file| file.take(BYTES_LIMIT as u64).read_to_end(&mut bytes));
             begin.is_err() || own(&SourceFile::new(shown(path), String::from_utf8_lossy(&bytes)))
+        }
+    }
+}
+
+/// What is said of the folders in one that could not be read: one line for all, for below /proc there are hundreds.
+fn unreadable_folders(folder: &Path, found: &[(PathBuf, io::Error)]) -> Option<Diagnostic> {
+    match found {
+        [] => None,
+        [(path, error)] => Some(unreadable(path, error)),
+        [(path, error), ..] => {
+            let message = format!("cannot read {} folders in it, the first {}: {error}", found.len(), shown(path));
+            let help = "let the user that evenkeel runs as read them, or name the folders that are meant";
+            Some(Diagnostic::of_file(Level::Error, shown(folder), message, help))
         }
     }
 }
@@ -316,6 +342,17 @@ mod tests {
         let (files, faults) = walk(2);
         assert!(files.len() < 2 && faults.len() == 1, "{files:?}");
         assert_eq!(faults[0].message, "the folder holds 2 folders or more; the others are not looked into");
+    }
+
+    #[test]
+    fn folders_that_cannot_be_read_are_counted() {
+        let error = |_: usize| (PathBuf::from("proc/1/map_files"), io::Error::from(io::ErrorKind::PermissionDenied));
+        let said = |n: usize| unreadable_folders(Path::new("/"), &(0..n).map(error).collect::<Vec<_>>());
+        assert_eq!(said(0), None);
+        assert_eq!(said(1).expect("a fault").message, "cannot read proc/1/map_files: permission denied");
+        let many = said(300).expect("a fault");
+        assert_eq!(many.message, "cannot read 300 folders in it, the first proc/1/map_files: permission denied");
+        assert_eq!((many.file.as_str(), many.level), ("/", Level::Error));
     }
 
     #[test]

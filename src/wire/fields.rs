@@ -125,13 +125,25 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|(key, _)| key.text == name).map_or(self.bytes.clone(), |(key, _)| key.bytes.clone())
     }
 
-    /// Reports a required key that is absent; gives the value back.
+    /// Reports a required key that is absent, or a list or mapping without anything in it; gives the value back, unless
+    /// it is of one of these.
     pub fn require<T>(&self, name: &'static str, example: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() && !self.entries.iter().any(|(key, node)| key.text == name && !node.is_null()) {
-            let message = format!("{} has no `{name}`", self.what);
-            self.faults.error(self.place(name), message, format!("add `{name}: {example}`"));
+        match self.entries.iter().find(|(key, node)| key.text == name && !node.is_null()) {
+            None if value.is_none() => {
+                let message = format!("{} has no `{name}`", self.what);
+                self.faults.error(self.place(name), message, format!("add `{name}: {example}`"));
+                None
+            }
+            // Who could read no value has said why.
+            Some((_, node)) if node.is_empty() && value.is_some() => {
+                let help = match example {
+                    "" => "list at least one".to_owned(),
+                    example => format!("write `{name}: {example}`"),
+                };
+                self.refuse(node.bytes.clone(), format!("`{name}` is empty"), &help)
+            }
+            _ => value,
         }
-        value
     }
 
     /// A text of one value.
@@ -234,9 +246,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of texts; a single text is a list of one. `None` when the key is absent.
+    /// A list of texts; a single text is a list of one. `None` when the key is absent or has a mapping, which is said.
     pub fn texts(&self, name: &'static str) -> Option<Vec<Spanned<String>>> {
-        self.node(name).map(|node| texts(node, name, self.faults))
+        let node = self.node(name)?;
+        let read = texts(node, name, self.faults);
+        (!matches!(node.value, Value::Mapping(_))).then_some(read)
     }
 
     /// A list of anything; absent is empty.
@@ -304,6 +318,17 @@ pub fn texts(node: &Node, what: &str, faults: &Faults<'_>) -> Vec<Spanned<String
     }
 }
 
+/// The patterns of a label: those of which any may match, and those behind a `!` of which none may.
+pub fn patterns(node: &Node, label: &str, faults: &Faults<'_>) -> (Vec<String>, Vec<String>) {
+    if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
+        let help = format!("write a pattern such as `{label}: \"a-*\"`, or delete it");
+        faults.error(node.bytes.clone(), format!("`{label}` is empty, which selects nothing"), help);
+    }
+    let patterns = texts(node, label, faults).into_iter().map(|text| text.value);
+    let (without, with): (Vec<String>, Vec<String>) = patterns.partition(|pattern| pattern.starts_with('!'));
+    (with, without.iter().map(|pattern| pattern[1..].trim_start().to_owned()).collect())
+}
+
 /// The remedy for a word that is none of `words`: the nearest one, else all of them.
 pub fn one_of<'w>(word: &str, words: impl Iterator<Item = &'w str> + Clone) -> String {
     // One letter is as near to every other as to the one that is meant.
@@ -332,7 +357,7 @@ mod tests {
         assert_eq!(fields.number("share", 0.0, 1.0), None);
         assert_eq!(fields.share("part", 0.0, 1.0), None);
         assert_eq!(fields.flag("loud"), None);
-        assert_eq!(fields.texts("many"), Some(vec![]));
+        assert_eq!(fields.texts("many"), None);
         assert!(fields.list("list").is_empty());
         assert_eq!(fields.require("condition", "error_rate > 10%", fields.text("condition")), None);
         fields.finish();

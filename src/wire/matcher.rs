@@ -31,9 +31,7 @@ impl LabelMatcher {
     /// Reads the text form; why it means nothing otherwise.
     pub fn parse(text: &str) -> Result<LabelMatcher, String> {
         let place = text.find(['=', '!', '>', '<']).ok_or(format!("`{text}` compares nothing: write `label=value`"))?;
-        let (label, rest) = (text[..place].trim(), &text[place..]);
-        // The field's other word for the same thing.
-        let label = if label == "rule" { "alertname" } else { label };
+        let (label, rest) = (alert_label(text[..place].trim()), &text[place..]);
         if label.is_empty() || !label.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | ':')) {
             return Err(format!("`{label}` is not a label: write `label=value`"));
         }
@@ -93,6 +91,11 @@ impl LabelMatcher {
             Test::AtLeast(least) => Severity::from_word(value).is_some_and(|severity| severity >= *least),
         }
     }
+}
+
+/// The label of alerts that a word means: `rule` is the field's other word for `alertname`.
+pub fn alert_label(word: &str) -> &str {
+    if word == "rule" { "alertname" } else { word }
 }
 
 fn no_severity(word: &str) -> String {

@@ -60,6 +60,15 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// Whether it is a list or a mapping without entries.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Scalar { .. } => false,
+            Value::Sequence(items) => items.is_empty(),
+            Value::Mapping(entries) => entries.is_empty(),
+        }
+    }
+
     /// The file's bytes of `part`, a byte range of this scalar's text. Where folding or escapes
     /// make text and file differ, it is the whole scalar.
     pub fn bytes_of(&self, file: &SourceFile, part: Range<usize>) -> Range<usize> {
