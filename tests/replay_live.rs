@@ -142,6 +142,10 @@ fn curves_and_differences_come_from_one_recording() {
     assert_eq!(Some(of_subjects), rule["fired"].as_u64());
     assert!(curve["suggestion"]["per_week"].as_f64().is_some_and(|n| n <= 60.0), "{curve:#}");
     assert!(curve["suggestion"]["healthy"].as_f64() >= curve["suggestion"]["threshold"].as_f64(), "{curve:#}");
+    // Of a threshold that is no plain number factors are shown, and what they multiply.
+    let curve = ["replay", "executions.jsonl", "--rules", "default.yaml", "--curve", "cost_spike"];
+    let shown = String::from_utf8(evenkeel(folder.path(), &curve)).expect("UTF-8");
+    assert!(shown.contains("x2: what its value is compared with, times two") && shown.contains("x1 (now)"), "{shown}");
     let same = json(&["replay", "executions.jsonl", "--diff", "default.yaml", "default.yaml", "--json"]);
     assert_eq!(same, serde_json::json!([]));
     let text = fs::read_to_string(folder.path().join("default.yaml")).expect("the rules");

@@ -36,6 +36,8 @@ const FEW: u64 = 10;
 struct Curve {
     rule: String,
     condition: String,
+    /// Comparisons whose right side is moved, all by the same factor.
+    comparisons: usize,
     /// What a subject is called: `agent` for a rule that looks at agents.
     noun: String,
     /// Whether more is worse.
@@ -97,7 +99,8 @@ pub fn run(
     }
     let copy = |factor: &f64| Rule { name: format!("{name} x{factor}"), ..scaled(&rule, None, *factor) };
     // A share above 100 % says nothing.
-    let alone = if thresholds(&rule) == 1 { constant(&rule, 0) } else { None };
+    let comparisons = thresholds(&rule);
+    let alone = if comparisons == 1 { constant(&rule, 0) } else { None };
     let ratio = rule.program.root.unit() == Unit::Ratio;
     let factors: Vec<f64> =
         FACTORS.into_iter().filter(|factor| !ratio || alone.is_none_or(|value| value * factor <= 1.0)).collect();
@@ -149,7 +152,7 @@ pub fn run(
         _ => "subject".to_owned(),
     };
     let (rule, condition) = (name.to_owned(), rule.condition);
-    let curve = Curve { rule, condition, noun, upward: up, span, points, suggestion };
+    let curve = Curve { rule, condition, comparisons, noun, upward: up, span, points, suggestion };
     if out.json {
         out.json(&curve)?;
     } else {
@@ -229,7 +232,15 @@ fn weekly(n: f64) -> String {
 
 fn text(out: &mut Output, curve: &Curve, wanted: f64, records: u64) -> Result<(), Failure> {
     writeln!(out, "{}: {}", out.bold(&curve.rule), curve.condition)?;
-    writeln!(out, "{records} records over {:.1} days\n", curve.span.as_millis_f64() / 86_400_000.0)?;
+    writeln!(out, "{records} records over {:.1} days", curve.span.as_millis_f64() / 86_400_000.0)?;
+    if curve.points.iter().any(|point| point.threshold.is_none()) {
+        let moved = match curve.comparisons {
+            1 => "what its value is compared with".to_owned(),
+            n => format!("what the values of its {n} comparisons are compared with"),
+        };
+        writeln!(out, "x2: {moved}, times two")?;
+    }
+    writeln!(out)?;
     let mut table = Table::new(&["threshold", "fired", "a week", "subjects", "longest", ""], 1);
     let most = curve.points.iter().map(|point| point.fired).max().unwrap_or(0).max(1);
     for point in &curve.points {
