@@ -1104,6 +1104,65 @@ fn an_alert_that_gets_graver_is_told_while_it_flaps() {
 }
 
 #[test]
+fn a_milder_alert_keeps_none_open_at_who_is_not_told_of_it() {
+    let flaps = |flaps: u32| format!("damping: {{flaps: {flaps}}}\n");
+    let mut plan = with_pager(RULES, &flaps(2));
+    for (change, wrong) in ["late", "ok", "late", "ok", "latest", "ok", "late"].into_iter().enumerate() {
+        plan.agent("a", wrong);
+        plan.until((change as i64 + 1) * 30);
+    }
+    let told = |plan: &Plan| -> Vec<(Severity, AlertState)> {
+        let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(_, _, d)| d.notification());
+        said.flat_map(|n| n.alerts.iter().map(|a| (a.severity, a.state))).collect()
+    };
+    let (began, over) = ((Severity::Critical, AlertState::Firing), (Severity::Critical, AlertState::Resolved));
+    assert_eq!(told(&plan), [began]);
+    // What fires is another one, which the pager does not take; that the one that it knows is over is held.
+    let view = plan.engine.view();
+    let receivers = |of: &view::View| of.messages[0].receivers.iter().map(|m| m.receiver.clone()).collect::<Vec<_>>();
+    assert_eq!(receivers(&view), ["team"]);
+    let [ended] = &view.ended[..] else { panic!("one is held: {:?}", view.ended) };
+    assert_eq!((ended.alert.severity, &ended.messages.receivers[0].receiver[..]), (Severity::Critical, "ops"));
+    assert_eq!(ended.messages.receivers.len(), 1);
+
+    let mut reloaded = (*policy_of(RULES, &flaps(0))).clone();
+    reloaded.settings.receivers[0].min_severity = Severity::Critical;
+    let mut other =
+        Plan { engine: Engine::new(Arc::clone(plan.engine.policy()), plan.engine.state().clone()), ..Plan::new("") };
+    other.now = plan.now;
+    other.bad = plan.bad.clone();
+    let effects = other.engine.reload(other.at(), Arc::new(reloaded));
+    other.answer(effects);
+    other.until(other.now + 10);
+    assert_eq!(told(&other), [over], "the end of the hold settles it");
+    assert_eq!(states(&other, "team"), [AlertState::Firing; 0], "who knows of it is not told again");
+
+    plan.until(2 * 3_600);
+    assert_eq!(told(&plan), [began, over], "by time, too");
+    plan.agent("a", "latest");
+    plan.until(plan.now + 30);
+    assert_eq!(told(&plan), [began, over, began]);
+    plan.agent("a", "ok");
+    plan.until(plan.now + 30);
+    assert_eq!(told(&plan), [began, over, began, over]);
+    assert!(plan.engine.view().ended.is_empty());
+}
+
+#[test]
+fn an_end_that_waits_for_its_group_is_told_although_a_milder_alert_began() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 1s, group_interval: 60s}\n";
+    let mut plan = with_pager(RULES, route);
+    for (second, wrong) in [(10, "latest"), (40, "ok"), (90, "late")] {
+        plan.agent("a", wrong);
+        plan.until(second);
+    }
+    assert_eq!(states(&plan, "ops"), [AlertState::Firing, AlertState::Resolved]);
+    plan.agent("a", "ok");
+    plan.until(200);
+    assert_eq!(states(&plan, "ops").len(), 2);
+}
+
+#[test]
 fn an_end_that_waits_for_its_group_is_not_called_told() {
     let mut plan = Plan::new("routes:\n- {receivers: [ops]}\n");
     for agent in 0..130 {

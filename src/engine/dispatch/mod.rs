@@ -6,7 +6,8 @@
 //! restart from snapshot and journal says neither less nor more than a process that lived.
 //!
 //! A member of a group is a rule on a subject, not one episode of it: an alert that ends and begins
-//! again before its end was told goes on for those who were told, without a word.
+//! again before its end was told goes on for those who were told, without a word, unless it is none for them by now:
+//! too mild, or on other routes.
 
 mod flap;
 mod flood;
@@ -195,11 +196,9 @@ impl Dispatch {
         }
         let mut places = self.places.remove(&key).unwrap_or_default();
         let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
-        for destination in route::destinations(settings, event) {
-            if known.contains(&destination.receiver) {
-                continue;
-            }
-            let place = self.open(now, &destination, event);
+        let destinations = route::destinations(settings, event);
+        for destination in destinations.iter().filter(|to| !known.contains(&to.receiver)) {
+            let place = self.open(now, destination, event);
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -207,6 +206,10 @@ impl Dispatch {
         for place in &places {
             let Some(group) = self.groups.get_mut(place) else { continue };
             let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
+            // Who does not hear of this one is still to be told the end of the one before.
+            if member.ended.is_some() && destinations.iter().all(|to| to.receiver != place.0) {
+                continue;
+            }
             member.id.clone_from(&event.id);
             member.ended = None;
             if anew {
@@ -233,6 +236,7 @@ impl Dispatch {
                 member.held = None;
             }
             match group.members.get_mut(&key) {
+                Some(member) if member.id != event.id => kept.push(place),
                 // Who was told that it flaps, and who is told no ends, is not told of a beginning again either meanwhile.
                 Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
                     member.ended = Some(Box::new(event.clone()));
@@ -262,7 +266,11 @@ impl Dispatch {
 
     /// Who is told of an alert that fires, sooner or later.
     pub fn receivers(&self, rule: &str, subject: &Subject) -> BTreeSet<String> {
-        let places = self.places.get(&lineage(rule, subject)).into_iter().flatten();
+        let key = lineage(rule, subject);
+        let fires = |place: &&Place| {
+            self.groups.get(*place).and_then(|g| g.members.get(&key)).is_some_and(|member| member.ended.is_none())
+        };
+        let places = self.places.get(&key).into_iter().flatten().filter(fires);
         places.map(|(receiver, _)| receiver.clone()).collect()
     }
 
@@ -272,8 +280,8 @@ impl Dispatch {
     }
 
     fn known(&self, key: u64, id: &str) -> Option<&Member> {
-        let place = self.places.get(&key)?.first()?;
-        self.groups.get(place)?.members.get(&key).filter(|member| member.id == id)
+        let members = self.places.get(&key)?.iter().filter_map(|place| self.groups.get(place)?.members.get(&key));
+        members.into_iter().find(|member| member.id == id)
     }
 
     /// Looks at the groups in which something was held back.

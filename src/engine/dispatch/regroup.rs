@@ -32,8 +32,12 @@ impl Dispatch {
             }
             for destination in route::destinations(settings, event) {
                 let exact = (destination.receiver.clone(), key, destination.key.clone());
-                let any = || known.keys().find(|(r, k, _)| *r == destination.receiver && *k == key).cloned();
-                let from = if known.contains_key(&exact) { Some(exact) } else { any() };
+                let own = |(at, member): &(&(String, u64, String), &Member)| {
+                    at.0 == destination.receiver && at.1 == key && member.id == event.id
+                };
+                let any = || known.iter().find(own).map(|(at, _)| at.clone());
+                let from =
+                    if known.get(&exact).is_some_and(|member| member.id == event.id) { Some(exact) } else { any() };
                 let before = from.and_then(|from| known.remove_entry(&from));
                 if before.is_none() && !live.contains(event.id.as_str()) {
                     continue;

@@ -50,7 +50,9 @@ impl Dispatch {
         queues: &Queues<'_>,
         event: &AlertEvent,
     ) -> Vec<MessageView> {
-        let places = self.places.get(&lineage(&event.rule, &event.subject)).into_iter().flatten();
+        let key = lineage(&event.rule, &event.subject);
+        let own = |place: &&Place| self.groups.get(*place)?.members.get(&key).filter(|member| member.id == event.id);
+        let places = self.places.get(&key).into_iter().flatten().filter(|place| own(place).is_some());
         places.filter_map(|place| self.message_of(now, settings, scene, queues, event, place)).collect()
     }
 
