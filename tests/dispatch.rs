@@ -371,6 +371,72 @@ fn an_alert_is_told_when_its_receiver_took_the_message() {
     assert!(stands(&plan).starts_with("told 2026-05-28T20:27:41.500Z; "), "{}", stands(&plan));
 }
 
+/// What `ops` does not have yet of an alert that ended, in words.
+fn end_waits(plan: &Plan) -> Vec<String> {
+    let of = |ended: &EndedView| {
+        let [ops] = &ended.messages.receivers[..] else { panic!("one receiver: {:?}", ended.messages) };
+        let agent = ended.alert.subject.get("agent").unwrap_or("-");
+        format!("{agent}: {}; {}", view::told(ops.last, ops.waiting.as_ref(), None), ops.why)
+    };
+    plan.engine.view().ended.iter().map(of).collect()
+}
+
+#[test]
+fn an_alert_that_ended_is_shown_while_its_end_waits_for_a_receiver_that_is_down() {
+    for routes in ["", "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 1s}\n"] {
+        let mut plan = Plan::new(routes);
+        plan.agent("a", "down");
+        plan.until(20);
+        plan.failing.push("ops".to_owned());
+        plan.agent("a", "ok");
+        // Past the minute at which the state goes through a snapshot.
+        plan.until(70);
+        assert_eq!(plan.engine.view().alerts, []);
+        let [line] = &end_waits(&plan)[..] else { panic!("{:?}", end_waits(&plan)) };
+        let (said, next) = line.split_once("; next attempt at ").unwrap_or_else(|| panic!("{line}"));
+        assert!(
+            said.starts_with("a: its end is being tried since 2026-05-28T20:2") && said.ends_with("attempts: down")
+        );
+        assert!(next.contains("Z; it ended at 2026-05-28T20:2"), "{line}");
+        let way = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling.ways.remove(0);
+        assert_eq!(way.waiting, plan.engine.view().ended[0].messages.receivers[0].waiting);
+        assert!(!way.active && way.ends, "{way:?}");
+        // A new episode is another alert, and the end of the first still waits.
+        plan.agent("a", "down");
+        plan.until(90);
+        assert_eq!((plan.engine.view().alerts.len(), end_waits(&plan).len()), (1, 1), "{:?}", end_waits(&plan));
+        let said = stands(&plan);
+        assert!(said.contains(" since 2026-05-28T20:27:5") && !said.contains("end is"), "{said}");
+        plan.failing.clear();
+        plan.until(100);
+        assert_eq!(end_waits(&plan), [""; 0]);
+    }
+}
+
+#[test]
+fn what_waits_behind_the_message_that_is_tried_is_named() {
+    let mut plan = Plan::new("");
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "late");
+    plan.until(20);
+    plan.later = Some(Span::minutes(1));
+    plan.agent("a", "latest");
+    plan.until(40);
+    let said = stands(&plan);
+    let (tried, then) = said.split_once("; then ").unwrap_or_else(|| panic!("{said}"));
+    assert!(tried.starts_with("being tried since 2026-05-28T20:26:42.000Z, "), "{said}");
+    let asked = plan.engine.view().messages[0].receivers[0].waiting.as_ref().and_then(|w| w.next).expect("a time");
+    assert!(asked > plan.at() && tried.ends_with(&format!(" attempts: down; next attempt at {asked}")), "{said}");
+    assert_eq!(then, "that it is critical since 2026-05-28T20:27:06.000Z; nothing more until it ends", "{said}");
+    plan.agent("a", "ok");
+    plan.until(70);
+    let ended = end_waits(&plan);
+    assert!(
+        ended.iter().any(|line| line.contains(" since 2026-05-28T20:27:06.000Z; then that it ended; ")),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn what_was_refused_is_tried_again_when_it_is_repeated_or_its_group_changes() {
     let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 30s, repeat_interval: 5m}\n";

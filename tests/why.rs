@@ -316,7 +316,8 @@ fn the_running_daemon_answers_as_a_recording_does() {
     let port = free_port();
     let config = format!(
         "sources: [{{name: s, path: s.jsonl}}]\nrules: [rules.yaml]\nevaluation_interval: 1s\nlisten: 127.0.0.1:{port}\n\
-         api_token: {{file: token}}\nreceivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n",
+         api_token: {{file: token}}\nreceivers:\n- {{name: ops, webhook: {{url: \"{}\"}}}}\n\
+         - {{name: am, alertmanager: {{urls: [\"http://127.0.0.1:1\"]}}}}\n",
         sink.url
     );
     let rules = "alerts:\n- {name: errors, condition: error_rate > 50%, window: 1m, min_samples: 3, severity: high}\n";
@@ -332,9 +333,12 @@ fn the_running_daemon_answers_as_a_recording_does() {
     home.until("the rule fires", || run(&home, &["why", "errors", "a 1,b"]).0 == Some(1));
     home.until("it is told", || {
         let said = run(&home, &["why", "errors", "agent=a 1,b"]).1;
-        said.contains("Z; nothing more until it ends") && said.contains("told 20")
+        said.contains("Z; nothing more until it ends") && said.contains("told 20") && said.contains("; am fails")
     });
     let (_, text, _) = run(&home, &["why", "errors", "a 1,b"]);
+    assert!(text.contains("    am                not told yet; am fails since 20"), "{text}");
+    let replayed = "replayed with today's rules; receivers are assumed to take everything";
+    assert!(!text.contains(replayed) && text.contains("  who is told\n"), "{text}");
     assert!(
         text.contains("firing since ") && text.contains("error_rate                          100% (n 5)"),
         "{text}"
@@ -352,6 +356,11 @@ fn the_running_daemon_answers_as_a_recording_does() {
         "{near}"
     );
     let (code, near, _) = run(&home, &["alerts", "--margin", "s.jsonl", "--rules", "rules.yaml", "--json"]);
+    let (_, text, _) = run(&home, &["why", "errors", "a 1,b", "s.jsonl", "--config", "evenkeel.yaml"]);
+    assert!(
+        text.contains(replayed) && text.contains("would have been told 20") && !text.contains(" told yet"),
+        "{text}"
+    );
     let near: serde_json::Value = serde_json::from_str(&near).expect("JSON");
     assert_eq!((code, near["margins"][0]["margin"].as_f64(), &near["without_data"]), (Some(1), Some(-1.0), &1.into()));
     let (code, _, fault) = run(&home, &["why", "errors", "nobody"]);

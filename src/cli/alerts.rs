@@ -25,10 +25,10 @@ Examples:
 Below each alert stands a line per receiver: the next message and why then, or why not now
 (silenced, inhibited, maintenance, outside active hours, waiting for its group, acknowledged,
 receiver failing). An alert that ended is shown until its receivers are told so: its group waits,
-or it flaps, which is to begin and end too often. The distance of --margin, nearest first, is how
-much the value may still move, as a share of the threshold, of the comparison that decides: of
-`and` the furthest of those that fail, when all hold the last; of `or` the nearest, when some hold
-the first of these.
+it flaps, which is to begin and end too often, or a receiver is down. The distance of --margin,
+nearest first, is how much the value may still move, as a share of the threshold, of the
+comparison that decides: of `and` the furthest of those that fail, when all hold the last; of `or`
+the nearest, when some hold the first of these.
 Exit codes: 0 nothing fires, 1 something fires, 2 no subject has enough data (--margin),
 64 the daemon refuses, 74 no daemon answers.";
 

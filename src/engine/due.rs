@@ -13,7 +13,7 @@ use crate::model::Timestamp;
 use crate::rule::Takes;
 
 impl Engine {
-    /// When [`Event::Deadline`] is wanted next, if nothing else happens before.
+    /// When [`Event::Deadline`](super::event::Event::Deadline) is wanted next, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let mirror = self.state.judged(self.state.mirror.deadline());
         let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(mirror) };

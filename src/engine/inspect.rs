@@ -86,6 +86,9 @@ pub struct Inspection {
     pub history: Vec<Point>,
     /// What its first points are, in words; empty when all are what the rule saw.
     pub history_note: String,
+    /// A recording was played under the rules of now, to receivers that take everything; absent for the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 fn shown<S: Serializer>(alert: &Option<AlertEvent>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -414,6 +417,7 @@ impl Engine {
             telling,
             history: history.collect(),
             history_note,
+            replayed: false,
             subject,
         }
     }

@@ -5,6 +5,8 @@
 //! probed with one message at a time, at most four seconds apart (or after its own Retry-After),
 //! so that it gets everything soon after it returns and is not hammered before.
 
+mod queues;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +18,9 @@ use super::event::{
     OtherAlert, Report,
 };
 use super::split::NEVER;
-use super::view::{ReceiverView, WaitingView};
 use crate::model::{Span, Subject, Timestamp};
 use crate::settings::Receiver;
+pub use queues::Queues;
 
 /// First wait after a failed attempt; it doubles from there.
 const BACKOFF: Span = Span(500);
@@ -260,60 +262,6 @@ impl Outbox {
                 effects.push(report(now, &message.delivery, NotificationStatus::Dropped, GONE.to_owned()));
             }
         }
-    }
-
-    /// The queues for those who ask about alerts.
-    pub fn queues<'a>(&'a self, views: &'a [ReceiverView]) -> Queues<'a> {
-        let mut on_the_way: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (name, queue) in &self.queues {
-            for message in queue.flying.iter().chain(&queue.waiting) {
-                on_the_way.entry((name.as_str(), message.delivery.message.group())).or_default().push(message);
-            }
-        }
-        Queues { views, on_the_way }
-    }
-
-    /// The queues at a glance, one entry per receiver of the policy.
-    pub fn view(&self, receivers: &[Receiver]) -> Vec<ReceiverView> {
-        let empty = Queue::default();
-        let one = |receiver: &Receiver| {
-            let queue = self.queues.get(&receiver.name).unwrap_or(&empty);
-            ReceiverView {
-                receiver: receiver.name.clone(),
-                queued: (queue.waiting.len() + queue.flying.len()) as u64,
-                delivered: queue.delivered,
-                failed: queue.failed,
-                retries: queue.retries,
-                failing_since: queue.failing_since,
-                last_error: queue.last_error.clone(),
-            }
-        };
-        receivers.iter().map(one).collect()
-    }
-}
-
-/// The queues as they are looked at, with what is on its way by receiver and group.
-#[derive(Debug)]
-pub struct Queues<'a> {
-    /// At a glance.
-    pub views: &'a [ReceiverView],
-    on_the_way: BTreeMap<(&'a str, &'a str), Vec<&'a Envelope>>,
-}
-
-impl Queues<'_> {
-    /// The oldest message about an alert that the receiver does not have yet.
-    pub fn waiting(&self, receiver: &str, group: &str, alert: &str) -> Option<WaitingView> {
-        let about = |envelope: &&&Envelope| match &envelope.delivery.message {
-            Message::Alerts(said) => {
-                let shown = said.alerts.iter().any(|event| event.id == alert);
-                said.acknowledged.is_none() && (shown || said.truncated > 0)
-            }
-            Message::Digest(_) => false,
-        };
-        let found = self.on_the_way.get(&(receiver, group))?.iter().filter(about).min_by_key(|m| m.number)?;
-        let view = self.views.iter().find(|view| view.receiver == receiver).filter(|view| view.failing_since.is_some());
-        let error = view.map_or_else(String::new, |view| view.last_error.clone());
-        Some(WaitingView { since: found.queued, attempts: found.delivery.attempt, error })
     }
 }
 

@@ -2,13 +2,20 @@
 //!
 //! Decides nothing: routes, mutes and times are those of the dispatcher that sends.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::dispatch::{AckView, Dispatch, Scene};
 use super::event::{AlertEvent, AlertState, Muted};
-use super::view::{MuteKind, MuteView, ReceiverView, RefusedView, WaitingView, WayView};
-use crate::model::Timestamp;
+use super::notify::Queues;
+use super::view::{MuteKind, MuteView, ReceiverView, WayView};
+use crate::model::{Severity, Timestamp};
+
+/// Alerts that ended and are shown, at most.
+const ENDED: usize = 1_000;
 
 /// What is told of an alert, or would be if it fired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +62,7 @@ pub struct MessageView {
     pub group: String,
     /// When the receiver took the newest message of those that it has; `None`: it has none.
     pub last: Option<Timestamp>,
-    /// The oldest message about it that the receiver does not have yet.
+    /// What it does not have yet of the messages about it.
     pub waiting: Option<WaitingView>,
     /// The receiver refused the newest one; null when it took it.
     pub refused: Option<RefusedView>,
@@ -65,6 +72,74 @@ pub struct MessageView {
     pub why: String,
 }
 
+/// Messages about an alert that a receiver does not have yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// When the oldest was decided.
+    pub since: Timestamp,
+    /// What it says of the alert; null when it only counts it.
+    pub state: Option<AlertState>,
+    /// Attempts at it so far, one in flight included.
+    pub attempts: u32,
+    /// What the newest attempt of the receiver's queue that failed saw; empty while the receiver takes messages.
+    pub error: String,
+    /// When the receiver is tried next; null while an attempt is under way.
+    pub next: Option<Timestamp>,
+    /// The messages after it that say something else, in order.
+    pub then: Vec<FollowingView>,
+}
+
+/// A message that waits behind another one about its alert.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FollowingView {
+    /// When it was decided.
+    pub since: Timestamp,
+    /// What it says of the alert.
+    pub state: AlertState,
+    /// How bad it says that is.
+    pub severity: Severity,
+}
+
+impl fmt::Display for WaitingView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WaitingView { since, state, attempts, error, next, then } = self;
+        f.write_str(if *state == Some(AlertState::Resolved) { "its end is " } else { "" })?;
+        match (attempts, error.is_empty()) {
+            (_, true) => write!(f, "being sent since {since}"),
+            (0, false) => write!(f, "waiting since {since}, not tried yet; the message before it: {error}"),
+            (1, false) => write!(f, "being tried since {since}, 1 attempt: {error}"),
+            (_, false) => write!(f, "being tried since {since}, {attempts} attempts: {error}"),
+        }?;
+        next.map_or(Ok(()), |next| write!(f, "; next attempt at {next}"))?;
+        then.iter().try_for_each(|after| match after.state {
+            AlertState::Resolved => write!(f, "; then that it ended"),
+            _ => write!(f, "; then that it is {} since {}", after.severity.as_str(), after.since),
+        })
+    }
+}
+
+/// A receiver says that messages about an alert are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedView {
+    /// When it refused one first, since it took any.
+    pub since: Timestamp,
+    /// What it said to the newest one.
+    pub reason: String,
+}
+
+impl fmt::Display for RefusedView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused since {}: {}", self.since, self.reason)
+    }
+}
+
+/// What was said to a receiver of an alert, in words; empty when nothing was.
+pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
+    let last = last.map(|last| format!("told {last}"));
+    let parts = [last, waiting.map(ToString::to_string), refused.map(ToString::to_string)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 impl Engine {
     /// What is told of an alert; one that does not fire is taken as if it began to.
     pub(super) fn telling(&self, now: Timestamp, event: &AlertEvent) -> Telling {
@@ -72,10 +147,13 @@ impl Engine {
         let dispatch = &self.state.dispatch;
         let mutes = self.mutes(now, &scene, event);
         let receivers = self.receivers();
-        let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(&receivers), event);
-        for told in self.kept_up(event) {
+        let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(now, &receivers), event);
+        let kept = self.kept_up(event);
+        let active = !kept.is_empty();
+        for told in if active { kept } else { self.state.mirror.end_of(now, event) } {
             if let Some(way) = ways.iter_mut().find(|way| way.receiver == told.receiver) {
                 (way.last, way.refused, way.next, way.why) = (told.last, told.refused, told.next, told.why);
+                way.active = active;
             }
         }
         // Of an alert that does not fire yet what matters is that nobody would be told of it, either.
@@ -100,30 +178,53 @@ impl Engine {
     /// Of every alert: who was told, and who is told when.
     pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
         let now = self.state.clock.unwrap_or_default();
-        let (scene, settings) = (self.scene(None), &self.policy.settings);
-        let queues = self.state.outbox.queues(receivers);
-        let one = |event: &AlertEvent| {
-            let mut receivers = self.state.dispatch.told(now, settings, &scene, &queues, event);
-            receivers.extend(self.kept_up(event));
-            AlertMessages {
-                alert: event.id.clone(),
-                receivers,
-                mutes: self.mutes(now, &scene, event),
-                why: self.untold(event),
-                acknowledged: self.state.dispatch.acks.view(&event.id, event.severity),
-            }
-        };
-        alerts.iter().map(one).collect()
+        let (scene, queues) = (self.scene(None), self.state.outbox.queues(now, receivers));
+        alerts.iter().map(|event| self.messages_of(now, &scene, &queues, event)).collect()
     }
 
-    /// Alerts that ended of which somebody is not told so yet.
+    fn messages_of(&self, now: Timestamp, scene: &Scene, queues: &Queues<'_>, event: &AlertEvent) -> AlertMessages {
+        let dispatch = &self.state.dispatch;
+        let mut receivers = dispatch.told(now, &self.policy.settings, scene, queues, event);
+        receivers.extend(self.kept_up(event));
+        AlertMessages {
+            alert: event.id.clone(),
+            receivers,
+            mutes: self.mutes(now, scene, event),
+            why: self.untold(event),
+            acknowledged: dispatch.acks.view(&event.id, event.severity),
+        }
+    }
+
+    /// Alerts that ended of which somebody is not told so yet, because its group or a flood waits, its message is on
+    /// the way or an Alertmanager has not heard of it; the gravest first, then the newest.
     pub(super) fn ended(&self, receivers: &[ReceiverView]) -> Vec<EndedView> {
-        let ended = self.state.dispatch.endings(&self.policy.settings);
-        if ended.is_empty() {
+        let now = self.state.clock.unwrap_or_default();
+        let queues = self.state.outbox.queues(now, receivers);
+        let (queued, kept) = (queues.endings(), self.state.mirror.endings(now));
+        let to_come = self.state.dispatch.endings(&self.policy.settings);
+        let mut found: BTreeMap<&str, &AlertEvent> = to_come.iter().map(|event| (event.id.as_str(), *event)).collect();
+        for (id, (event, _)) in queued.iter().chain(&kept) {
+            found.entry(id).or_insert(event);
+        }
+        if found.is_empty() {
             return Vec::new();
         }
-        let messages = self.messages(&ended, receivers);
-        ended.into_iter().zip(messages).map(|(alert, messages)| EndedView { alert, messages }).collect()
+        let mut ended: Vec<&AlertEvent> = found.into_values().collect();
+        ended.sort_by(|a, b| (b.severity, b.at, &a.rule, &a.subject).cmp(&(a.severity, a.at, &b.rule, &b.subject)));
+        ended.truncate(ENDED);
+        let scene = self.scene(None);
+        let view = |event: &AlertEvent| {
+            let mut messages = self.messages_of(now, &scene, &queues, event);
+            for (_, more) in [queued.get(event.id.as_str()), kept.get(event.id.as_str())].into_iter().flatten() {
+                let known = |m: &&MessageView| {
+                    messages.receivers.iter().any(|k| (&k.receiver, &k.group) == (&m.receiver, &m.group))
+                };
+                let more: Vec<MessageView> = more.iter().filter(|m| !known(m)).cloned().collect();
+                messages.receivers.extend(more);
+            }
+            EndedView { alert: AlertEvent { trend: None, ..event.clone() }, messages }
+        };
+        ended.into_iter().map(view).collect()
     }
 
     /// Why nobody is told of an alert now; empty when somebody is or was.

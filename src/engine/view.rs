@@ -3,13 +3,11 @@
 //! One set of shapes for all of them; every number that is an estimate carries its `n` and
 //! interval, and what is not known is null, never zero.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::event::{AlertEvent, Recommendation, Silence};
 use super::slo::SloView;
-pub use super::telling::{AlertMessages, EndedView, MessageView};
+pub use super::telling::{AlertMessages, EndedView, FollowingView, MessageView, RefusedView, WaitingView, told};
 use crate::model::{Subject, Timestamp, Unit};
 
 /// Everything that can be shown at one moment.
@@ -307,51 +305,6 @@ pub struct DigestView {
     pub receivers: Vec<String>,
 }
 
-/// A message on its way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WaitingView {
-    /// When it was decided.
-    pub since: Timestamp,
-    /// Attempts so far, one in flight included.
-    pub attempts: u32,
-    /// What the newest attempt of the receiver's queue that failed saw; empty while the receiver takes messages.
-    pub error: String,
-}
-
-impl fmt::Display for WaitingView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WaitingView { since, attempts, error } = self;
-        match (attempts, error.is_empty()) {
-            (_, true) => write!(f, "being sent since {since}"),
-            (0, false) => write!(f, "waiting since {since}, not tried yet; the message before it: {error}"),
-            (1, false) => write!(f, "being tried since {since}, 1 attempt: {error}"),
-            (_, false) => write!(f, "being tried since {since}, {attempts} attempts: {error}"),
-        }
-    }
-}
-
-/// A receiver says that messages about an alert are wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedView {
-    /// When it refused one first, since it took any.
-    pub since: Timestamp,
-    /// What it said to the newest one.
-    pub reason: String,
-}
-
-impl fmt::Display for RefusedView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused since {}: {}", self.since, self.reason)
-    }
-}
-
-/// What was said to a receiver of an alert, in words; empty when nothing was.
-pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
-    let last = last.filter(|_| waiting.is_none()).map(|last| format!("told {last}"));
-    let parts = [waiting.map(ToString::to_string), last, refused.map(ToString::to_string)];
-    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
 /// What keeps people from being told of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -404,7 +357,7 @@ pub struct WayView {
     pub group_labels: Option<std::collections::BTreeMap<String, String>>,
     /// When the receiver took the newest message of those that it has; `None`: it has none.
     pub last: Option<Timestamp>,
-    /// The oldest message about it that the receiver does not have yet.
+    /// What it does not have yet of the messages about it, or about the end of one before.
     pub waiting: Option<WaitingView>,
     /// The receiver refused the newest one; null when it took it.
     pub refused: Option<RefusedView>,
@@ -412,6 +365,10 @@ pub struct WayView {
     pub next: Option<Timestamp>,
     /// Why then, or why not.
     pub why: String,
+    /// The alert fires and is told there.
+    pub active: bool,
+    /// It is told ends, too.
+    pub ends: bool,
 }
 
 /// A split of executions into series.

@@ -26,7 +26,9 @@ It shows the condition with a value at every node, the samples in its window, ho
 come, what holds messages back (silence, maintenance, inhibition, hours, shadow, flapping,
 acknowledgement, flood; with author and end), the routes, and when each receiver is told next.
 
-The daemon only knows the present: with --at or --rules a recording is played by the same engine.
+The daemon only knows the present: with --at, --rules or FILEs the same engine plays a recording.
+It is replayed with today's rules; receivers are assumed to take everything. What a receiver did
+take is in the table `deliveries` of evenkeel.db.
 Exit codes: 0 the rule does not hold, 1 it holds, 2 there is no data, 64 no such rule or subject,
 74 no daemon answers.";
 
@@ -101,7 +103,7 @@ fn of_recording(args: &Args) -> Result<Inspection, Failure> {
     // Of several comparisons those that measure something else are left out.
     let alike = |(point, unit): (Point, Unit)| (point.value.is_none() || unit == inspection.unit).then_some(point);
     let history = past.points.into_iter().filter_map(alike).collect();
-    (inspection.history, inspection.history_note) = (history, String::new());
+    (inspection.history, inspection.history_note, inspection.replayed) = (history, String::new(), true);
     Ok(inspection)
 }
 

@@ -12,6 +12,9 @@ use crate::model::Timestamp;
 use crate::model::shown::share;
 use crate::rule::program::Traced;
 
+/// What is said of whom a recording has told.
+const REPLAYED: &str = " (replayed with today's rules; receivers are assumed to take everything)";
+
 /// Writes everything, the decision first, then who is told.
 pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     writeln!(out, "{} on {} at {}", out.bold(&found.rule), found.subject, found.at)?;
@@ -103,7 +106,9 @@ fn state(out: &Output, found: &Inspection) -> String {
 fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     let telling = &found.telling;
     let fires = found.alert.as_ref().is_some_and(|alert| alert.state == AlertState::Firing);
-    writeln!(out, "\n  {}", if fires { "who is told" } else { "who would be told" })?;
+    let head = if fires { "who is told" } else { "who would be told" };
+    let how = if found.replayed { out.dim(REPLAYED) } else { String::new() };
+    writeln!(out, "\n  {head}{how}")?;
     for mute in &telling.mutes {
         writeln!(out, "    {} {}", out.yellow("muted:"), mute.why)?;
     }
@@ -117,14 +122,18 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     }
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
     for way in &telling.ways {
-        let mut told = told(way.last, way.waiting.as_ref(), way.refused.as_ref());
-        if !told.is_empty() {
-            told.push_str("; ");
-        }
+        let would = if found.replayed && way.last.is_some() { "would have been " } else { "" };
+        let told = match would.to_owned() + &told(way.last, way.waiting.as_ref(), way.refused.as_ref()) {
+            said if !said.is_empty() => said + "; ",
+            _ if way.active && !held(way) => "not told yet; ".to_owned(),
+            said => said,
+        };
+        let said = way.last.is_some() || way.waiting.is_some();
         let why = match way.why.as_str() {
             // Who was told is told the end, whatever mutes it.
-            _ if held(way) && (way.last.is_some() || way.waiting.is_some()) => "nothing but its end while it is muted",
+            _ if held(way) && said && way.ends => "nothing but its end while it is muted",
             _ if held(way) => "nothing while it is muted",
+            "" if said => "again when it fires",
             "" => "when it fires",
             why => why,
         };

@@ -1,7 +1,5 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
-use std::collections::BTreeMap;
-
 use super::mute::{self, Mute};
 use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
@@ -68,18 +66,18 @@ impl Dispatch {
     ) -> Option<MessageView> {
         let group = self.groups.get(place)?;
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
+        let waiting = queues.waiting(&place.0, &group.name, &member.id);
         let (next, why) = match &member.ended {
-            Some(ended) => self.ending(now, settings, place, group, member, ended),
+            Some(ended) => self.ending(now, settings, (place, group, member), ended, waiting.is_some()),
             None => self.next(now, settings, scene, (place, group, member), event),
         };
-        let waiting = queues.waiting(&place.0, &group.name, &member.id);
         let queue = queues.views.iter().find(|q| q.receiver == place.0 && q.queued > 0 && waiting.is_none());
         let why = match queue.and_then(|q| Some((q, q.failing_since?))) {
             Some((queue, since)) => format!("{why}; {} fails since {since}: {}", place.0, queue.last_error),
             None => why,
         };
         let settled = member.told.is_some() && !member.again && waiting.is_none();
-        let last = member.heard.last().filter(|_| settled);
+        let last = member.heard.last();
         let refused = member.heard.refused().filter(|_| settled).cloned();
         Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, waiting, refused, next, why })
     }
@@ -97,8 +95,12 @@ impl Dispatch {
         let message = |place: &Place| self.message_of(now, settings, scene, queues, event, place);
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
-            let (last, waiting, refused, next, why) =
-                message.map_or((None, None, None, None, why), |m| (m.last, m.waiting, m.refused, m.next, m.why));
+            let active = message.is_some() && event.state == AlertState::Firing;
+            let before = || queues.end_of(receiver, &event.rule, &event.subject);
+            let (last, waiting, refused, next, why) = match message {
+                Some(m) => (m.last, m.waiting, m.refused, m.next, m.why),
+                None => (None, before(), None, None, why),
+            };
             WayView {
                 receiver: receiver.to_owned(),
                 route: route.map(|index| index + 1),
@@ -109,6 +111,8 @@ impl Dispatch {
                 refused,
                 next,
                 why,
+                active,
+                ends: hears_ends(settings, receiver),
             }
         };
         let mut ways = Vec::new();
@@ -233,10 +237,9 @@ impl Dispatch {
         &self,
         now: Timestamp,
         settings: &Settings,
-        place: &Place,
-        group: &Group,
-        member: &Member,
+        (place, group, member): (&Place, &Group, &Member),
         ended: &AlertEvent,
+        waits: bool,
     ) -> (Option<Timestamp>, String) {
         let (at, due) = (ended.at, group.due.filter(|due| *due > now));
         let key = lineage(&ended.rule, &ended.subject);
@@ -247,7 +250,8 @@ impl Dispatch {
                 (None, format!("told no ends; it flaps, so the next beginning is held until {until} at least"))
             }
             (Some(until), _) if member.told.is_none() => {
-                (None, format!("its end was told; it flaps, so the next beginning is held until {until} at least"))
+                let said = if waits { format!("it ended at {at}") } else { "its end was told".to_owned() };
+                (None, format!("{said}; it flaps, so the next beginning is held until {until} at least"))
             }
             (Some(until), _) => {
                 (Some(until), format!("its end at {at} is held until {until} at least because it flaps"))
@@ -266,18 +270,11 @@ impl Dispatch {
         }
     }
 
-    /// Alerts that ended, of which somebody was told who is not told so yet; the gravest first, then the newest.
-    pub fn endings(&self, settings: &Settings) -> Vec<AlertEvent> {
-        let mut found = BTreeMap::new();
-        for (_, group) in self.groups.iter().filter(|(place, _)| hears_ends(settings, &place.0)) {
-            let of = |(key, member): (&u64, &Member)| {
-                Some((*key, member.ended.as_deref().filter(|_| member.told.is_some())?.clone()))
-            };
-            found.extend(group.members.iter().filter_map(of));
-        }
-        let mut endings: Vec<AlertEvent> = found.into_values().collect();
-        endings.sort_by(|a, b| (b.severity, b.at, &a.rule, &a.subject).cmp(&(a.severity, a.at, &b.rule, &b.subject)));
-        endings
+    /// Alerts that ended, of which somebody was told whose message about the end is yet to be made.
+    pub fn endings(&self, settings: &Settings) -> Vec<&AlertEvent> {
+        let groups = self.groups.iter().filter(|(place, _)| hears_ends(settings, &place.0));
+        let members = groups.flat_map(|(_, group)| group.members.values());
+        members.filter(|member| member.told.is_some()).filter_map(|member| member.ended.as_deref()).collect()
     }
 
     /// What is said of an alert that somebody took on just now, to those who were told of it and want to know.
