@@ -95,6 +95,7 @@ fn picture(faults: &[&str]) -> Picture {
             failed: 1,
             retries: 3,
             failing_since: Some(NOW),
+            refusing_since: None,
             last_error: "answered 500".to_owned(),
         }],
         splits: vec![SplitView { name: "agent,model{task_type=review}".to_owned(), series: 2, overflow: 0 }],

@@ -93,6 +93,24 @@ fn each_threshold_fires_once_per_period() {
 }
 
 #[test]
+fn the_end_of_an_alert_by_a_new_period_says_so() {
+    let mut engine = engine();
+    let day: Vec<_> = (1..=6).map(|hour| run("a", hour * HOUR, Some(1.0))).collect();
+    feed(&mut engine, &day);
+    let mut reasons = Vec::new();
+    replay::feed(&mut engine, &[run("b", 30 * HOUR, Some(1.0))], |_, _, effects| {
+        reasons.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Report(Report::Alert(alert)) if alert.state == AlertState::Resolved && alert.rule == "half" => {
+                Some(alert.reason.clone())
+            }
+            _ => None,
+        }));
+    });
+    let reason = "a new period began: the one before ended at 2026-01-02T00:00:00.000Z with 60% used, now 0% used";
+    assert_eq!(reasons, [reason]);
+}
+
+#[test]
 fn each_level_of_a_rule_is_reached_once() {
     let rules = "alerts: [{name: daily_budget, budget: daily,
         levels: {info: budget >= 50%, warning: budget >= 80%, critical: budget >= 100%}}]";

@@ -389,4 +389,13 @@ fn a_killed_process_tells_every_period_once() {
         assert_eq!(*id, message.id, "a repeat has the same id");
     }
     assert_eq!(told.len(), 3, "{told:?}");
+    // Log and history name it, and speak of no rule and nobody.
+    let log = home.text("log");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("delivered receiver=\"ops\"")).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.contains("digest=\"day\"")), "{log}");
+    assert!(lines.iter().all(|line| !line.contains("subject=") && !line.contains("rule=")), "{lines:?}");
+    let history = rusqlite::Connection::open(home.path("state/evenkeel.db")).expect("opens");
+    let named = "SELECT count(*) FROM deliveries WHERE state = 'digest' AND rule = 'day' AND subject IS NULL";
+    let rows: i64 = history.query_row(named, [], |row| row.get(0)).expect("a number");
+    assert_eq!(rows, 3);
 }

@@ -201,3 +201,20 @@ fn a_rule_that_is_edited_while_it_fires_tells_nobody_that_it_is_over() {
     });
     home.stop();
 }
+
+#[test]
+fn an_alert_that_ends_because_its_rule_went_while_evenkeel_was_down_is_in_the_log() {
+    let sink = Sink::start(Duration::ZERO);
+    let mut home = Home::new(&config(&sink.url, free_port()), &(RULE.to_owned() + SECOND));
+    home.start();
+    home.until_logged("caught up");
+    home.append("fleet.jsonl", execution(now_ms(), "a", false));
+    home.until("an alert is told", || told(&sink) == ["failing a firing"]);
+    home.stop();
+    std::fs::write(home.path("rules.yaml"), format!("alerts:\n{SECOND}")).expect("written");
+    home.start();
+    home.until("its end is told", || told(&sink) == ["failing a firing", "failing a resolved"]);
+    let log = home.text("log");
+    let line = log.lines().find(|line| line.contains("alert is resolved")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("rule=\"failing\"") && line.contains("the rule was removed by a reload"), "{line}");
+}

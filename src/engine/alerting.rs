@@ -171,14 +171,15 @@ impl Engine {
     pub(super) fn end_gone(
         &mut self,
         (now, after): (Timestamp, bool),
-        before: Vec<AlertEvent>,
+        before: &[AlertEvent],
         gone: &[Alert],
         effects: &mut Vec<Effect>,
     ) {
-        for mut event in before {
+        for event in before {
             if gone.iter().all(|a| a.id != event.id) {
                 continue;
             }
+            let mut event = event.clone();
             let fired = event.state == AlertState::Resolved;
             let removed = self.policy.rules.iter().all(|rule| rule.name != event.rule);
             words::explain(&mut event, carry::gone(Change { at: now, after, budget: false }, removed));
@@ -289,4 +290,17 @@ impl Engine {
             outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
         }
     }
+}
+
+/// That alerts that fire are graver or milder since a reload than `before`, by which nobody else would know.
+pub(super) fn regraded((now, after): (Timestamp, bool), before: &[AlertEvent], firing: &[AlertEvent]) -> Vec<Effect> {
+    let before: BTreeMap<&str, Severity> = before.iter().map(|event| (event.id.as_str(), event.severity)).collect();
+    let change = Change { at: now, after, budget: false };
+    let one = |event: &AlertEvent| {
+        let severity = before.get(event.id.as_str()).filter(|before| **before != event.severity)?;
+        let mut event = event.clone();
+        words::explain(&mut event, format!("{change}, severity {} before", severity.as_str()));
+        Some(Effect::Report(Report::Alert(event)))
+    };
+    firing.iter().filter_map(one).collect()
 }

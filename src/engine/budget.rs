@@ -41,6 +41,8 @@ pub struct BudgetState {
     late: u64,
     /// A period ended since rules last looked.
     ended: bool,
+    /// When the newest period ended that did.
+    turned: Option<Timestamp>,
     /// By series, when the budget has overrides: how much there is. Follows from the policy.
     #[serde(skip)]
     amounts: Vec<u64>,
@@ -126,8 +128,8 @@ impl BudgetState {
     }
 
     fn turn(&mut self, now: Timestamp) {
-        if self.period.is_some_and(|(_, end)| now >= end) {
-            self.period = None;
+        if let Some((_, end)) = self.period.filter(|(_, end)| now >= *end) {
+            (self.period, self.turned) = (None, Some(end));
             self.uses.clear();
             self.ended = true;
         }
@@ -137,6 +139,11 @@ impl BudgetState {
     pub fn catch_up(&mut self, now: Timestamp) -> bool {
         self.turn(now);
         std::mem::take(&mut self.ended)
+    }
+
+    /// Whether a period ended after `since` and by `until`, and when.
+    pub fn turned_within(&self, since: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        self.turned.filter(|turned| since < *turned && *turned <= until)
     }
 
     /// When the current period ends.

@@ -317,7 +317,7 @@ pub enum Report {
     Alert(AlertEvent),
     /// A delivery was queued, retried, done or given up.
     Notification(NotificationReport),
-    /// No request reaches an Alertmanager any more.
+    /// No request reaches an Alertmanager any more, or not for another reason than before.
     Failing(Failing),
     /// A recommendation was made or kept back.
     Recommendation(Recommendation),
@@ -338,6 +338,8 @@ pub struct NotificationReport {
     pub rule: String,
     /// Whom it is about.
     pub subject: Subject,
+    /// How grave its first alert is; `None` for a digest.
+    pub severity: Option<Severity>,
     /// `firing` or `resolved`; `None` for a digest.
     pub state: Option<AlertState>,
     /// The other alerts that the message shows.
@@ -352,7 +354,7 @@ pub struct NotificationReport {
     pub reason: String,
 }
 
-/// An Alertmanager to which a request failed that followed on one that did not.
+/// An Alertmanager to which a request failed otherwise than the one before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failing {
     /// When.
@@ -361,6 +363,8 @@ pub struct Failing {
     pub receiver: String,
     /// What the attempt saw.
     pub reason: String,
+    /// Of the states that the request held and that wait: how often they were tried.
+    pub attempts: Vec<(DeliveryId, u32)>,
 }
 
 /// One of several alerts of a message.
@@ -372,6 +376,8 @@ pub struct OtherAlert {
     pub rule: String,
     /// Whom it is about.
     pub subject: Subject,
+    /// How grave it is.
+    pub severity: Severity,
     /// `firing` or `resolved`.
     pub state: AlertState,
 }
@@ -390,7 +396,8 @@ pub enum NotificationStatus {
     Expired,
     /// The outbox was full, or the receiver is no more.
     Dropped,
-    /// An Alertmanager could not be told that state of an alert before another one took its place.
+    /// Nobody tried to send a digest before the next one told of its time, too; or an Alertmanager could not be told
+    /// that state of an alert before another one took its place.
     Superseded,
 }
 

@@ -189,11 +189,12 @@ impl Engine {
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
         effects.extend(adopted.reports);
-        self.end_gone((now, after), before, &adopted.gone, &mut effects);
+        self.end_gone((now, after), &before, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
+        effects.extend(alerting::regraded((now, after), &before, &firing));
         for event in firing.iter().filter(|event| event.muted.is_none()) {
             self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects);
         }

@@ -87,6 +87,8 @@ struct Queue {
     asked_for: Option<Timestamp>,
     failures: u32,
     failing_since: Option<Timestamp>,
+    /// Since when it refused everything that it did not ask to be tried again.
+    refusing_since: Option<Timestamp>,
     /// When an attempt failed last.
     failed_at: Option<Timestamp>,
     /// Time that passed between failures, so far.
@@ -172,6 +174,7 @@ impl Outbox {
         let settled = match result {
             Attempt::Done => {
                 queue.delivered += 1;
+                queue.refusing_since = None;
                 let waiting = queue.waiting.iter_mut();
                 waiting.filter(|next| message.begins(next)).for_each(|next| next.hinges = false);
                 queue.recover();
@@ -181,6 +184,7 @@ impl Outbox {
             Attempt::Refuse { reason } => {
                 // The receiver is there and answers: only this message is lost.
                 queue.failed += 1;
+                queue.refusing_since.get_or_insert(now);
                 queue.recover();
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Refused, reason));
@@ -215,7 +219,7 @@ impl Outbox {
             queue.waiting = kept;
             for message in gone {
                 let reason = "the next one tells of it".to_owned();
-                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
+                effects.push(report(now, &message.delivery, NotificationStatus::Superseded, reason));
             }
         }
         true
@@ -370,44 +374,24 @@ pub const GONE: &str = "the receiver was removed from the configuration";
 
 /// What became of a message.
 pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
-    match &delivery.message {
+    let (lead, name, others, truncated) = match &delivery.message {
         Message::Alerts(said) => {
-            let of = |alert: &AlertEvent| OtherAlert {
-                alert_id: alert.id.clone(),
-                rule: alert.rule.clone(),
-                subject: alert.subject.clone(),
-                state: alert.state,
-            };
-            let others = (said.alerts.iter().skip(1).map(of).collect(), said.truncated);
-            made(now, delivery, lead(said.lead()), others, (status, reason))
+            let others = said.alerts.iter().skip(1).map(other).collect();
+            (Some(other(said.lead())), String::new(), others, said.truncated)
         }
-        Message::Digest(digest) => {
-            let lead = (digest.name.as_str(), "", Subject::default(), None);
-            made(now, delivery, lead, Default::default(), (status, reason))
-        }
-    }
-}
-
-type Lead<'a> = (&'a str, &'a str, Subject, Option<AlertState>);
-
-fn lead(alert: &AlertEvent) -> Lead<'_> {
-    (&alert.id, &alert.rule, alert.subject.clone(), Some(alert.state))
-}
-
-fn made(
-    now: Timestamp,
-    delivery: &Delivery,
-    (id, rule, subject, state): Lead<'_>,
-    (others, truncated): (Vec<OtherAlert>, u64),
-    (status, reason): (NotificationStatus, String),
-) -> Effect {
+        Message::Digest(digest) => (None, digest.name.clone(), Vec::new(), 0),
+    };
+    let (severity, state) = lead.as_ref().map(|lead| (lead.severity, lead.state)).unzip();
+    let (alert_id, rule, subject) =
+        lead.map_or((name, String::new(), Subject::default()), |lead| (lead.alert_id, lead.rule, lead.subject));
     Effect::Report(Report::Notification(NotificationReport {
         at: now,
         id: delivery.id.clone(),
         receiver: delivery.receiver.clone(),
-        alert_id: id.to_owned(),
-        rule: rule.to_owned(),
+        alert_id,
+        rule,
         subject,
+        severity,
         state,
         others,
         truncated,
@@ -415,4 +399,14 @@ fn made(
         attempts: delivery.attempt,
         reason,
     }))
+}
+
+fn other(alert: &AlertEvent) -> OtherAlert {
+    OtherAlert {
+        alert_id: alert.id.clone(),
+        rule: alert.rule.clone(),
+        subject: alert.subject.clone(),
+        severity: alert.severity,
+        state: alert.state,
+    }
 }

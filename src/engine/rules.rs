@@ -24,7 +24,7 @@ use super::reading::Reading;
 use super::sheet::Sheet;
 use super::split::{NEVER, Split};
 use super::window::WindowSet;
-use crate::model::{Span, Timestamp};
+use crate::model::{Span, Timestamp, Unit};
 use crate::rule::program::Slots;
 use crate::rule::{Input, NoData, Node, Rule};
 pub use state::RuleState;
@@ -295,6 +295,7 @@ impl Evaluation<'_> {
         let context = if plan.recites { self.context(rule_index, index, values) } else { Context::default() };
         let found = judged.finding(&inputs, context);
         let before = slot.as_ref().map_or(0, |alert| alert.level);
+        let used = slot.as_ref().filter(|alert| alert.rest.over.is_none()).and_then(|alert| alert.evidence.value);
         let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
@@ -304,12 +305,29 @@ impl Evaluation<'_> {
             }
             state.alerts.put(index, alert);
         }
-        if let Some((to, alert)) = changed {
+        if let Some((to, mut alert)) = changed {
+            if to == AlertState::Resolved && alert.reason.is_empty() {
+                alert.reason = self.new_period(rule_index, &alert, used).unwrap_or_default();
+            }
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: false });
         }
         if self.window_ends(rule_index) {
             self.remember(rule, &reading, state, index, active);
         }
+    }
+
+    /// That an alert is over because a period of its budget is, of which so much was used if that is known.
+    #[cold]
+    fn new_period(&self, rule_index: usize, alert: &Alert, used: Option<f64>) -> Option<String> {
+        let (_, budget) = self.budgets.get(rule_index).copied().flatten()?;
+        let over = alert.rest.over.unwrap_or(self.now);
+        let ended = budget.turned_within(alert.fired?, over)?;
+        let only = self.rules[rule_index].program.inputs.iter().all(|input| *input == Input::Budget);
+        let share = |share: Option<f64>, what: &str| {
+            share.map_or_else(String::new, |share| format!("{what} {} used", Unit::Ratio.show(share)))
+        };
+        let (before, now) = (share(used, " with"), share(alert.evidence.value, ", now"));
+        only.then(|| format!("a new period began: the one before ended at {ended}{before}{now}"))
     }
 
     /// What annotations may name beside the deciding comparison.

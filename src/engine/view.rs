@@ -290,6 +290,8 @@ pub struct ReceiverView {
     pub retries: u64,
     /// Since when it has been failing.
     pub failing_since: Option<Timestamp>,
+    /// Since when it has been refusing every message, which is not tried again.
+    pub refusing_since: Option<Timestamp>,
     /// What its last failed attempt saw.
     pub last_error: String,
 }

@@ -381,6 +381,10 @@ limits: {series: 1000, names: 2000, line_bytes: 4096, outbox: 50, seen_ids: 0, q
         let mails = [mail("a@ops.example"), mail("b@ops.example")];
         assert_eq!(settings.receivers[..3], [vec![hook], mails.to_vec()].concat());
         assert_eq!(settings.receivers[3..5], [peer("am1:9093"), peer("am2:9093")]);
+        let (several, _) =
+            load("receivers: [{name: am, alertmanager: {urls: ['http://a:1/x', 'http://a:1/y', 'http://b']}}]");
+        let names: Vec<String> = several.expect("no faults").receivers.into_iter().map(|r| r.name).collect();
+        assert_eq!(names, ["am/a:1", "am/a:1#2", "am/b"], "no path is shown");
         let env = |name: &str| Secret::Env(name.to_owned());
         let timeout = Span::seconds(3);
         let channels: Vec<Channel> = settings.receivers[5..].iter().map(|r| r.channel.clone()).collect();

@@ -216,9 +216,17 @@ fn alertmanager(section: Section<'_>, interval: Span) -> Vec<(String, Channel)> 
     // As Prometheus has it: a sender that fails a few times is still believed, one that died is not for long.
     let resend = Resend { every, resolved_for, ahead: Span(4 * every.max(interval).0) };
     let several = peers.len() > 1;
+    let mut places: BTreeMap<String, u32> = BTreeMap::new();
     let channel = |url: String| {
-        let place = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let suffix = if several { format!("/{place}") } else { String::new() };
+        // A path may be a secret, and is not shown.
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let count = places.entry(place.to_owned()).and_modify(|count| *count += 1).or_insert(1);
+        let suffix = match (several, *count) {
+            (false, _) => String::new(),
+            (true, 1) => format!("/{place}"),
+            (true, count) => format!("/{place}#{count}"),
+        };
         (suffix, Channel::Alertmanager { url, token: token.clone(), resend, timeout })
     };
     peers.into_iter().map(channel).collect()

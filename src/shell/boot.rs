@@ -90,6 +90,8 @@ pub struct Boot {
     pub checkpoints: Vec<Checkpoint>,
     /// Reports that were made again, for the history.
     pub reports: Vec<(Timestamp, Report)>,
+    /// What came of the policy, which was changed while evenkeel was down: nobody has heard of it.
+    pub news: Vec<(Timestamp, Report)>,
     /// How long reading the journal took.
     pub took: Duration,
     /// What lies in `state_dir/poison/`.
@@ -167,6 +169,7 @@ pub fn boot(
     poison.end();
     let took = start.elapsed();
     let mut journal = Journal::open(&journals, segment.max(1), good)?;
+    let reports = std::mem::take(&mut folding.reports);
     let fold = match folding.fold.take() {
         Some(mut fold) => {
             if fold.source != *source {
@@ -183,7 +186,7 @@ pub fn boot(
         }
     };
     let checkpoints = folding.checkpoints.into_values().collect();
-    Ok(Boot { fold, journal, checkpoints, reports: folding.reports, took, set_aside })
+    Ok(Boot { fold, journal, checkpoints, reports, news: folding.reports, took, set_aside })
 }
 
 /// The segments from `first` on (0: from the beginning); none of them may be missing.

@@ -194,7 +194,9 @@ impl Daemon {
         let Some((booted, reload)) = start::boot(&settings.state_dir, &source, &policy, signals).await? else {
             return Ok(None);
         };
-        for (now, report) in &booted.reports {
+        let news = booted.news.iter().filter(|(_, report)| !booted.fold.is_history(report));
+        news.for_each(|(_, report)| log::report(report, wall()));
+        for (now, report) in booted.reports.iter().chain(&booted.news) {
             store.put(*now, report.clone());
         }
         let targets = Targets::start(settings)?;

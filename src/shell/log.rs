@@ -104,21 +104,26 @@ fn subjects(report: &NotificationReport) -> String {
 }
 
 fn notification_line(report: &NotificationReport) {
-    let NotificationReport { receiver, rule, attempts, reason, .. } = report;
-    let (id, subject, state) = (&report.id.0, subjects(report), report.state.map_or("digest", AlertState::as_str));
+    let NotificationReport { receiver, attempts, reason, .. } = report;
+    let (id, state) = (&report.id.0, report.state.map(AlertState::as_str));
+    // A digest is about no rule and nobody.
+    let digest = state.is_none().then_some(report.alert_id.as_str());
+    let (rule, subject) = (state.map(|_| report.rule.as_str()), state.map(|_| subjects(report)));
     match report.status {
-        NotificationStatus::Delivered => tracing::info!(receiver, rule, subject, state, id, attempts, "delivered"),
+        NotificationStatus::Delivered => {
+            tracing::info!(receiver, digest, rule, subject, state, id, attempts, "delivered");
+        }
         NotificationStatus::Queued if reason.is_empty() => {
-            tracing::debug!(receiver, rule, subject, state, id, "queued");
+            tracing::debug!(receiver, digest, rule, subject, state, id, "queued");
         }
         NotificationStatus::Queued => {
-            tracing::warn!(receiver, rule, subject, state, id, attempts, reason, "not delivered, trying again");
+            tracing::warn!(receiver, digest, rule, subject, state, id, attempts, reason, "not delivered, trying again");
         }
         NotificationStatus::Refused | NotificationStatus::Expired | NotificationStatus::Dropped => {
-            tracing::error!(receiver, rule, subject, state, id, attempts, reason, "given up");
+            tracing::error!(receiver, digest, rule, subject, state, id, attempts, reason, "given up");
         }
         NotificationStatus::Superseded => {
-            tracing::info!(receiver, rule, subject, state, id, attempts, reason, "not told");
+            tracing::info!(receiver, digest, rule, subject, state, id, attempts, reason, "not told");
         }
     }
 }
@@ -127,7 +132,7 @@ fn notification_line(report: &NotificationReport) {
 mod tests {
     use super::*;
     use crate::engine::event::DeliveryId;
-    use crate::model::Subject;
+    use crate::model::{Severity, Subject};
 
     fn agent(name: &str) -> Subject {
         Subject([("agent".to_owned(), name.to_owned())].into())
@@ -139,6 +144,7 @@ mod tests {
             alert_id: name.to_owned(),
             rule: rule.to_owned(),
             subject: agent(name),
+            severity: Severity::High,
             state,
         };
         let (firing, over) = (AlertState::Firing, AlertState::Resolved);
@@ -149,6 +155,7 @@ mod tests {
             alert_id: "x".to_owned(),
             rule: "err".to_owned(),
             subject: agent("a2"),
+            severity: Some(Severity::High),
             state: Some(firing),
             others: vec![other("err", "a1", firing), other("err", "a3", over), other("slow", "a1", firing)],
             truncated: 0,

@@ -17,12 +17,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::engine::event::{
-    AlertEvent, AlertState, Decision, Failing, NotificationReport, NotificationStatus, Recommendation, Report,
+    AlertEvent, Decision, Failing, NotificationReport, NotificationStatus, Recommendation, Report,
 };
-use crate::model::{Subject, Timestamp};
+use crate::model::{Severity, Subject, Timestamp};
 
 /// Version of the tables, kept in `PRAGMA user_version`.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// Rows kept in each of `alerts` and `deliveries`; the oldest beyond them are dropped.
 const ROWS_KEPT: u32 = 100_000;
 /// Reports waiting for the writer.
@@ -39,11 +39,11 @@ CREATE TABLE IF NOT EXISTS alerts (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_at ON alerts (at);
 CREATE TABLE IF NOT EXISTS deliveries (
-    id TEXT NOT NULL, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL,
-    subject TEXT NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
-    reason TEXT NOT NULL, at TEXT NOT NULL,
+    id TEXT NOT NULL, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL, subject TEXT, severity TEXT,
+    state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
     UNIQUE (id, alert_id)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS deliveries_of ON deliveries (alert_id, receiver, state);
 CREATE TABLE IF NOT EXISTS recommendations (
     target TEXT NOT NULL, parameter_index INTEGER NOT NULL, agent TEXT NOT NULL, at TEXT NOT NULL, model TEXT,
     parameter TEXT NOT NULL, current REAL, proposed REAL, lower REAL, upper REAL, n INTEGER NOT NULL,
@@ -52,10 +52,40 @@ CREATE TABLE IF NOT EXISTS recommendations (
 ) STRICT;
 ";
 
-/// What makes tables of version 1, whose deliveries had one row each, those of today.
-const FROM_1: (&str, &str) = (
-    "ALTER TABLE deliveries RENAME TO deliveries_1;",
-    "INSERT INTO deliveries SELECT * FROM deliveries_1 ORDER BY rowid; DROP TABLE deliveries_1;",
+/// What receivers were to know of alerts and do not, and the digests that they do not have. A state that was told under
+/// another id is told; who never heard the beginning is not to know the end; and the beginning that an Alertmanager
+/// could not be told is made up for by any later one of the same alert.
+const UNTOLD: &str = "
+CREATE VIEW IF NOT EXISTS untold AS
+SELECT at, receiver, rule, subject, severity, state, status, attempts, reason, alert_id, id FROM deliveries d
+WHERE status <> 'delivered' AND CASE state
+    WHEN 'digest' THEN status <> 'superseded'
+    WHEN 'firing' THEN NOT EXISTS (
+        SELECT 1 FROM deliveries t
+        WHERE t.alert_id = d.alert_id AND t.receiver = d.receiver AND t.state = 'firing' AND t.status = 'delivered'
+          AND (t.severity IS d.severity OR t.at > d.at OR t.at = d.at AND d.status = 'superseded'))
+    ELSE status <> 'superseded' AND NOT EXISTS (
+        SELECT 1 FROM deliveries t
+        WHERE t.alert_id = d.alert_id AND t.receiver = d.receiver AND t.state = d.state AND t.status = 'delivered'
+          AND t.severity IS d.severity)
+      AND coalesce((SELECT max(b.status IN ('delivered', 'queued')) FROM deliveries b
+        WHERE b.alert_id = d.alert_id AND b.receiver = d.receiver AND b.state = 'firing'), 1)
+    END
+  AND (state = 'digest' OR NOT EXISTS (
+    SELECT 1 FROM deliveries n
+    WHERE n.alert_id = d.alert_id AND n.receiver = d.receiver AND n.state = d.state AND n.severity IS d.severity
+      AND n.rowid > d.rowid));
+";
+
+/// What makes tables before version 3, whose deliveries had no severity, and before version 2 one row each, those of today.
+const BEFORE_3: (&str, &str) = (
+    "ALTER TABLE deliveries RENAME TO deliveries_old;",
+    "INSERT INTO deliveries
+     SELECT id, receiver, alert_id, iif(state = 'digest', alert_id, rule), iif(state = 'digest', NULL, subject),
+            (SELECT severity FROM alerts a WHERE a.alert_id = o.alert_id AND a.state = o.state),
+            state, iif(state = 'digest' AND reason = 'the next one tells of it', 'superseded', status), attempts, reason, at
+     FROM deliveries_old o ORDER BY rowid;
+     DROP TABLE deliveries_old;",
 );
 
 /// The database cannot be used.
@@ -102,11 +132,11 @@ pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> 
 /// Makes the tables, or makes those of an older version today's, all or nothing.
 fn bring_up(connection: &mut Connection, version: i32) -> Result<()> {
     if version == VERSION {
-        return connection.execute_batch(SCHEMA);
+        return connection.execute_batch(&[SCHEMA, UNTOLD].concat());
     }
     let transaction = connection.transaction()?;
-    let (before, after) = if version == 1 { FROM_1 } else { ("", "") };
-    transaction.execute_batch(&[before, SCHEMA, after].concat())?;
+    let (before, after) = if version > 0 { BEFORE_3 } else { ("", "") };
+    transaction.execute_batch(&[before, SCHEMA, after, UNTOLD].concat())?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -278,36 +308,46 @@ fn put_alert(connection: &Connection, alert: &AlertEvent) -> Result<()> {
 
 fn put_notification(connection: &Connection, report: &NotificationReport) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO deliveries (id, receiver, alert_id, rule, subject, state, status, attempts, reason, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (id, alert_id) DO UPDATE SET status = ?7, attempts = ?8, reason = ?9, at = ?10",
+        "INSERT INTO deliveries (id, receiver, alert_id, rule, subject, severity, state, status, attempts, reason, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (id, alert_id) DO UPDATE SET severity = ?6, status = ?8, attempts = ?9, reason = ?10, at = ?11",
     )?;
-    // A row per alert, so that who was told of one can be asked.
-    let lead = (&report.alert_id, &report.rule, &report.subject, report.state);
-    let others = report.others.iter().map(|other| (&other.alert_id, &other.rule, &other.subject, Some(other.state)));
-    for (alert_id, rule, about, state) in std::iter::once(lead).chain(others) {
+    let mut put = |alert_id: &str, rule: &str, about: Option<&Subject>, severity: Option<Severity>, state: &str| {
         statement.execute(params![
             report.id.0,
             report.receiver,
             alert_id,
             rule,
-            subject(about),
-            state.map_or("digest", AlertState::as_str),
+            about.map(subject),
+            severity.map(Severity::as_str),
+            state,
             status(report.status),
             report.attempts,
             report.reason,
             report.at.to_rfc3339(),
-        ])?;
+        ])
+    };
+    let Some(state) = report.state else {
+        put(&report.alert_id, &report.alert_id, None, None, "digest")?;
+        return Ok(());
+    };
+    // A row per alert, so that who was told of one can be asked.
+    put(&report.alert_id, &report.rule, Some(&report.subject), report.severity, state.as_str())?;
+    for other in &report.others {
+        put(&other.alert_id, &other.rule, Some(&other.subject), Some(other.severity), other.state.as_str())?;
     }
     Ok(())
 }
 
 /// What waits for an Alertmanager waits for one reason.
-fn put_failing(connection: &Connection, Failing { at, receiver, reason }: &Failing) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE deliveries SET attempts = 1, reason = ?2, at = ?3 WHERE receiver = ?1 AND status = 'queued'",
-    )?;
-    statement.execute(params![receiver, reason, at.to_rfc3339()])?;
+fn put_failing(connection: &Connection, failing: &Failing) -> Result<()> {
+    let mut waiting = connection
+        .prepare_cached("UPDATE deliveries SET reason = ?2, at = ?3 WHERE receiver = ?1 AND status = 'queued'")?;
+    waiting.execute(params![failing.receiver, failing.reason, failing.at.to_rfc3339()])?;
+    let mut tried = connection.prepare_cached("UPDATE deliveries SET attempts = ?2 WHERE id = ?1")?;
+    for (id, attempts) in &failing.attempts {
+        tried.execute(params![id.0, attempts])?;
+    }
     Ok(())
 }
 
@@ -370,8 +410,8 @@ fn decision(decision: Decision) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::event::DeliveryId;
-    use crate::model::{Severity, Span, Unit};
+    use crate::engine::event::{AlertState, DeliveryId};
+    use crate::model::{Span, Unit};
 
     fn alert(id: &str, state: AlertState) -> Report {
         Report::Alert(AlertEvent {
@@ -405,6 +445,7 @@ mod tests {
             alert_id: "x".to_owned(),
             rule: "errors".to_owned(),
             subject: Subject::default(),
+            severity: Some(Severity::High),
             state: Some(AlertState::Firing),
             others: Vec::new(),
             truncated: 0,
@@ -442,6 +483,7 @@ mod tests {
                 alert_id: "y".to_owned(),
                 rule: "errors".to_owned(),
                 subject: Subject([("agent".to_owned(), "a1".to_owned())].into()),
+                severity: Severity::High,
                 state: AlertState::Firing,
             });
             store.put(Timestamp(0), Report::Notification(report));
@@ -452,29 +494,47 @@ mod tests {
         let query = page.split("-- Who was told of an agent's alerts").nth(1).and_then(|rest| rest.split(';').next());
         let query = query.expect("the documented query").trim_start_matches(|c| c != '\n');
         let mut told = connection.prepare(query).expect("it runs");
-        let rows = told.query_map([], |row| Ok((row.get(1)?, row.get(4)?))).expect("rows");
+        let rows = told.query_map([], |row| Ok((row.get("receiver")?, row.get("status")?))).expect("rows");
         let rows: Vec<(String, String)> = rows.map(|row| row.expect("a row")).collect();
         assert_eq!(rows, [("ops".to_owned(), "delivered".to_owned())]);
     }
 
     #[test]
-    fn an_older_history_is_kept() {
-        let dir = tempfile::tempdir().expect("dir");
-        let old = SCHEMA.replace("id TEXT NOT NULL, receiver", "id TEXT NOT NULL UNIQUE, receiver");
-        let old = old.replace("at TEXT NOT NULL,\n    UNIQUE (id, alert_id)\n", "at TEXT NOT NULL\n");
-        let connection = Connection::open(dir.path().join("evenkeel.db")).expect("opens");
-        connection.execute_batch(&old).expect("the tables of version 1");
-        let row = "INSERT INTO deliveries VALUES ('d0', 'ops', 'x', 'errors', '{}', 'firing', 'delivered', 1, '', 't')";
-        connection.execute_batch(&format!("{row}; PRAGMA user_version = 1")).expect("a row");
-        drop(connection);
-        for _ in 0..2 {
-            let store = Store::start(dir.path()).expect("starts");
-            store.put(Timestamp(0), notification(NotificationStatus::Delivered, 1));
+    fn an_older_history_is_kept_with_the_severities_that_it_knows() {
+        for (version, one) in [(1, "UNIQUE (id)"), (2, "UNIQUE (id, alert_id)")] {
+            let dir = tempfile::tempdir().expect("dir");
+            let connection = Connection::open(dir.path().join("evenkeel.db")).expect("opens");
+            let old = format!(
+                "CREATE TABLE deliveries (
+                     id TEXT NOT NULL, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL,
+                     subject TEXT NOT NULL, state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
+                     reason TEXT NOT NULL, at TEXT NOT NULL, {one}) STRICT;
+                 INSERT INTO deliveries VALUES
+                     ('d8', 'ops', 'daily', '', '{{}}', 'digest', 'dropped', 0, 'the next one tells of it', 't'),
+                     ('d0', 'ops', 'x', 'errors', '{{}}', 'firing', 'delivered', 1, '', 't'),
+                     ('d2', 'ops', 'z', 'errors', '{{}}', 'firing', 'refused', 1, '400', 't');"
+            );
+            connection.execute_batch(&old).expect("the deliveries of then");
+            // The alerts are as they were.
+            let alerts = SCHEMA.split("CREATE TABLE").nth(1).expect("the first table");
+            let row = "INSERT INTO alerts VALUES
+                ('x', 'firing', 't', 'errors', '{}', 'high', '', NULL, NULL, 1, '5m', 't', 't', '{}', '{}')";
+            let rest = format!(
+                "CREATE TABLE{};{row};PRAGMA user_version = {version}",
+                &alerts[..alerts.find(';').unwrap_or(0)]
+            );
+            connection.execute_batch(&rest).expect("an alert");
+            drop(connection);
+            for _ in 0..2 {
+                let store = Store::start(dir.path()).expect("starts");
+                store.put(Timestamp(0), notification(NotificationStatus::Delivered, 1));
+            }
+            let connection = connect(dir.path()).expect("opens");
+            let text = |sql: &str| -> String { connection.query_row(sql, [], |row| row.get(0)).expect("a text") };
+            let rows = "SELECT group_concat(id || ' ' || rule || ' ' || coalesce(severity, '-'), '; ') FROM deliveries";
+            assert_eq!(text(rows), "d8 daily -; d0 errors high; d2 errors -; d1 errors high");
+            assert_eq!(text("SELECT group_concat(id) FROM untold"), "d2");
         }
-        let connection = connect(dir.path()).expect("opens");
-        let ids: String =
-            connection.query_row("SELECT group_concat(id) FROM deliveries", [], |row| row.get(0)).expect("ids");
-        assert_eq!(ids, "d0,d1");
     }
 
     #[test]

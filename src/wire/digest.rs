@@ -10,9 +10,10 @@ use super::slack::escape;
 use crate::engine::event::Digest;
 use crate::model::Severity;
 
-/// Characters of a title and of a line.
+/// Characters of a title.
 const TITLE: usize = 200;
-const LINE: usize = 200;
+/// Characters of a line: enough for what decided, why an alert goes on, and who works on it.
+const LINE: usize = 600;
 /// Characters of the text in Slack's section, and bytes of ntfy's message, below their limits of
 /// 3,000 and 4,096.
 const SLACK: usize = 2_800;
@@ -159,6 +160,16 @@ mod tests {
         assert_eq!((&hook["type"], &hook["digest"]), (&json!("digest"), &json!("morning")));
         assert_eq!(hook["sections"][0]["lines"][0], "agent=<0> & co: error_rate 23% > 10%");
         assert!(hook.get("alerts").is_none());
+    }
+
+    #[test]
+    fn a_line_is_whole_when_it_says_until_when_an_alert_goes_on() {
+        let mut one = digest(1);
+        let until = "kept firing until 2026-11-26T08:15:00.000Z";
+        one.sections[0].lines[0] = format!("critical {} on agent={}: {until}", "r".repeat(80), "a".repeat(120));
+        assert!(lines(&one)[2].ends_with(until), "{}", lines(&one)[2]);
+        let chat = slack(&one, "").to_string();
+        assert!(chat.contains(until), "{chat}");
     }
 
     #[test]

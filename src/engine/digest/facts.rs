@@ -99,9 +99,10 @@ impl Engine {
             lines.push(format!("{} of them had no known cost", plural(unpriced, "execution", "executions")));
         }
         for receiver in self.state.outbox.view(&self.policy.settings.receivers) {
-            if let Some(since) = receiver.failing_since {
+            let fails = receiver.failing_since.map(|since| ("fails", since));
+            if let Some((how, since)) = fails.or(receiver.refusing_since.map(|since| ("refuses messages", since))) {
                 let since = plan.schedule.clock(since);
-                lines.push(format!("receiver {} fails since {since}: {}", receiver.receiver, receiver.last_error));
+                lines.push(format!("receiver {} {how} since {since}: {}", receiver.receiver, receiver.last_error));
             }
         }
         lines

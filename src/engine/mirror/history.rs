@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::peer::Peer;
+use super::peer::{Flight, Peer};
 use super::{Mirrored, hex};
 use crate::engine::event::{AlertEvent, DeliveryId, Effect, Failing, NotificationReport, NotificationStatus, Report};
 use crate::model::Timestamp;
@@ -34,6 +34,7 @@ impl Peer {
             alert_id: event.id.clone(),
             rule: event.rule.clone(),
             subject: event.subject.clone(),
+            severity: Some(event.severity),
             state: Some(event.state),
             others: Vec::new(),
             truncated: 0,
@@ -57,35 +58,46 @@ impl Peer {
     /// The row of a state that it is to know from now on.
     pub fn queue(&self, now: Timestamp, key: u64, event: &AlertEvent) -> Effect {
         let why = self.failing_since.map(|_| self.last_error.clone());
-        self.report(now, (key, event), self.failures, NotificationStatus::Queued, why.unwrap_or_default())
+        self.report(now, (key, event), 0, NotificationStatus::Queued, why.unwrap_or_default())
     }
 
-    /// The row of a state that another one took the place of before it was told.
-    pub fn supersede(&self, now: Timestamp, key: u64, event: &AlertEvent) -> Effect {
+    /// The row of a state that another one took the place of before it was told, after so many attempts.
+    pub fn supersede(&self, now: Timestamp, (key, event): (u64, &AlertEvent), attempts: u32) -> Effect {
         let why = self.failing_since.map_or_else(String::new, |_| format!(": {}", self.last_error));
         let reason = format!("the alert changed before it was told{why}");
-        self.report(now, (key, event), self.failures, NotificationStatus::Superseded, reason)
+        self.report(now, (key, event), attempts, NotificationStatus::Superseded, reason)
     }
 
-    /// The row of a state that it is not to know any more.
-    pub fn give_up(&self, now: Timestamp, key: u64, event: &AlertEvent, why: &str) -> Effect {
-        self.report(now, (key, event), self.failures, NotificationStatus::Dropped, why.to_owned())
+    /// The row of a state that it is not to know any more, after so many attempts.
+    pub fn give_up(&self, now: Timestamp, (key, event): (u64, &AlertEvent), attempts: u32, why: &str) -> Effect {
+        self.report(now, (key, event), attempts, NotificationStatus::Dropped, why.to_owned())
     }
 
-    /// That no request reaches it from now on: the reason of all rows that wait.
-    pub fn fail(&self, now: Timestamp) -> Effect {
+    /// That no request reaches it from now on, which is the reason of all rows that wait; `flight` is the one that did not.
+    pub fn fail(&self, now: Timestamp, flight: &Flight, alerts: &BTreeMap<u64, Mirrored>) -> Effect {
+        let waits = |key: u64, event: &AlertEvent| {
+            alerts.get(&key).is_some_and(|alert| alert.says(event) && self.lacks(key, alert))
+        };
+        let waiting = flight.held().filter(|held| waits(held.key, held.event));
+        let attempts = waiting.map(|held| (self.id(held.key, held.event), held.attempt)).collect();
         let (receiver, reason) = (self.name.clone(), self.last_error.clone());
-        Effect::Report(Report::Failing(Failing { at: now, receiver, reason }))
+        Effect::Report(Report::Failing(Failing { at: now, receiver, reason, attempts }))
     }
 
-    /// What it is to know and does not, and what was on its way to it and is not true any more: all rows that wait.
-    pub fn open<'a>(&'a self, alerts: &'a BTreeMap<u64, Mirrored>) -> Vec<(u64, &'a AlertEvent)> {
+    /// How often the newest state of an alert was tried.
+    pub fn tries(&self, key: u64) -> u32 {
+        self.tried.get(&key).copied().unwrap_or_default()
+    }
+
+    /// What it is to know and does not, and what was on its way to it and is not true any more: all rows that wait, each
+    /// with its attempts.
+    pub fn open<'a>(&'a self, alerts: &'a BTreeMap<u64, Mirrored>) -> Vec<(u64, &'a AlertEvent, u32)> {
         let lacking = alerts.iter().filter(|(key, alert)| self.lacks(**key, alert));
-        let mut open: Vec<(u64, &AlertEvent)> = lacking.map(|(key, alert)| (*key, &alert.event)).collect();
+        let mut open: Vec<_> = lacking.map(|(key, alert)| (*key, &alert.event, self.tries(*key))).collect();
         let flying = self.flight.iter().flat_map(|flight| flight.held());
-        for (key, version, event) in flying.filter(|(key, version, _)| !self.knows(*key, *version)) {
-            if alerts.get(&key).is_none_or(|alert| alert.version != version && !alert.says(event)) {
-                open.push((key, event));
+        for held in flying.filter(|held| !self.knows(held.key, held.version)) {
+            if alerts.get(&held.key).is_none_or(|alert| alert.version != held.version && !alert.says(held.event)) {
+                open.push((held.key, held.event, held.attempt));
             }
         }
         open

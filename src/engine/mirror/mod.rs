@@ -90,7 +90,7 @@ impl Mirror {
                         (false, true) => effects.push(peer.queue(now, *key, &alert.event)),
                         // What is on its way to it may yet be taken.
                         (true, false) if !peer.flies(*key) => {
-                            effects.push(peer.give_up(now, *key, &alert.event, UNWANTED))
+                            effects.push(peer.give_up(now, (*key, &alert.event), peer.tries(*key), UNWANTED))
                         }
                         _ => {}
                     }
@@ -100,7 +100,7 @@ impl Mirror {
         }
         for peer in old.values() {
             let open = peer.open(&self.alerts).into_iter();
-            effects.extend(open.map(|(key, event)| peer.give_up(now, key, event, notify::GONE)));
+            effects.extend(open.map(|(key, event, tried)| peer.give_up(now, (key, event), tried, notify::GONE)));
         }
         if self.peers.is_empty() {
             self.alerts.clear();
@@ -123,7 +123,7 @@ impl Mirror {
         if full && !self.make_room(event.at, effects) {
             self.dropped += 1;
             let wanting = self.peers.values().filter(|peer| event.severity >= peer.min_severity);
-            effects.extend(wanting.map(|peer| peer.give_up(event.at, key, event, NO_ROOM)));
+            effects.extend(wanting.map(|peer| peer.give_up(event.at, (key, event), 0, NO_ROOM)));
             return;
         }
         self.firing.insert(event.id.clone(), key);
@@ -178,8 +178,9 @@ impl Mirror {
                 && peer.lacks(key, before)
                 && !peer.holds(key, before)
             {
-                effects.push(peer.supersede(now, key, &before.event));
+                effects.push(peer.supersede(now, (key, &before.event), peer.tries(key)));
             }
+            peer.tried.remove(&key);
             if peer.wants(&alert) {
                 effects.push(peer.queue(now, key, &alert.event));
             }
@@ -213,11 +214,12 @@ impl Mirror {
             if peer.lacks(key, &alert) {
                 let (status, reason) = lost(peer);
                 peer.failed += 1;
-                effects.push(peer.report(now, (key, &alert.event), peer.failures, status, reason));
+                effects.push(peer.report(now, (key, &alert.event), peer.tries(key), status, reason));
             }
             peer.unschedule(key);
             peer.told.remove(&key);
             peer.refused.remove(&key);
+            peer.tried.remove(&key);
         }
     }
 
@@ -251,14 +253,14 @@ impl Mirror {
                     alert.event = AlertEvent { severity, labels, ..event };
                 }
             }
+            let Some(peer) = self.peers.get_mut(&name) else { continue };
             let told = keys.iter().filter_map(|key| self.alerts.get(key).map(|alert| (*key, alert)));
             let (holds, alerts): (Vec<_>, Vec<_>) =
-                told.map(|(key, alert)| ((key, alert.version), alert.event.clone())).unzip();
+                told.map(|(key, alert)| ((key, alert.version, peer.tries(key)), alert.event.clone())).unzip();
             if alerts.is_empty() {
                 continue;
             }
             self.batches += 1;
-            let Some(peer) = self.peers.get_mut(&name) else { continue };
             let delivery = Delivery {
                 id: batch_id(&name, self.batches),
                 receiver: name.clone(),
@@ -293,11 +295,11 @@ impl Mirror {
         let done = match result {
             Attempt::Retry { reason, after } => {
                 peer.retries += 1;
-                peer.last_error.clone_from(reason);
-                // It is said that it fails when it begins to.
-                if peer.failing_since.is_none() {
-                    peer.failing_since = Some(now);
-                    effects.push(peer.fail(now));
+                // It is said that it fails when it begins to, and when it fails otherwise.
+                if peer.failing_since.is_none() || peer.last_error != *reason {
+                    peer.failing_since.get_or_insert(now);
+                    peer.last_error.clone_from(reason);
+                    effects.push(peer.fail(now, &flight, &self.alerts));
                 }
                 peer.not_before = Some(now + notify::pause(peer.failures, *after));
                 peer.failures += 1;

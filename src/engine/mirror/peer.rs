@@ -27,9 +27,12 @@ pub struct Peer {
     pub due: BTreeSet<(Timestamp, u64)>,
     pub due_of: BTreeMap<u64, Timestamp>,
     pub flight: Option<Flight>,
+    /// How often it was tried to tell it the newest state of an alert, until it takes that.
+    pub tried: BTreeMap<u64, u32>,
     pub not_before: Option<Timestamp>,
     pub failures: u32,
     pub failing_since: Option<Timestamp>,
+    pub refusing_since: Option<Timestamp>,
     pub last_error: String,
     pub delivered: u64,
     pub failed: u64,
@@ -61,15 +64,30 @@ pub struct Took {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flight {
     pub delivery: Delivery,
-    /// The alerts and the versions in it.
-    pub holds: Vec<(u64, u64)>,
+    /// The alerts and the versions in it, and how often each was tried with it.
+    pub holds: Vec<(u64, u64, u32)>,
+}
+
+/// What a request says of an alert.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    pub key: u64,
+    pub version: u64,
+    pub attempt: u32,
+    pub event: &'a AlertEvent,
 }
 
 impl Flight {
-    /// The alerts, versions and states in it.
-    pub fn held(&self) -> impl Iterator<Item = (u64, u64, &AlertEvent)> {
+    /// What it says of each alert.
+    pub fn held(&self) -> impl Iterator<Item = Held<'_>> {
         let events = self.delivery.notification().map_or(&[][..], |n| &n.alerts);
-        self.holds.iter().zip(events).map(|((key, version), event)| (*key, *version, event))
+        let held = |((key, version, attempt), event): (&(u64, u64, u32), _)| Held {
+            key: *key,
+            version: *version,
+            attempt: *attempt,
+            event,
+        };
+        self.holds.iter().zip(events).map(held)
     }
 }
 
@@ -85,9 +103,11 @@ impl Peer {
             due: BTreeSet::new(),
             due_of: BTreeMap::new(),
             flight: None,
+            tried: BTreeMap::new(),
             not_before: None,
             failures: 0,
             failing_since: None,
+            refusing_since: None,
             last_error: String::new(),
             delivered: 0,
             failed: 0,
@@ -111,11 +131,13 @@ impl Peer {
 
     /// Whether that state of an alert is on its way to it.
     pub fn holds(&self, key: u64, alert: &Mirrored) -> bool {
-        self.flight.as_ref().is_some_and(|f| f.holds.contains(&(key, alert.version)))
+        self.flight
+            .as_ref()
+            .is_some_and(|f| f.holds.iter().any(|(k, version, _)| (*k, *version) == (key, alert.version)))
     }
 
     pub fn flies(&self, key: u64) -> bool {
-        self.flight.as_ref().is_some_and(|f| f.holds.iter().any(|(k, _)| *k == key))
+        self.flight.as_ref().is_some_and(|f| f.holds.iter().any(|(k, ..)| *k == key))
     }
 
     /// Puts an alert on the list, or moves it to the front of where it is.
@@ -151,6 +173,7 @@ impl Peer {
                 _ => {}
             }
         }
+        keys.iter().for_each(|key| *self.tried.entry(*key).or_default() += 1);
         keys
     }
 
@@ -166,12 +189,16 @@ impl Peer {
         self.failures = 0;
         self.failing_since = None;
         self.not_before = None;
-        if let Some(reason) = refused {
-            self.last_error.clone_from(reason);
+        match refused {
+            Some(reason) => {
+                self.refusing_since.get_or_insert(now);
+                self.last_error.clone_from(reason);
+            }
+            None => self.refusing_since = None,
         }
         let at = flight.delivery.message.at();
         let next = at + self.resend.every;
-        for (key, version, event) in flight.held() {
+        for Held { key, version, attempt, event } in flight.held() {
             let Some(alert) = alerts.get(&key) else { continue };
             match (refused, self.refused.get_mut(&key)) {
                 (None, _) => drop(self.refused.remove(&key)),
@@ -189,6 +216,9 @@ impl Peer {
             }
             let taken = refused.is_none() || same.is_some_and(|same| same.taken);
             self.told.insert(key, Told { version, taken, took });
+            if refused.is_none() && alert.says(event) {
+                self.tried.remove(&key);
+            }
             // What it took is told, though it refuses to hear it again.
             if same.is_none_or(|same| same.taken != taken) {
                 *(if taken { &mut self.delivered } else { &mut self.failed }) += 1;
@@ -196,7 +226,7 @@ impl Peer {
                 if alert.version == version || !alert.says(event) {
                     let status = if taken { NotificationStatus::Delivered } else { NotificationStatus::Refused };
                     let reason = refused.cloned().unwrap_or_default();
-                    effects.push(self.report(now, (key, event), flight.delivery.attempt, status, reason));
+                    effects.push(self.report(now, (key, event), attempt, status, reason));
                 }
             }
             let over = alert.ended().is_some_and(|end| next > end + self.resend.resolved_for);
@@ -215,15 +245,15 @@ impl Peer {
         alerts: &BTreeMap<u64, Mirrored>,
         effects: &mut Vec<Effect>,
     ) {
-        for (key, version, event) in flight.held() {
+        for Held { key, version, attempt, event } in flight.held() {
             let Some(alert) = alerts.get(&key) else { continue };
             self.schedule(key, flight.delivery.message.at());
             if self.knows(key, version) || alert.says(event) && self.lacks(key, alert) {
                 continue;
             }
             effects.push(match alert.says(event) {
-                true => self.give_up(now, key, event, UNWANTED),
-                false => self.supersede(now, key, event),
+                true => self.give_up(now, (key, event), attempt, UNWANTED),
+                false => self.supersede(now, (key, event), attempt),
             });
         }
     }

@@ -60,6 +60,7 @@ impl Mirror {
             failed: peer.failed,
             retries: peer.retries,
             failing_since: peer.failing_since,
+            refusing_since: peer.refusing_since,
             last_error: peer.last_error.clone(),
         })
     }

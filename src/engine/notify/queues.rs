@@ -36,6 +36,7 @@ impl Outbox {
                 failed: queue.failed,
                 retries: queue.retries,
                 failing_since: queue.failing_since,
+                refusing_since: queue.refusing_since,
                 last_error: queue.last_error.clone(),
             }
         };
