@@ -12,7 +12,9 @@ use evenkeel::engine::view::{EndedView, MuteKind};
 use evenkeel::engine::{Engine, State, view};
 use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::wire::alertmanager::Webhook;
 use evenkeel::wire::matcher::LabelMatcher;
+use evenkeel::wire::notice;
 
 const START: i64 = 1_780_000_000_000;
 
@@ -1226,6 +1228,54 @@ fn an_end_that_waits_for_its_group_is_told_although_a_milder_alert_began() {
     plan.agent("a", "ok");
     plan.until(200);
     assert_eq!(states(&plan, "ops").len(), 2);
+}
+
+#[test]
+fn the_labels_of_a_group_are_those_of_its_alerts_and_its_identity_stays_when_one_gets_graver() {
+    let route =
+        |by: &str| format!("routes:\n- {{receivers: [ops], group_by: {by}, group_wait: 1s, group_interval: 1s}}\n");
+    let labels = |pairs: &[&str]| -> BTreeMap<String, String> {
+        let all = [("agent", "a"), ("alertname", "late"), ("severity", "warning")];
+        all.into_iter().filter(|(name, _)| pairs.contains(name)).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+    };
+    let alone = ["agent", "alertname"];
+    for (routes, before, after) in [
+        (String::new(), &alone[..], &alone[..]),
+        (route("[...]"), &alone, &alone),
+        (route("[alertname, severity]"), &["alertname", "severity"], &["alertname"]),
+    ] {
+        let late = |routing: &str| {
+            let mut policy = (*policy(routing)).clone();
+            policy.rules.retain(|rule| rule.name == "late");
+            Arc::new(policy)
+        };
+        let mut plan = Plan { engine: Engine::new(late(&routes), State::default()), ..Plan::new("") };
+        plan.agent("a", "late");
+        plan.until(60);
+        plan.agent("a", "latest");
+        plan.until(120);
+        // A reload that changes nothing there moves it to no other group.
+        let effects = plan.engine.reload(plan.at(), late(&format!("{routes}damping: {{flaps: 3}}\n")));
+        plan.answer(effects);
+        plan.until(150);
+        let ways = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
+        let known = ways.iter().filter(|way| way.receiver == "ops").map(|way| way.last.is_some()).collect::<Vec<_>>();
+        assert_eq!(known, [true], "{routes}: {ways:?}");
+        plan.agent("a", "ok");
+        plan.until(200);
+        let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(_, _, d)| d.notification());
+        let bodies: Vec<(String, Webhook)> = said
+            .map(|said| {
+                let alerts = said.alerts.iter().map(|alert| notice::alert(alert, "")).collect();
+                (said.group.clone(), Webhook::new("ops", "", (&said.group_labels, said.truncated), alerts))
+            })
+            .collect();
+        let [(group, began), (_, graver), (_, ended)] = &bodies[..] else { panic!("three of {routes}: {bodies:?}") };
+        assert_eq!(graver.common_labels["severity"], "critical");
+        assert_eq!((&began.group_labels, &graver.group_labels), (&labels(before), &labels(after)), "{routes}");
+        assert_eq!(ended.group_labels, labels(after), "{routes}");
+        assert!(bodies.iter().all(|(own, body)| own == group && body.group_key == began.group_key), "{routes}");
+    }
 }
 
 #[test]

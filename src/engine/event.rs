@@ -261,7 +261,7 @@ pub struct Notification {
     /// Identity of the group, the same in all its messages: mail threads and deduplication keys
     /// hang on it.
     pub group: String,
-    /// The labels that the alerts of the group share by definition.
+    /// The labels that the alerts of the group shared when it began; they identify it.
     pub group_labels: BTreeMap<String, String>,
     /// The alerts, never none; at most as many as a message may show.
     pub alerts: Vec<AlertEvent>,
@@ -282,6 +282,16 @@ impl Notification {
             .filter(|alert| alert.trend.is_some())
             .skip(pictured)
             .for_each(|alert| alert.trend = None);
+    }
+
+    /// The labels of the group that all alerts here have: one that got graver since it began has another severity.
+    pub fn shared_labels(&self) -> BTreeMap<String, String> {
+        let mut shared = self.group_labels.clone();
+        for alert in &self.alerts {
+            let own = alert.identity();
+            shared.retain(|name, value| own.get(name) == Some(value));
+        }
+        shared
     }
 
     /// Of the alert that the message is named after: the first one.

@@ -25,7 +25,7 @@ pub struct Webhook {
     pub status: Status,
     /// The receiver's name.
     pub receiver: String,
-    /// The labels that the group shares by definition.
+    /// Those of the labels that identify the group that all alerts share.
     pub group_labels: Labels,
     /// The labels that all alerts share.
     pub common_labels: Labels,
@@ -151,7 +151,7 @@ impl Webhook {
             truncated_alerts: group.1,
             status: if firing { Status::Firing } else { Status::Resolved },
             receiver: receiver.to_owned(),
-            group_labels: group.0.clone(),
+            group_labels: common(std::iter::once(group.0).chain(alerts.iter().map(|a| &a.labels))),
             common_labels: common(alerts.iter().map(|a| &a.labels)),
             common_annotations: common(alerts.iter().map(|a| &a.annotations)),
             external_url: external_url.to_owned(),

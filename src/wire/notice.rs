@@ -90,7 +90,8 @@ pub fn title(notification: &Notification) -> String {
     let what = listed(meant.iter().map(|alert| alert.rule.as_str()), 0);
     let lead = &lead.subject;
     let one = meant.iter().all(|alert| alert.subject == *lead) && notification.truncated == 0;
-    let labels = notification.group_labels.iter().filter(|(name, _)| *name != "alertname");
+    let labels = notification.shared_labels();
+    let labels = labels.iter().filter(|(name, _)| *name != "alertname");
     // A single subject says what its group has of it.
     let labels = labels.filter(|(name, value)| !one || lead.get(name) != Some(value.as_str()));
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
@@ -215,8 +216,7 @@ pub fn letter(notification: &Notification, external_url: &str) -> Letter {
     if notification.alerts.len() == 1 && notification.truncated == 0 && notification.summary.is_empty() {
         return alone(notification, external_url);
     }
-    let names = notification.group_labels.iter();
-    let mut rows: Vec<(String, String)> = names.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut rows: Vec<(String, String)> = notification.shared_labels().into_iter().collect();
     for alert in notification.alerts.iter().take(LISTED) {
         let summary = alert.annotations.get("summary").map(|s| format!("\n{s}")).unwrap_or_default();
         let since = starts_at(alert).to_rfc3339();
@@ -441,7 +441,9 @@ pub(super) mod tests {
         assert_eq!(titled(both, ("alertname", "err")), "[FIRING:2 high] err on 2 agents: a1, a2");
         let two_rules = vec![of("err", &a1), of("slow", &a1)];
         assert_eq!(titled(two_rules, ("agent", "a1")), "[FIRING:2 high] err, slow on agent=a1");
-        let unlike = vec![of("err", &a1), of("slow", &[("provider", "p")])];
+        let mut unlike = vec![of("err", &a1), of("slow", &[("provider", "p")])];
+        assert!(!titled(unlike.clone(), ("site", "x")).contains("site"), "it is no label of theirs");
+        unlike.iter_mut().for_each(|alert| drop(alert.labels.insert("site".to_owned(), "x".to_owned())));
         assert_eq!(
             titled(unlike, ("site", "x")),
             "[FIRING:2 high] err, slow (site=x) on 2 subjects: agent=a1, provider=p"

@@ -38,7 +38,7 @@ pub fn body(notification: &Notification, routing_key: &str, external_url: &str) 
             "component": lead.subject.to_string(),
             "class": lead.rule,
             "custom_details": {
-                "labels": notification.group_labels,
+                "labels": notification.shared_labels(),
                 "annotations": lead.annotated(),
                 "alerts": notification.alerts.iter().take(SHOWN).map(notice::line).collect::<Vec<_>>(),
                 "more": notice::more(notification, SHOWN),

@@ -42,12 +42,11 @@ impl Dispatch {
                 if before.is_none() && !live.contains(event.id.as_str()) {
                     continue;
                 }
-                let flood = before.as_ref().map(|((receiver, _, group), _)| (receiver.clone(), group.clone()));
-                let flood = flood.filter(|(_, group)| group.starts_with("flood:"));
-                let place = match flood.filter(|_| destination.labels.is_none()) {
-                    Some(place) => place,
-                    None => (destination.receiver.clone(), destination.key.clone()),
-                };
+                let at = before.as_ref().map(|((receiver, _, group), _)| (receiver.clone(), group.clone()));
+                let group = |at: &Place| shells.get(at).or_else(|| self.groups.get(at));
+                let place = at
+                    .filter(|at| destination.keeps(settings, at, group(at)))
+                    .unwrap_or_else(|| (destination.receiver.clone(), destination.key.clone()));
                 if let Some(shell) = shells.remove(&place) {
                     self.groups.insert(place.clone(), shell);
                 }

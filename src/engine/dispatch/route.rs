@@ -35,6 +35,25 @@ pub struct Destination {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
+impl Destination {
+    /// Whether an alert that is told in a place stays there: in this group, in a flood, or in the group of the severity
+    /// that it had when it began.
+    pub(super) fn keeps(&self, settings: &Settings, place: &Place, group: Option<&Group>) -> bool {
+        let (Some(now), Some(then)) = (&self.labels, group.map(|group| &group.labels)) else {
+            return place.0 == self.receiver && (place.1 == self.key || place.1.starts_with("flood:"));
+        };
+        let route = place.1.strip_prefix(&of(settings, self.route).key()).is_some_and(|rest| rest.starts_with(':'));
+        place.0 == self.receiver && route && lasting(then.iter()).eq(lasting(now.iter()))
+    }
+}
+
+/// Labels without what may change while an alert fires.
+fn lasting<'a>(
+    labels: impl Iterator<Item = (&'a String, &'a String)>,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    labels.filter(|(name, _)| *name != "severity")
+}
+
 /// Whether a receiver is told in messages of its own, rather than kept in line with every alert.
 pub fn gets_messages(receiver: &Receiver) -> bool {
     receiver.resend().is_none()
@@ -84,19 +103,19 @@ fn taken(settings: &Settings, labels: &BTreeMap<String, String>) -> Vec<u32> {
 pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination> {
     let labels = event.identity();
     let takes = |receiver: &&Receiver| gets_messages(receiver) && event.severity >= receiver.min_severity;
-    let alone = || format!("alert:{:016x}", lineage(&event.rule, &event.subject));
+    let own = || format!("alert:{:016x}", lineage(&event.rule, &event.subject));
     let mut found: Vec<Destination> = Vec::new();
     let taken = taken(settings, &labels);
     for &index in &taken {
         let route = of(settings, Some(index));
         let group = route.group_by.as_ref().map(|names| {
             if names.iter().any(|name| name == "...") {
-                return labels.clone();
+                return alone(event);
             }
             let value = |name: &String| labels.get(name).map(|value| (name.clone(), value.clone()));
             names.iter().filter_map(value).collect::<BTreeMap<_, _>>()
         });
-        let key = group.as_ref().map_or_else(alone, |group| format!("{}:{group:?}", route.key()));
+        let key = group.as_ref().map_or_else(own, |group| format!("{}:{group:?}", route.key()));
         for receiver in settings.receivers.iter().filter(takes).filter(|r| route.receivers.contains(&r.name)) {
             if !found.iter().any(|d| d.receiver == receiver.name && d.key == key) {
                 let (receiver, key) = (receiver.name.clone(), key.clone());
@@ -108,12 +127,18 @@ pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination>
         let to = |receiver: &Receiver| Destination {
             receiver: receiver.name.clone(),
             route: None,
-            key: alone(),
+            key: own(),
             labels: None,
         };
         found.extend(settings.receivers.iter().filter(takes).map(to));
     }
     found
+}
+
+/// The labels of the group of one alert: those that stay when it gets graver.
+fn alone(event: &AlertEvent) -> BTreeMap<String, String> {
+    let labels = event.identity();
+    lasting(labels.iter()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Receivers on the routes of an alert that are not told because it is too mild for them.
@@ -144,7 +169,7 @@ impl Dispatch {
         let route = destination.route;
         let (name, labels) = match &destination.labels {
             Some(labels) => (short(&destination.key), labels.clone()),
-            None => (event.id.clone(), event.identity()),
+            None => (event.id.clone(), alone(event)),
         };
         self.groups.entry(place.clone()).or_insert_with(|| Group::new(name, labels, route, false));
         place

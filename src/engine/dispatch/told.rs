@@ -117,8 +117,9 @@ impl Dispatch {
         };
         let mut ways = Vec::new();
         for to in route::destinations(settings, event) {
-            let own = |p: &Place| p.0 == to.receiver && (p.1 == to.key || p.1.starts_with("flood:"));
-            let told = places.iter().position(own).map(|at| places.remove(at)).and_then(|place| message(&place));
+            let exact = places.iter().position(|place| *place == (to.receiver.clone(), to.key.clone()));
+            let kept = || places.iter().position(|place| to.keeps(settings, place, self.groups.get(place)));
+            let told = exact.or_else(kept).map(|at| places.remove(at)).and_then(|place| message(&place));
             let closed = route::closed(route::of(settings, to.route), now);
             let why = match closed {
                 Some(Some(opens)) => format!("its route is outside its hours until {opens}"),
