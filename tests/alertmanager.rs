@@ -160,5 +160,5 @@ fn an_alertmanager_that_is_gone_is_shown_as_failing_beside_those_who_were_told()
             && ops.starts_with("  ops: told ")
     });
     let why = run(&home, &["why", "failing", "reviewer"]).1;
-    assert!(why.contains("  am fails since ") && !why.contains("kept up"), "{why}");
+    assert!(why.contains("  not told yet; am fails since ") && !why.contains("kept up"), "{why}");
 }

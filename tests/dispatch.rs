@@ -440,6 +440,30 @@ fn what_waits_behind_the_message_that_is_tried_is_named() {
 }
 
 #[test]
+fn what_waits_is_named_to_who_was_told_before_and_after_it_ended() {
+    let mut plan = Plan::new("");
+    let mut policy = (**plan.engine.policy()).clone();
+    policy.settings.receivers[0].send_resolved = false;
+    plan.engine = Engine::new(Arc::new(policy), State::default());
+    plan.agent("a", "late");
+    plan.until(20);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(40);
+    assert!(
+        stands(&plan).contains("Z; that it is critical is being tried since 2026-05-28T20:27:"),
+        "{}",
+        stands(&plan)
+    );
+    plan.agent("a", "ok");
+    plan.until(70);
+    // It is told no ends, and still has not all of what was said before.
+    assert!(plan.engine.view().ended.iter().all(|ended| ended.messages.receivers.iter().all(|m| m.receiver != "ops")));
+    let way = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways.remove(0);
+    assert_eq!(way.waiting.and_then(|waiting| waiting.severity), Some(Severity::Critical));
+}
+
+#[test]
 fn what_was_refused_is_tried_again_when_it_is_repeated_or_its_group_changes() {
     let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 30s, repeat_interval: 5m}\n";
     let mut plan = Plan::new(route);

@@ -79,6 +79,8 @@ pub struct WaitingView {
     pub since: Timestamp,
     /// What it says of the alert; null when it only counts it.
     pub state: Option<AlertState>,
+    /// How bad it says that is.
+    pub severity: Option<Severity>,
     /// Attempts at it so far, one in flight included.
     pub attempts: u32,
     /// What the newest attempt of the receiver's queue that failed saw; empty while the receiver takes messages.
@@ -102,7 +104,7 @@ pub struct FollowingView {
 
 impl fmt::Display for WaitingView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WaitingView { since, state, attempts, error, next, then } = self;
+        let WaitingView { since, state, attempts, error, next, then, .. } = self;
         f.write_str(if *state == Some(AlertState::Resolved) { "its end is " } else { "" })?;
         match (attempts, error.is_empty()) {
             (_, true) => write!(f, "being sent since {since}"),
@@ -135,8 +137,12 @@ impl fmt::Display for RefusedView {
 
 /// What was said to a receiver of an alert, in words; empty when nothing was.
 pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
-    let last = last.map(|last| format!("told {last}"));
-    let parts = [last, waiting.map(ToString::to_string), refused.map(ToString::to_string)];
+    // To whom something was told before, it matters what is said next.
+    let news = |waiting: &WaitingView| match (last, waiting.state, waiting.severity) {
+        (Some(_), Some(AlertState::Firing), Some(severity)) => format!("that it is {} is {waiting}", severity.as_str()),
+        _ => waiting.to_string(),
+    };
+    let parts = [last.map(|last| format!("told {last}")), waiting.map(news), refused.map(ToString::to_string)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 

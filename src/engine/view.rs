@@ -359,7 +359,7 @@ pub struct WayView {
     pub group_labels: Option<std::collections::BTreeMap<String, String>>,
     /// When the receiver took the newest message of those that it has; `None`: it has none.
     pub last: Option<Timestamp>,
-    /// What it does not have yet of the messages about it, or about the end of one before.
+    /// What it does not have yet of the messages about it, or about the alert before.
     pub waiting: Option<WaitingView>,
     /// The receiver refused the newest one; null when it took it.
     pub refused: Option<RefusedView>,

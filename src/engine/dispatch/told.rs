@@ -96,7 +96,7 @@ impl Dispatch {
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
             let active = message.is_some() && event.state == AlertState::Firing;
-            let before = || queues.end_of(receiver, &event.rule, &event.subject);
+            let before = || queues.newest_of(receiver, &event.rule, &event.subject);
             let (last, waiting, refused, next, why) = match message {
                 Some(m) => (m.last, m.waiting, m.refused, m.next, m.why),
                 None => (None, before(), None, None, why),

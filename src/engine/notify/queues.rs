@@ -67,7 +67,7 @@ impl Queues<'_> {
         let first = found.next()?;
         let said = |envelope: &Envelope| shown(envelope, alert).map(|event| (event.state, event.severity));
         let mut before = said(first);
-        let state = before.map(|(state, _)| state);
+        let (state, severity) = before.unzip();
         let mut then = Vec::new();
         for message in found {
             // A repeat is no news.
@@ -80,24 +80,23 @@ impl Queues<'_> {
         let view = self.views.iter().find(|view| view.receiver == receiver).filter(|view| view.failing_since.is_some());
         let error = view.map_or_else(String::new, |view| view.last_error.clone());
         let (since, attempts) = (first.queued, first.delivery.attempt);
-        Some(WaitingView { since, state, attempts, error, next: self.next.get(receiver).copied(), then })
+        Some(WaitingView { since, state, severity, attempts, error, next: self.next.get(receiver).copied(), then })
     }
 
-    /// Alerts whose end a message tells that its receiver does not have yet.
-    fn ending(&self) -> impl Iterator<Item = ((&str, &str), &AlertEvent)> {
+    /// Every alert in messages that their receivers do not have yet.
+    fn said(&self) -> impl Iterator<Item = ((&str, &str), &AlertEvent)> {
         let all =
             self.on_the_way.iter().flat_map(|(place, messages)| messages.iter().map(|message| (*place, *message)));
-        let said = all.flat_map(|(place, message)| match &message.delivery.message {
+        all.flat_map(|(place, message)| match &message.delivery.message {
             Message::Alerts(said) if said.acknowledged.is_none() => said.alerts.iter().map(|e| (place, e)).collect(),
             _ => Vec::new(),
-        });
-        said.filter(|(_, event)| event.state == AlertState::Resolved)
+        })
     }
 
     /// By alert: how it ended, and the receivers that a message is on its way to that says so.
     pub fn endings(&self) -> BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> {
         let mut found: BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> = BTreeMap::new();
-        for ((receiver, group), event) in self.ending() {
+        for ((receiver, group), event) in self.said().filter(|(_, event)| event.state == AlertState::Resolved) {
             let messages = &mut found.entry(&event.id).or_insert_with(|| (event, Vec::new())).1;
             messages.push(MessageView {
                 receiver: receiver.to_owned(),
@@ -112,12 +111,12 @@ impl Queues<'_> {
         found
     }
 
-    /// The messages up to the newest end of a rule's alert on a subject that a receiver does not have yet.
-    pub fn end_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<WaitingView> {
+    /// The messages about the newest alert of a rule on a subject that a receiver does not have all of yet.
+    pub fn newest_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<WaitingView> {
         let own = |((to, _), event): &((&str, &str), &AlertEvent)| {
             *to == receiver && event.rule == rule && event.subject == *subject
         };
-        let ((_, group), event) = self.ending().filter(own).max_by_key(|(_, event)| event.at)?;
+        let ((_, group), event) = self.said().filter(own).max_by_key(|(_, event)| event.at)?;
         self.waiting(receiver, group, &event.id)
     }
 }
