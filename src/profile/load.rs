@@ -12,7 +12,6 @@ use super::names::{Index, normal};
 use super::{FALLBACK, Profile, Profiles, QualityTargets};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::wire::fields::{Faults, Fields, Spanned};
-use crate::wire::yaml;
 
 /// The files that ship, the table among them.
 const SHIPPED: [(&str, &str); 5] = [
@@ -92,11 +91,10 @@ pub(super) fn load(files: &[SourceFile]) -> (Profiles, Vec<Diagnostic>) {
 
 /// Reads one file; of a file with errors nothing is taken.
 fn read_file(file: &SourceFile, number: usize, entries: &mut Vec<Entry>) -> Vec<Diagnostic> {
-    let root = match yaml::parse(file) {
-        Ok(root) => root,
+    let (root, faults) = match Faults::read(file) {
+        Ok(read) => read,
         Err(fault) => return vec![*fault],
     };
-    let faults = Faults::new(file);
     let fields = Fields::open(&root, "a profile", &faults);
     let mut found = Vec::new();
     let rows = fields.list("scaling");

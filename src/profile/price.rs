@@ -10,7 +10,7 @@ use super::names::Index;
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::model::{Nanodollars, Timestamp, Tokens};
 use crate::wire::fields::{Faults, Fields};
-use crate::wire::yaml::{self, Node};
+use crate::wire::yaml::Node;
 
 /// The table that ships.
 const SHIPPED: (&str, &str) = ("profiles/prices.yaml", include_str!("../../profiles/prices.yaml"));
@@ -69,11 +69,10 @@ impl PriceTable {
     }
 
     fn read(&mut self, file: &SourceFile) -> Vec<Diagnostic> {
-        let root = match yaml::parse(file) {
-            Ok(root) => root,
+        let (root, faults) = match Faults::read(file) {
+            Ok(read) => read,
             Err(fault) => return vec![*fault],
         };
-        let faults = Faults::new(file);
         let fields = Fields::open(&root, "a price table", &faults);
         fields.require("prices", "", fields.node("prices"));
         let read: Vec<_> = fields.list("prices").iter().filter_map(|node| model_prices(node, &faults)).collect();

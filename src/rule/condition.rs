@@ -12,7 +12,7 @@ use evalexpr::Operator;
 use super::lex::{Fault, Kind as TokenKind, Token, Window, lex};
 use super::load::WINDOW_LIMIT;
 use super::range::Range;
-use super::{Arithmetic, Comparison, INPUT_LIMIT, Input, Node, Program, names, syntax, trial};
+use super::{Arithmetic, Comparison, INPUT_LIMIT, Input, Node, Program, contradiction, names, syntax, trial};
 use crate::model::{Metric, Span, Unit};
 
 /// What a part of a condition is.
@@ -134,7 +134,9 @@ impl Check<'_> {
                 let (left, right) = (self.truth(left), self.truth(right));
                 let (left, right) = (Box::new(left?), Box::new(right?));
                 let and = *tree.operator() == Operator::And;
-                Some(truth(if and { Node::And(left, right) } else { Node::Or(left, right) }, bytes))
+                let node = if and { Node::And(left, right) } else { Node::Or(left, right) };
+                self.faults.extend(contradiction::fault(&node, self.text, &bytes));
+                Some(truth(node, bytes))
             }
             Operator::Add => self.arithmetic(Arithmetic::Add, children),
             Operator::Sub => self.arithmetic(Arithmetic::Subtract, children),

@@ -9,7 +9,7 @@ use super::hours::ActiveHours;
 use super::load::RuleReader;
 use super::range::Range as Values;
 use super::terms::{LEVEL_LIMIT, Level, NoData, OVERRIDE_LIMIT, Override, Recover, Terms};
-use super::{Comparison, Input, Matcher, Node, Takes, condition};
+use super::{Comparison, Input, Matcher, Node, Takes, condition, matcher};
 use crate::model::{Dimension, Severity, Span};
 use crate::wire::fields::{Fields, one_of};
 use crate::wire::yaml::Value;
@@ -176,10 +176,9 @@ impl RuleReader<'_> {
                 self.faults.error(place.clone(), message, "delete the override, or widen the rule's `where`");
             }
         }
-        if before
-            .iter()
-            .any(|earlier| !earlier.filter.is_empty() && earlier.filter.iter().all(|matcher| own.contains(matcher)))
-        {
+        // What the rule does not look at needs no override.
+        let all: Vec<Matcher> = own.iter().chain(of_rule).cloned().collect();
+        if before.iter().any(|earlier| !earlier.filter.is_empty() && matcher::shadows(&earlier.filter, &all)) {
             let message = "no subject gets here: an override before this one matches all of its subjects";
             self.faults.error(place, message, "put the narrower one first");
         }

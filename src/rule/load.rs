@@ -19,7 +19,7 @@ use crate::model::{Dimension, Label, Metric, Span, Unit};
 use crate::settings::Settings;
 use crate::settings::budget::Budget;
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, patterns, scalar};
-use crate::wire::yaml::{self, Node};
+use crate::wire::yaml::Node;
 
 /// The window of a rule that names none.
 pub const WINDOW: Span = Span::minutes(5);
@@ -63,14 +63,13 @@ pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut covering: Vec<Covering<'_>> = Vec::new();
     for file in files {
-        let root = match yaml::parse(file) {
-            Ok(root) => root,
+        let (root, faults) = match Faults::read(file) {
+            Ok(read) => read,
             Err(fault) => {
                 diagnostics.push(*fault);
                 continue;
             }
         };
-        let faults = Faults::new(file);
         let reader = RuleReader {
             faults: &faults,
             evaluation_interval: settings.evaluation_interval,

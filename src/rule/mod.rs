@@ -8,6 +8,7 @@
 mod aggregate;
 pub mod annotation;
 mod condition;
+mod contradiction;
 mod cover;
 pub mod deciding;
 pub mod export;

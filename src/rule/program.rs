@@ -293,6 +293,18 @@ impl Comparison {
         }
     }
 
+    /// The comparison that holds when this one does not.
+    pub fn negated(self) -> Comparison {
+        match self {
+            Comparison::Less => Comparison::GreaterEqual,
+            Comparison::LessEqual => Comparison::Greater,
+            Comparison::Greater => Comparison::LessEqual,
+            Comparison::GreaterEqual => Comparison::Less,
+            Comparison::Equal => Comparison::NotEqual,
+            Comparison::NotEqual => Comparison::Equal,
+        }
+    }
+
     /// Its sign in conditions and messages.
     pub fn sign(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use super::check::unique_name;
 use super::raw::Section;
 use crate::model::period::Period;
 use crate::model::{Dimension, Label};
+use crate::rule::matcher::shadows;
 use crate::rule::{BY_LIMIT, Matcher};
 use crate::wire::fields::{one_of, patterns};
 
@@ -99,8 +100,9 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
         }
         found
     };
-    let overrides = section.sections("overrides").into_iter().filter_map(|part| {
-        let (filter, own) = (self::filter(&part, known), amount_of(&part));
+    let mut overrides: Vec<Override> = Vec::new();
+    for part in section.sections("overrides") {
+        let (own_filter, own) = (self::filter(&part, known), amount_of(&part));
         part.require("where", part.node("where"));
         if let (Some((theirs, _)), Some((whole, _))) = (own, amount)
             && theirs != whole
@@ -108,10 +110,14 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
             let message = "an override counts something else than its budget";
             part.reader.error(part.fields.place("amount"), message, "write both as dollars, tokens or executions");
         }
+        let all: Vec<Matcher> = own_filter.iter().chain(&filter).cloned().collect();
+        if overrides.iter().any(|earlier| !earlier.filter.is_empty() && shadows(&earlier.filter, &all)) {
+            let message = "no subject gets here: an override before this one matches all of its subjects";
+            part.reader.error(part.fields.place("where"), message, "put the narrower one first");
+        }
         part.finish();
-        own.map(|(_, amount)| Override { filter, amount })
-    });
-    let overrides = overrides.collect();
+        overrides.extend(own.map(|(_, amount)| Override { filter: own_filter, amount }));
+    }
     section.finish();
     let (resource, amount) = amount.unwrap_or((Resource::Money, 1));
     let (period, zone) = (period.unwrap_or(Period::Day), zone.unwrap_or(TimeZone::UTC));

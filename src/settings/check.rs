@@ -9,7 +9,7 @@ use super::raw::{Reader, Section};
 use super::{Clock, Limits, ScoreSettings, Settings, budget, digest, receiver, routing, source, target};
 use crate::diagnostic::{Diagnostic, SourceFile, has_errors};
 use crate::model::agent::is_name;
-use crate::wire::fields::Spanned;
+use crate::wire::fields::{Faults, Spanned};
 use crate::wire::yaml;
 
 impl Settings {
@@ -23,11 +23,11 @@ impl Settings {
     /// What can be read of a configuration, defaults standing in for what is wrong: enough to find
     /// the files it names, so that their faults are said in the same run.
     pub fn salvage(file: &SourceFile, base: &Path) -> (Settings, Vec<Diagnostic>) {
-        let root = match yaml::parse(file) {
-            Ok(root) => root,
+        let (root, faults) = match Faults::read(file) {
+            Ok(read) => read,
             Err(fault) => return (Settings::default(), vec![*fault]),
         };
-        let reader = Reader::new(file, base);
+        let reader = Reader::new(faults, base);
         let settings = check(reader.section("config", &root));
         (settings, reader.into_diagnostics())
     }
@@ -36,8 +36,8 @@ impl Settings {
     /// keeps nobody from asking. The faults are all there are; `None` when `listen` or `api_token` is among them.
     pub fn access(file: &SourceFile, base: &Path) -> (Option<Settings>, Vec<Diagnostic>) {
         let (settings, diagnostics) = Settings::salvage(file, base);
-        let readable = yaml::parse(file).is_ok_and(|root| {
-            let reader = Reader::new(file, base);
+        let readable = Faults::read(file).is_ok_and(|(root, faults)| {
+            let reader = Reader::new(faults, base);
             let config = reader.section("config", &root);
             config.secret("api_token");
             listen(&config, config.node("api_token").is_some(), None);
@@ -51,7 +51,7 @@ impl Settings {
     /// The settings that stand at `node` of a file of another kind, such as a test of rules; paths
     /// are relative to nothing.
     pub fn within(file: &SourceFile, node: &yaml::Node) -> (Settings, Vec<Diagnostic>) {
-        let reader = Reader::new(file, Path::new(""));
+        let reader = Reader::new(Faults::new(file), Path::new(""));
         let settings = check(reader.section("config", node));
         (settings, reader.into_diagnostics())
     }
@@ -615,6 +615,10 @@ limits: {series: 1}
                 "budgets: [{name: b, amount: $5, period: day, by: agent, overrides: [{where: {}, amount: $9}]}]\n"
                     .to_owned(),
                 "1:77 `where` is empty (write `where: {agent: \"batch-*\"}`)",
+            ),
+            (
+                "budgets: [{name: b, amount: $5, period: day, by: agent, overrides: [{where: {agent: a*}, amount: $9}, {where: {agent: a1}, amount: $1}]}]\n".to_owned(),
+                "1:104 no subject gets here: an override before this one matches all of its subjects (put the narrower one first)",
             ),
             (
                 "api_token: {env: \"\"}\n".to_owned(),

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use super::Secret;
 use super::table::{self, Kind};
-use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::diagnostic::Diagnostic;
 use crate::model::{Hours, Span};
 use crate::wire::fields::{Faults, Fields, Spanned, scalar};
 use crate::wire::hours;
@@ -34,8 +34,9 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a SourceFile, base: &'a Path) -> Self {
-        Reader { faults: Faults::new(file), base, inline: RefCell::default() }
+    /// Goes on with the faults so far.
+    pub(super) fn new(faults: Faults<'a>, base: &'a Path) -> Self {
+        Reader { faults, base, inline: RefCell::default() }
     }
 
     /// Opens a mapping as a section of the table.

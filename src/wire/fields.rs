@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use jiff::tz::TimeZone;
 
-use super::yaml::{Key, Node, Value};
+use super::yaml::{self, Key, Node, Value};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, did_you_mean};
 use crate::model::Span;
 use crate::model::shown;
@@ -42,6 +42,21 @@ impl<'a> Faults<'a> {
     /// No faults yet.
     pub fn new(file: &'a SourceFile) -> Self {
         Faults { file, found: RefCell::default(), errors: Cell::default(), untold: Cell::default() }
+    }
+
+    /// Reads a file: its tree, and as the first faults the keys that stand twice in it.
+    ///
+    /// # Errors
+    /// As [`yaml::read`].
+    pub fn read(file: &'a SourceFile) -> Result<(Node, Faults<'a>), Box<Diagnostic>> {
+        let (root, again) = yaml::read(file)?;
+        let faults = Faults::new(file);
+        for (key, first) in again {
+            let line = file.line_column(first).0;
+            let message = format!("the key `{}` stands twice, first in line {line}", key.text);
+            faults.error(key.bytes, message, "delete one of the two");
+        }
+        Ok((root, faults))
     }
 
     /// Adds an error.

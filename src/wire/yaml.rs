@@ -41,7 +41,7 @@ pub enum Value {
     },
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values in the order of the text; no key stands twice.
+    /// Keys and values in the order of the text; no key stands there twice.
     Mapping(Vec<(Key, Node)>),
 }
 
@@ -94,12 +94,23 @@ impl Node {
     }
 }
 
-/// Reads the one document of a file. An empty text is a null scalar.
+/// A key that stood in its mapping before, and where that one begins.
+pub type Again = (Key, usize);
+
+/// Reads the one document of a file whose faults are told elsewhere, see [`read`].
 ///
 /// # Errors
-/// The first fault of syntax, a key that stands twice, or a limit that is exceeded: behind any of
-/// these the rest of the text cannot be trusted.
+/// As [`read`].
 pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
+    read(file).map(|(root, _)| root)
+}
+
+/// Reads the one document of a file, and which keys stand twice: the first value holds, and lists are put together, so
+/// that the faults in both are found. An empty text is a null scalar.
+///
+/// # Errors
+/// The first fault of syntax, or a limit that is exceeded: behind either the rest of the text cannot be trusted.
+pub fn read(file: &SourceFile) -> Result<(Node, Vec<Again>), Box<Diagnostic>> {
     if file.text.len() > BYTES_LIMIT {
         return Err(fault(
             file,
@@ -112,23 +123,24 @@ pub fn parse(file: &SourceFile) -> Result<Node, Box<Diagnostic>> {
     options.flow_nesting_limit = DEPTH_LIMIT;
     options.block_nesting_limit = DEPTH_LIMIT;
     options.disallow_directives = true;
-    let mut tree = Tree { file, open: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    let mut tree = Tree { file, open: Vec::new(), anchors: HashMap::new(), nodes: 0, again: Vec::new(), root: None };
     for event in Parser::new_from_str_with_options(&file.text, options) {
         let (event, span) = event.map_err(|e| syntax_fault(file, &e))?;
         let bytes = span.byte_range().unwrap_or(0..0);
         let tag = span.tag_span().and_then(|tag| tag.byte_range()).unwrap_or(bytes.clone());
         tree.take(event, bytes, tag)?;
     }
-    Ok(tree.root.unwrap_or(Node { value: Value::Scalar { text: String::new(), plain: true }, bytes: 0..0 }))
+    let nothing = Node { value: Value::Scalar { text: String::new(), plain: true }, bytes: 0..0 };
+    Ok((tree.root.unwrap_or(nothing), tree.again))
 }
 
 /// A list or mapping whose end has not been seen.
 struct Open {
     node: Node,
     anchor: usize,
-    /// The key that waits for its value.
-    key: Option<Key>,
-    /// Where each key stands first; a scan per key would be quadratic.
+    /// The key that waits for its value, and the entry of the same key before it.
+    key: Option<(Key, Option<usize>)>,
+    /// The entry that each key has; a scan per key would be quadratic.
     seen: HashMap<String, usize>,
     /// Nesting below this node; a scalar has none.
     height: usize,
@@ -148,6 +160,7 @@ struct Tree<'a> {
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
+    again: Vec<Again>,
     root: Option<Node>,
 }
 
@@ -234,18 +247,24 @@ impl Tree<'_> {
         match &mut open.node.value {
             Value::Sequence(items) => items.push(node),
             Value::Mapping(entries) => match open.key.take() {
-                Some(key) => entries.push((key, node)),
+                Some((key, None)) => entries.push((key, node)),
+                Some((key, Some(first))) => {
+                    let (before, known) = &mut entries[first];
+                    self.again.push((key, before.bytes.start));
+                    if let (Value::Sequence(known), Value::Sequence(items)) = (&mut known.value, node.value) {
+                        known.extend(items);
+                    }
+                }
                 None => {
                     let Value::Scalar { text, .. } = node.value else {
                         let message = format!("{} cannot be a key", node.shape());
                         return Err(fault(self.file, node.bytes, message, "keys are words; write `key: value`"));
                     };
-                    if let Some(first) = open.seen.insert(text.clone(), node.bytes.start) {
-                        let line = self.file.line_column(first).0;
-                        let message = format!("the key `{text}` stands twice, first in line {line}");
-                        return Err(fault(self.file, node.bytes, message, "delete one of the two"));
+                    let before = open.seen.get(&text).copied();
+                    if before.is_none() {
+                        open.seen.insert(text.clone(), entries.len());
                     }
-                    open.key = Some(Key { text, bytes: node.bytes });
+                    open.key = Some((Key { text, bytes: node.bytes }, before));
                 }
             },
             Value::Scalar { .. } => unreachable!("a scalar is never open"),
@@ -295,7 +314,7 @@ fn syntax_fault(file: &SourceFile, error: &ScanError) -> Box<Diagnostic> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Node, Box<Diagnostic>> {
+    fn parsed(text: &str) -> Result<Node, Box<Diagnostic>> {
         parse(&SourceFile::new("t.yaml", text))
     }
 
@@ -330,14 +349,23 @@ mod tests {
             ("\u{feff}a: 1\n", "{a: 1}"),
             ("a: !!str 5\n", "{a: 5}"),
         ] {
-            assert_eq!(show(&read(text).expect(text)), expected, "{text}");
+            assert_eq!(show(&parsed(text).expect(text)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn of_keys_that_stand_twice_the_first_holds_and_lists_are_put_together() {
+        let (root, again) =
+            read(&SourceFile::new("t.yaml", "a: [1]\nb: {c: 1, c: 2}\na: [x: 1, x: 2]\nb: 3\n")).expect("valid");
+        assert_eq!(show(&root), "{a: [1, {x: 1}, {x: 2}], b: {c: 1}}");
+        let again: Vec<_> = again.into_iter().map(|(key, first)| (key.text, key.bytes, first)).collect();
+        let expected = [("c", 17..18, 11), ("a", 23..24, 0), ("b", 39..40, 7)];
+        assert_eq!(again, expected.map(|(key, bytes, first)| (key.to_owned(), bytes, first)));
     }
 
     #[test]
     fn faults_name_place_and_remedy() {
         for (text, line, column, part) in [
-            ("a: 1\nb: 2\na: 3\n", 3, 1, "`a` stands twice, first in line 1"),
             ("a: [1, 2\nb: 3\n", 2, 2, "not valid YAML"),
             ("a: b: c\n", 1, 5, "not valid YAML"),
             ("a:\n\t- b\n", 2, 2, "not valid YAML"),
@@ -348,7 +376,7 @@ mod tests {
             ("? [a]\n: b\n", 1, 3, "a list cannot be a key"),
             ("a: \"\0\"\n", 1, 5, "not valid YAML"),
         ] {
-            let fault = read(text).expect_err(text);
+            let fault = parsed(text).expect_err(text);
             assert_eq!((fault.line, fault.column), (line, column), "{text}: {fault}");
             assert!(fault.message.contains(part), "{text}: {fault}");
             assert!(!fault.help.is_empty());
@@ -386,7 +414,7 @@ mod tests {
             ("- ".repeat(20_000), "32"),
             ("x".repeat(BYTES_LIMIT + 1), "1048576"),
         ] {
-            let fault = read(&text).expect_err("a bomb");
+            let fault = parsed(&text).expect_err("a bomb");
             assert!(fault.message.contains(limit), "{fault}");
         }
     }

@@ -74,11 +74,10 @@ pub fn load_beside(
     left_out: &[LeftOut],
     whole: bool,
 ) -> (Option<StoryFile>, Vec<Diagnostic>) {
-    let root = match yaml::parse(file) {
-        Ok(root) => root,
+    let (root, faults) = match Faults::read(file) {
+        Ok(read) => read,
         Err(fault) => return (None, vec![*fault]),
     };
-    let faults = Faults::new(file);
     let top = Fields::open(&root, "a test file", &faults);
     top.texts("rules");
     let (mut settings, mut diagnostics) = match top.node("settings") {
