@@ -331,3 +331,57 @@ fn braces_in_a_name_are_no_field_of_what_is_said_after_a_change() {
     let before = &watch.engine.alerts()[0].annotations["summary"];
     assert!(before.starts_with("{{ state }} fails for 30s (the rule was changed"), "{before}");
 }
+
+#[test]
+fn a_reload_makes_no_alert_graver_than_it_was() {
+    let levels = |levels: &str| {
+        format!("name: failing, levels: {{{levels}}}, window: 10m, min_samples: 5, keep_firing_for: 10m")
+    };
+    let mut watch = Watch::new(&levels("warning: error_rate > 20%, critical: error_rate > 95%"));
+    watch.runs(10, 8, "write", Outcome::Ok);
+    watch.runs(60, 8, "write", Outcome::Error);
+    assert_eq!(watch.alert().severity, Severity::Warning);
+    watch.reload(90, &levels("critical: error_rate > 95%"));
+    let end = watch.end().expect("it has no level any more");
+    assert_eq!((end.severity, end.value), (Severity::Warning, Some(0.5)));
+    let reason = format!("the rule was changed by a reload at {} and has no level that is as mild any more", at(90));
+    assert_eq!(end.reason, format!("{reason}, the value is from before"));
+    watch.pass(200);
+    assert!(watch.engine.view().alerts.is_empty() && watch.told.len() == 2, "{:?}", watch.told);
+}
+
+#[test]
+fn the_end_by_a_removed_rule_is_told_to_those_who_heard_of_its_gravest_level() {
+    let mut watch = Watch::new(
+        "name: failing, levels: {warning: error_rate > 20%, critical: error_rate > 60%}, window: 10m, min_samples: 5",
+    );
+    watch.runs(60, 8, "write", Outcome::Error);
+    watch.runs(90, 8, "write", Outcome::Ok);
+    let shown = watch.engine.alerts()[0].clone();
+    assert_eq!(shown.severity, Severity::Warning);
+    watch.reload(100, "");
+    let end = watch.seen.last().expect("it ended");
+    assert_eq!((end.state, end.severity), (AlertState::Resolved, Severity::Critical));
+    assert_eq!((end.value, end.threshold, &end.condition), (shown.value, Some(0.2), &shown.condition));
+}
+
+/// The range of its own level is dry while another has data and does not hold, and `recover` keeps it.
+#[test]
+fn what_other_levels_judge_is_judged() {
+    let rule = |share: &str| {
+        format!(
+            "name: failing, levels: {{warning: \"error_rate[60m] > {share}\", critical: \"error_rate[2m] > 50%\"}}, \
+             recover: \"error_rate[60m] < 1%\", window: 2m, min_samples: 5"
+        )
+    };
+    let mut watch = Watch::new(&rule("95%"));
+    watch.runs(20, 5, "write", Outcome::Ok);
+    watch.runs(40, 10, "write", Outcome::Error);
+    watch.pass(100);
+    watch.reload(200, &rule("90%"));
+    for second in [215, 600, 1_000] {
+        watch.pass(second);
+        let reason = watch.engine.view().alerts[0].reason.clone();
+        assert!(reason.ends_with("ends when its `recover` holds") && !reason.contains("not judged"), "{reason}");
+    }
+}

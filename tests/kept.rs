@@ -259,3 +259,49 @@ fn a_change_that_is_none_of_the_condition_is_not_why_an_alert_does_not_hold() {
         assert_eq!(end.reason, "");
     }
 }
+
+#[test]
+fn what_has_no_data_has_none_since_then() {
+    let ranges = "condition: \"error_rate[2m] > 50% and error_rate[30m] > 50%\", window: 2m, min_samples: 5";
+    let mut watch = Watch::new(&format!("{ranges}, keep_firing_for: 90m"));
+    watch.runs(0, 10, 10);
+    watch.pass(200);
+    let kept = format!("kept firing until {}", at(121 + 90 * 60));
+    assert_eq!(watch.alert().reason, format!("no data for error_rate[2m] since {}, {kept}", at(121)));
+    // The longer range had data until now.
+    watch.pass(2_000);
+    assert_eq!(watch.alert().reason, format!("no data since {}, {kept}", at(1_801)));
+}
+
+#[test]
+fn the_end_of_an_alert_that_fell_is_of_the_level_that_has_data() {
+    let levels = "levels: {warning: \"error_rate[60m] > 20%\", critical: \"error_rate[2m] > 50%\"}";
+    let mut watch = Watch::new(&format!("{levels}, window: 2m, min_samples: 5"));
+    watch.runs(0, 10, 10);
+    watch.pass(130);
+    assert_eq!(watch.alert().severity, Severity::Warning, "critical ran dry");
+    // Four runs at a time are too few for the shorter range.
+    (0..20).for_each(|i| watch.runs(200 + i * 130, 4, 0));
+    let end = watch.end().expect("it is over");
+    assert_eq!((end.severity, end.threshold, end.reason.as_str()), (Severity::Critical, Some(0.2), ""));
+    assert!(end.value.is_some_and(|value| value <= 0.2), "{end:?}");
+}
+
+#[test]
+fn a_level_falls_at_the_same_time_however_often_it_is_looked_at() {
+    let levels = "levels: {warning: \"error_rate[10m] > 20%\", high: \"error_rate[2m] > 50%\", \
+                  critical: {condition: \"error_rate[2m] < 45% and error_rate[10m] > 1%\", for: 1h}}";
+    let fell = |steps: &[i64]| {
+        let mut watch = Watch::new(&format!("{levels}, window: 2m, min_samples: 5, keep_firing_for: 1m"));
+        watch.runs(0, 20, 20);
+        // High holds no more, and critical does, but not for long enough.
+        watch.runs(130, 200, 0);
+        steps.iter().for_each(|second| watch.pass(*second));
+        let reason = watch.alert().reason;
+        assert!(reason.ends_with("goes on while critical holds"), "{reason}");
+        watch.runs(200, 100, 60);
+        watch.alert().severity
+    };
+    let often: Vec<i64> = (132..199).collect();
+    assert_eq!([fell(&[]), fell(&[150]), fell(&often)], [Severity::Warning; 3]);
+}

@@ -221,3 +221,21 @@ fn the_verb_shows_the_budgets_of_a_recording() {
     let listed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&listed["slos"][1]["slo"], &listed["slos"][1]["failures"]), (&"good".into(), &5.into()), "{text}");
 }
+
+/// An alert that goes on as judged before a reload is said in the words of then.
+#[test]
+fn what_burned_under_another_objective_is_said_of_that() {
+    let slo = |objective: &str, more: &str| {
+        let alerts = "alerts: [{burn: 1.5, long: 1h, short: 5m, severity: critical}]";
+        policy("", &format!("slos:\n- {{name: good, objective: {objective}, good: success_rate, {more}{alerts}}}\n"))
+    };
+    let mut engine = Engine::new(slo("90%", ""), State::default());
+    feed(&mut engine, &runs("a", 0..20, |_| true));
+    let summary = |engine: &Engine| engine.alerts()[0].annotations["summary"].clone();
+    let before = summary(&engine);
+    assert!(before.contains("burns its error budget 10x"), "{before}");
+    let now = engine.now().expect("it began");
+    engine.reload(now, slo("50%", "where: {task_type: review}, "));
+    let after = summary(&engine);
+    assert!(after.starts_with(&format!("{before} (")), "{after}");
+}

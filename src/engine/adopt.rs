@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::alert::Alert;
 use super::baseline::Baseline;
 use super::budget::{self, BudgetState};
-use super::carry::{self, Change};
+use super::carry::{self, Change, Gone};
 use super::event::Effect;
 use super::field::Keep;
 use super::names::{Name, Names};
@@ -23,8 +23,8 @@ use crate::rule::Rule;
 
 /// What became of alerts.
 pub(super) struct Adopted {
-    /// Those of rules that the policy has no more, or that look at other subjects now.
-    pub gone: Vec<Alert>,
+    /// Those that do not go on, and why.
+    pub gone: Vec<(String, Gone)>,
     /// Some are alerts of rules that say something else now.
     pub changed: bool,
     /// What becomes of what Alertmanagers were to know.
@@ -98,16 +98,20 @@ impl Engine {
                         if !carry::finds_alike(before, rule) {
                             alert.carry((change, until), before, levels(before), &subject);
                         }
-                        alert.change((before, levels(before)), (rule, levels(rule)));
-                        own.alerts.put(series, alert);
-                        adopted.changed = true;
+                        if alert.change((before, levels(before)), (rule, levels(rule))) {
+                            own.alerts.put(series, alert);
+                            adopted.changed = true;
+                        } else {
+                            adopted.gone.push((alert.id, Gone::Level));
+                        }
                     }
-                    None => adopted.gone.push(alert),
+                    None => adopted.gone.push((alert.id, Gone::Subject)),
                 }
             }
             state.rules.push(own);
         }
-        adopted.gone.extend(known.into_values().flat_map(|left| left.alerts.into_values()));
+        let left = known.into_values().flat_map(|left| left.alerts.into_values());
+        adopted.gone.extend(left.map(|alert| (alert.id, Gone::Rule)));
         let mut old_budgets = std::mem::take(&mut state.budgets);
         for budget in &self.policy.settings.budgets {
             let identity = budget::identity(budget);

@@ -116,11 +116,17 @@ impl Alert {
     }
 
     /// Goes on under the rule as it reads now; both with the levels of the alert's subject. What it knows of a
-    /// severity stays with it; a severity that is gone goes on as the gravest below it.
-    pub fn change(&mut self, (before, old): (&Rule, &[Level]), (rule, new): (&Rule, &[Level])) {
+    /// severity stays with it; a severity that is gone goes on as the gravest below it. Without one, it does not go on.
+    pub fn change(&mut self, (before, old): (&Rule, &[Level]), (rule, new): (&Rule, &[Level])) -> bool {
         let severity = |level: u8| old.get(usize::from(level)).map_or(before.severity, |level| level.severity);
-        let place = |severity| new.iter().rposition(|level| level.severity <= severity).unwrap_or(0);
-        let (level, worst) = (place(severity(self.level)), place(severity(self.worst)));
+        let place = |severity| match new {
+            // The same condition may be given another severity.
+            [] => (old.is_empty() || rule.severity <= severity).then_some(0),
+            levels => levels.iter().rposition(|level| level.severity <= severity),
+        };
+        let (Some(level), Some(worst)) = (place(severity(self.level)), place(severity(self.worst))) else {
+            return false;
+        };
         let since = |level: &Level| {
             let at = old.iter().position(|known| known.severity == level.severity)?;
             self.holding.get(at).copied().flatten()
@@ -134,6 +140,16 @@ impl Alert {
         if before.program.inputs != rule.program.inputs {
             self.trend = Trend::default();
         }
+        true
+    }
+
+    /// The alert as it is told when something else than an evaluation ends it: at the gravest level that it reached, with
+    /// what its own said last.
+    pub(super) fn stopped(&self) -> Alert {
+        let mut alert = self.clone();
+        alert.evidence.level.get_or_insert(self.level);
+        alert.level = self.worst;
+        alert
     }
 
     /// The alert with what is found now, at the level that it is at, and without the course of its value; an evaluation
@@ -228,8 +244,10 @@ impl Alert {
     fn fall(&mut self, now: Timestamp, ripe: Option<usize>, rule: &Rule) {
         if self.lapsed.is_some_and(|lapsed| now.since(lapsed) >= rule.keep_firing_for) {
             let mildest = self.holding.iter().position(Option::is_some);
-            self.level = ripe.or(mildest).map_or(self.level, |level| (level as u8).min(self.level));
-            self.lapsed = None;
+            // A graver one alone may hold, which has not for long enough.
+            if let Some(level) = ripe.or(mildest).filter(|level| *level < usize::from(self.level)) {
+                (self.level, self.lapsed) = (level as u8, None);
+            }
         }
     }
 
@@ -244,16 +262,17 @@ impl Alert {
 
     /// The alert as it ends.
     fn ended(mut self, found: &Finding<'_>, rule: &Rule) -> Alert {
-        // Without data the last that it was judged by still stands.
         let newest = |level: u8| {
             let level = usize::from(level);
             found.verdicts[level].map(|_| found.evidence(rule, Some(level)))
         };
-        self.fell = (self.level < self.worst).then(|| (self.level, newest(self.level).unwrap_or(self.evidence)));
+        let own = newest(self.level);
+        self.fell = (self.level < self.worst).then(|| (self.level, own.unwrap_or(self.evidence)));
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
-        let newest = newest(self.worst);
+        let newest = newest(self.worst).or(own);
         self.reason = self.ending(newest.is_none(), rule);
+        // Without data the last that it was judged by still stands.
         if let Some(newest) = newest {
             (self.evidence, self.carried) = (newest, None);
         }

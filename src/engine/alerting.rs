@@ -1,10 +1,11 @@
 //! What follows from a change of an alert's state: history, messages, and which agents have
 //! something firing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::Alert;
-use super::carry::Change;
+use super::carry::{Change, Gone};
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
@@ -172,17 +173,14 @@ impl Engine {
         &mut self,
         (now, after): (Timestamp, bool),
         before: &[AlertEvent],
-        gone: &[Alert],
+        gone: &[(String, Gone)],
         effects: &mut Vec<Effect>,
     ) {
         for event in before {
-            if gone.iter().all(|a| a.id != event.id) {
-                continue;
-            }
+            let Some((_, why)) = gone.iter().find(|(id, _)| *id == event.id) else { continue };
             let mut event = event.clone();
             let fired = event.state == AlertState::Resolved;
-            let removed = self.policy.rules.iter().all(|rule| rule.name != event.rule);
-            words::explain(&mut event, carry::gone(Change { at: now, after, budget: false }, removed));
+            words::explain(&mut event, carry::gone(Change { at: now, after, budget: false }, *why));
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
@@ -255,9 +253,11 @@ impl Engine {
             let split = &self.state.splits[plan.split];
             for (series, alert) in state.alerts.iter().filter(|(_, alert)| pass(alert)) {
                 let subject = split.subject(series, &self.state.names);
+                let ends = fires == AlertState::Resolved;
+                let alert = if ends { Cow::Owned(alert.stopped()) } else { Cow::Borrowed(alert) };
                 let to = if alert.fired.is_some() { fires } else { pends };
                 let levels = evaluate::levels(rule, split, series, &self.state.names);
-                events.push(words::event(to, alert, rule, levels, &subject, now));
+                events.push(words::event(to, &alert, rule, levels, &subject, now));
             }
         }
         events

@@ -56,8 +56,9 @@ pub struct Said {
     pub condition: String,
     /// The annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The text of each of their fields but those that change with time; `None` for one that the alert does not have.
-    pub fields: BTreeMap<String, Option<String>>,
+    /// The text of each of their fields but those that change with time, while the alert fires and when it has ended; `None`
+    /// for one that it does not have.
+    pub fields: BTreeMap<String, [Option<String>; 2]>,
 }
 
 impl Alert {
@@ -192,11 +193,24 @@ fn unheld_since(change: &Change) -> String {
     format!("{change}{now}")
 }
 
-/// Why an alert ends at once at a change: its rule is gone, or is but looks at others.
-pub(super) fn gone(change: Change, removed: bool) -> String {
+/// What leaves an alert no rule at a change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Gone {
+    /// Its rule is gone.
+    Rule,
+    /// It looks at others.
+    Subject,
+    /// It has no level that is as mild.
+    Level,
+}
+
+/// Why an alert ends at once at a change.
+pub(super) fn gone(change: Change, gone: Gone) -> String {
     let text = change.to_string();
-    match removed {
-        true => text.replacen("changed", "removed", 1) + ", the value is from before",
-        false => text + " and does not look at this subject any more, the value is from before",
-    }
+    let text = match gone {
+        Gone::Rule => text.replacen("changed", "removed", 1),
+        Gone::Subject => text + " and does not look at this subject any more",
+        Gone::Level => text + " and has no level that is as mild any more",
+    };
+    text + ", the value is from before"
 }

@@ -40,7 +40,8 @@ impl Alert {
             Some(verdict) if verdict.holds => Rest::default(),
             Some(_) => Rest { over: before.over.or(Some(now)), dry: None },
             None => {
-                let (since, lacks) = (before.dry.map_or(now, |dry| dry.since), found.lacks(rule, level));
+                let lacks = found.lacks(rule, level);
+                let since = before.dry.filter(|dry| dry.lacks == lacks).map_or(now, |dry| dry.since);
                 let over = before.over.filter(|_| !lost || says != Says::Holds);
                 Rest { over, dry: Some(Dry { since, lost, lacks, n: found.samples(rule) }) }
             }
@@ -49,14 +50,14 @@ impl Alert {
         if of_before && says == Says::Waits {
             return None;
         }
-        if let Says::Holds | Says::Keeps = says {
-            self.judged();
+        match says {
+            Says::Holds | Says::Keeps => self.judged(),
+            // Its level may lack data while another has it and does not hold.
+            _ if !lost => self.read_anew(),
+            _ => {}
         }
         match verdict {
-            Some(_) => {
-                self.evidence = found.evidence(rule, Some(level));
-                self.read_anew();
-            }
+            Some(_) => self.evidence = found.evidence(rule, Some(level)),
             // What it was judged by is of another rule.
             None if of_before && !self.is_of_before() => self.evidence = found.evidence(rule, None),
             None if lost && says == Says::Holds => self.drain(),

@@ -51,7 +51,8 @@ pub fn event(
         trend: None,
     };
     let templates = said.map_or(&rule.annotations, |said| &said.annotations);
-    let kept = |field: &str| said.and_then(|said| said.fields.get(field)).cloned();
+    let ended = usize::from(state == AlertState::Resolved);
+    let kept = |field: &str| said.and_then(|said| Some(said.fields.get(field)?[ended].clone()));
     event.annotations =
         filled(templates, &event, |field| kept(field).unwrap_or_else(|| field_text(&event, rule, alert, field)));
     explain(&mut event, alert.why(state, now, rule, levels));
@@ -70,14 +71,16 @@ pub fn explain(event: &mut AlertEvent, reason: String) {
 }
 
 /// What changes with time alone, and is filled in whenever it is said.
-const PASSING: [&str; 5] = ["state", "severity", "level", "duration", "burn"];
+const PASSING: [&str; 4] = ["state", "severity", "level", "duration"];
 
 /// The words for what a firing alert was last judged by.
 pub fn said(alert: &Alert, rule: &Rule, levels: &[Level], subject: &Subject, now: Timestamp) -> Said {
     let event = event(AlertState::Firing, alert, rule, levels, subject, now);
+    let ended = AlertEvent { state: AlertState::Resolved, ..event.clone() };
+    let text = |field: &str| [&event, &ended].map(|event| field_text(event, rule, alert, field));
     let names = rule.annotations.values().flat_map(|template| annotation::names(template));
     let fields = names.filter_map(|(name, _)| name.filter(|name| !PASSING.contains(name)));
-    let fields = fields.map(|field| (field.to_owned(), field_text(&event, rule, alert, field))).collect();
+    let fields = fields.map(|field| (field.to_owned(), text(field))).collect();
     Said { condition: event.condition, annotations: rule.annotations.clone(), fields }
 }
 
