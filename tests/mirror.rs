@@ -796,3 +796,73 @@ fn what_changes_while_a_request_is_on_its_way_is_settled_by_what_becomes_of_it()
         assert_eq!(history(&world, all).concat(), [settled, "am a resolved delivered "], "{result:?}");
     }
 }
+
+/// The same for critical alerts alone.
+fn strict(peers: &[&str]) -> Arc<Policy> {
+    let mut strict = Arc::unwrap_or_clone(policy(peers));
+    strict.settings.receivers.iter_mut().for_each(|peer| peer.min_severity = Severity::Critical);
+    Arc::new(strict)
+}
+
+#[test]
+fn what_a_reload_takes_from_a_peer_is_settled_though_an_older_state_is_on_its_way() {
+    let mut world = World::new(&["am"]);
+    world.priced(100, 50.0);
+    world.priced(140, 1.0);
+    world.slow = Some(Vec::new());
+    world.priced(200, 1.0);
+    world.priced(300, 50.0);
+    assert_eq!(rows(&world), ["am a firing delivered", "am a firing queued", "am a resolved queued"]);
+    world.reload(strict(&["am"]));
+    world.answer_slow(&Attempt::Done);
+    world.until(400);
+    assert_eq!(rows(&world), ["am a firing delivered", "am a firing dropped", "am a resolved delivered"]);
+}
+
+#[test]
+fn what_is_on_its_way_to_a_peer_that_goes_is_dropped_though_a_reload_took_it_from_it_before() {
+    let mut world = World { slow: Some(Vec::new()), ..World::new(&["am"]) };
+    world.priced(100, 50.0);
+    world.reload(strict(&["am"]));
+    assert_eq!(rows(&world), ["am a firing queued"], "it may yet be taken");
+    world.reload(policy(&["bm"]));
+    let dropped = "am a firing dropped the receiver was removed from the configuration";
+    assert!(not_told(&world).contains(&dropped.to_owned()), "{:?}", not_told(&world));
+}
+
+#[test]
+fn what_a_peer_has_heard_and_nothing_else_since_stays_delivered() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 50.0);
+    world.down.insert("am");
+    // Its end as a warning is not told before it is one again.
+    world.priced(400, 500.0);
+    world.priced(600, 50.0);
+    let critical = "am a firing superseded the alert changed before it was told: down";
+    assert!(rows(&world).contains(&"am a firing delivered".to_owned()), "{:?}", rows(&world));
+    assert!(not_told(&world).contains(&critical.to_owned()), "{:?}", not_told(&world));
+    world.priced(800, 1.0);
+    world.down.clear();
+    world.priced(900, 1.0);
+    let settled = ["firing delivered", "firing superseded", "resolved delivered", "resolved delivered"];
+    assert_eq!(rows(&world), settled.map(|row| format!("am a {row}")));
+    assert_eq!(not_told(&world), [critical]);
+}
+
+#[test]
+fn what_a_peer_hears_late_and_is_not_true_any_more_is_made_good() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 50.0);
+    world.slow = Some(Vec::new());
+    world.priced(400, 500.0);
+    world.priced(600, 50.0);
+    let warning = |world: &World| {
+        let taken = world.reports.iter().filter_map(|r| if let Report::Notification(n) = r { Some(n) } else { None });
+        let first = taken.clone().next().expect("it is queued").id.clone();
+        taken.filter(|n| n.id == first).map(|n| n.status).collect::<Vec<_>>()
+    };
+    use NotificationStatus::{Delivered, Queued};
+    assert_eq!(warning(&world), [Queued, Delivered]);
+    world.answer_slow(&Attempt::Done);
+    assert_eq!(warning(&world), [Queued, Delivered, Queued, Delivered], "it believed that the warning is over");
+}

@@ -96,7 +96,7 @@ impl Peer {
         let mut open: Vec<_> = lacking.map(|(key, alert)| (*key, &alert.event, self.tries(*key))).collect();
         let flying = self.flight.iter().flat_map(|flight| flight.held());
         for held in flying.filter(|held| !self.knows(held.key, held.version)) {
-            if alerts.get(&held.key).is_none_or(|alert| alert.version != held.version && !alert.says(held.event)) {
+            if alerts.get(&held.key).is_none_or(|alert| !(alert.says(held.event) && self.lacks(held.key, alert))) {
                 open.push((held.key, held.event, held.attempt));
             }
         }

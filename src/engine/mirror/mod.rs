@@ -40,7 +40,6 @@ pub struct Mirror {
     /// The alerts that fire, by the identity of their episode.
     firing: BTreeMap<String, u64>,
     peers: BTreeMap<String, Peer>,
-    version: u64,
     batches: u64,
     /// Alerts that were not taken because there are too many.
     pub dropped: u64,
@@ -50,11 +49,16 @@ pub struct Mirror {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Mirrored {
     event: AlertEvent,
-    /// Another one for every state.
+    /// The same whenever an alert is in the same state of the same episode.
     version: u64,
 }
 
 impl Mirrored {
+    fn new(event: AlertEvent) -> Mirrored {
+        let version = fingerprint(&[(event.id.clone(), event.state.as_str().to_owned())].into());
+        Mirrored { event, version }
+    }
+
     fn ended(&self) -> Option<Timestamp> {
         (self.event.state == AlertState::Resolved).then_some(self.event.at)
     }
@@ -89,7 +93,7 @@ impl Mirror {
                     match (lacked.contains(key), peer.lacks(*key, alert)) {
                         (false, true) => effects.push(peer.queue(now, *key, &alert.event)),
                         // What is on its way to it may yet be taken.
-                        (true, false) if !peer.flies(*key) => {
+                        (true, false) if !peer.holds(*key, alert) => {
                             effects.push(peer.give_up(now, (*key, &alert.event), peer.tries(*key), UNWANTED))
                         }
                         _ => {}
@@ -168,8 +172,7 @@ impl Mirror {
     }
 
     fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.version += 1;
-        let alert = Mirrored { event, version: self.version };
+        let alert = Mirrored::new(event);
         let before = self.alerts.get(&key);
         let other = before.is_some_and(|before| before.event.id != alert.event.id);
         for peer in self.peers.values_mut() {
@@ -181,7 +184,8 @@ impl Mirror {
                 effects.push(peer.supersede(now, (key, &before.event), peer.tries(key)));
             }
             peer.tried.remove(&key);
-            if peer.wants(&alert) {
+            // What it has not heard otherwise meanwhile it knows still.
+            if peer.lacks(key, &alert) {
                 effects.push(peer.queue(now, key, &alert.event));
             }
             if let Some(told) = peer.told.get_mut(&key).filter(|_| other) {

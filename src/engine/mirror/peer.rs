@@ -40,11 +40,12 @@ pub struct Peer {
 }
 
 /// What a peer was told of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Told {
-    pub version: u64,
-    /// It took that; otherwise it refused it.
-    pub taken: bool,
+    /// The version that it took last: what it believes.
+    pub taken: Option<u64>,
+    /// The version that it refused since.
+    pub refused: Option<u64>,
     /// Of this episode.
     pub took: Option<Took>,
 }
@@ -119,9 +120,9 @@ impl Peer {
         alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
     }
 
-    /// Whether it was told a version of an alert, or refused it.
+    /// Whether a version of an alert is what it was told last, or refused since.
     pub fn knows(&self, key: u64, version: u64) -> bool {
-        self.told.get(&key).is_some_and(|told| told.version == version)
+        self.told.get(&key).is_some_and(|told| [told.taken, told.refused].contains(&Some(version)))
     }
 
     /// Whether it is to know the newest state of an alert and does not.
@@ -207,27 +208,33 @@ impl Peer {
                     self.refused.insert(key, RefusedView { since: now, reason: reason.clone() });
                 }
             }
-            let before = self.told.get(&key).copied();
-            let same = before.filter(|before| before.version == version);
-            let mut took = before.and_then(|before| before.took);
-            if refused.is_none() && alert.event.id == event.id {
-                let first = took.filter(|took| at < took.until).map_or(at, |took| took.first);
-                took = Some(Took { first, last: at, until: at + self.resend.ahead });
+            let knew = self.knows(key, alert.version);
+            let told = self.told.entry(key).or_default();
+            let (status, before) = match refused {
+                None => {
+                    if alert.event.id == event.id {
+                        let first = told.took.filter(|took| at < took.until).map_or(at, |took| took.first);
+                        told.took = Some(Took { first, last: at, until: at + self.resend.ahead });
+                    }
+                    told.refused = None;
+                    (NotificationStatus::Delivered, told.taken.replace(version))
+                }
+                // What it took is told, though it refuses to hear it again.
+                Some(_) if told.taken == Some(version) => (NotificationStatus::Delivered, told.taken),
+                Some(_) => (NotificationStatus::Refused, told.refused.replace(version)),
+            };
+            if before != Some(version) {
+                let count = if refused.is_none() { &mut self.delivered } else { &mut self.failed };
+                *count += 1;
+                let reason = refused.cloned().unwrap_or_default();
+                effects.push(self.report(now, (key, event), attempt, status, reason));
             }
-            let taken = refused.is_none() || same.is_some_and(|same| same.taken);
-            self.told.insert(key, Told { version, taken, took });
             if refused.is_none() && alert.says(event) {
                 self.tried.remove(&key);
             }
-            // What it took is told, though it refuses to hear it again.
-            if same.is_none_or(|same| same.taken != taken) {
-                *(if taken { &mut self.delivered } else { &mut self.failed }) += 1;
-                // The row may be about a newer state that says the same, which is due.
-                if alert.version == version || !alert.says(event) {
-                    let status = if taken { NotificationStatus::Delivered } else { NotificationStatus::Refused };
-                    let reason = refused.cloned().unwrap_or_default();
-                    effects.push(self.report(now, (key, event), attempt, status, reason));
-                }
+            // What is not true any more was on its way: it is to hear again what it knew.
+            if knew && self.lacks(key, alert) {
+                effects.push(self.queue(now, key, &alert.event));
             }
             let over = alert.ended().is_some_and(|end| next > end + self.resend.resolved_for);
             // One that changed meanwhile is due already.
