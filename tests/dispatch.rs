@@ -1365,6 +1365,68 @@ fn an_alert_that_flaps_is_held_from_a_receiver_that_is_told_no_ends_too() {
 }
 
 #[test]
+fn who_refused_what_it_was_told_of_a_hold_is_told_what_fires_next() {
+    let mut plan = Plan::new("damping: {flaps: 2}\nroutes:\n- {receivers: [ops]}\n");
+    // The message that begins the hold.
+    plan.refused = vec![2];
+    flap(&mut plan, 5);
+    assert_eq!(
+        states(&plan, "ops"),
+        [AlertState::Firing, AlertState::Resolved, AlertState::Firing, AlertState::Firing]
+    );
+    assert_eq!(flapping(&plan, "ops").len(), 2, "the next one says that it flaps: {:?}", plan.told("ops"));
+    plan.until(2 * 3_600);
+    assert_eq!(plan.told("ops").len(), 4, "which it took");
+}
+
+#[test]
+fn who_refused_a_beginning_is_told_the_next_one_although_the_end_waits_for_its_group() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 1s, group_interval: 60s}\n";
+    let mut plan = Plan::new(route);
+    plan.failing.push("ops".into());
+    plan.agent("a", "down");
+    plan.until(20);
+    plan.agent("a", "ok");
+    plan.until(40);
+    // Its message is refused when it is tried again.
+    plan.failing.clear();
+    plan.refused = vec![0];
+    plan.until(60);
+    plan.agent("a", "down");
+    plan.until(180);
+    assert_eq!(states(&plan, "ops"), [AlertState::Firing, AlertState::Firing], "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn hours_after_a_hold_a_group_waits_for_what_begins_together() {
+    let mut plan = Plan::new(&format!("damping: {{flaps: 3}}\n{GROUPED}"));
+    for change in 0..4 {
+        plan.agent("a", if change % 2 == 0 { "down" } else { "ok" });
+        plan.until((change + 1) * 120);
+    }
+    assert_eq!(flapping(&plan, "ops").iter().map(|(_, state)| *state).collect::<Vec<_>>(), [AlertState::Resolved]);
+    plan.until(2 * 3_600);
+    let before = plan.told("ops").len();
+    plan.agent("b", "down");
+    plan.until(2 * 3_600 + 5);
+    plan.agent("c", "down");
+    plan.until(2 * 3_600 + 60);
+    let [told] = &plan.told("ops")[before..] else { panic!("{:?}", plan.told("ops")) };
+    assert!(told.ends_with(" firing b/down c/down"), "{told}");
+}
+
+#[test]
+fn a_rise_is_no_beginning() {
+    let mut plan = with_pager(RULES, "damping: {flaps: 2, flood: 2}\nroutes:\n- {receivers: [ops]}\n");
+    for wrong in ["late", "latest", "ok"] {
+        ["a", "b"].into_iter().for_each(|agent| plan.agent(agent, wrong));
+        plan.until(plan.now + 25);
+    }
+    assert_eq!(plan.told("ops").len(), 4, "two began within a minute, which is no flood: {:?}", plan.told("ops"));
+    assert_eq!(flapping(&plan, "ops"), [], "each began once and ended once");
+}
+
+#[test]
 fn what_found_a_full_queue_is_said_when_there_is_room() {
     let mut plan = Plan::new("limits: {outbox: 10}\n");
     for agent in 0..10 {

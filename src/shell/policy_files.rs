@@ -157,7 +157,7 @@ pub fn rules_of_test(file: &SourceFile) -> (Vec<PathBuf>, Read) {
 struct Walk {
     /// Whether it looks for tests of rules instead of all other files.
     tests: bool,
-    /// How many folders more it looks into.
+    /// How many folders it looks into below the first.
     folders: usize,
     /// The real paths of those that it looked into: a symbolic link may lead back.
     seen: BTreeSet<PathBuf>,
@@ -165,23 +165,21 @@ struct Walk {
     faults: Vec<Diagnostic>,
     /// Folders that could not be read, and why.
     unreadable: Vec<(PathBuf, io::Error)>,
+    /// What there is more of than it reads, which stopped it.
+    excess: Option<String>,
 }
 
 impl Walk {
     /// The files of a folder in the order of their paths, and what kept others from being found.
     fn through(folder: &Path, tests: bool, folders: usize) -> (Vec<PathBuf>, Vec<Diagnostic>) {
-        let (seen, files, faults, unreadable) = Default::default();
-        let mut walk = Walk { tests, folders, seen, files, faults, unreadable };
+        let (seen, files, faults, unreadable, excess) = Default::default();
+        let mut walk = Walk { tests, folders, seen, files, faults, unreadable, excess };
         walk.look(folder, DEPTH_LIMIT);
         walk.faults.extend(unreadable_folders(folder, &walk.unreadable));
-        if walk.folders == 0 {
-            let message = format!("the folder holds {folders} folders or more; the others are not looked into");
-            walk.faults.push(Diagnostic::of_file(
-                Level::Error,
-                shown(folder),
-                message,
-                "name the folders that are meant",
-            ));
+        if let Some(excess) = walk.excess {
+            let message = format!("the folder holds more than {excess}");
+            let help = "name the files and folders that are meant";
+            walk.faults.push(Diagnostic::of_file(Level::Error, shown(folder), message, help));
         }
         walk.files.sort();
         (walk.files, walk.faults)
@@ -198,25 +196,27 @@ impl Walk {
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            if name.starts_with('.') || self.files.len() >= FILES_LIMIT || self.folders == 0 {
+            if name.starts_with('.') || self.excess.is_some() {
                 continue;
             }
             if path.is_dir() {
-                if depth > 0 && !DEPENDENCIES.contains(&name.as_str()) && !path.join(CACHE).exists() {
-                    self.folders -= 1;
-                    self.look(&path, depth - 1);
+                if depth == 0 || DEPENDENCIES.contains(&name.as_str()) || path.join(CACHE).exists() {
+                    continue;
+                }
+                // The first one is among those that were seen.
+                match self.seen.len() <= self.folders {
+                    true => self.look(&path, depth - 1),
+                    false => self.excess = Some(format!("{} folders; the others are not looked into", self.folders)),
                 }
                 continue;
             }
             let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
             if matches!(extension.as_str(), "yaml" | "yml" | "json") && name.contains(".test.") == self.tests {
-                self.files.push(path);
-                if self.files.len() == FILES_LIMIT {
-                    let message =
-                        format!("the folder holds {FILES_LIMIT} YAML and JSON files or more; the others are not read");
-                    let fault =
-                        Diagnostic::of_file(Level::Error, shown(folder), message, "name the files that are meant");
-                    self.faults.push(fault);
+                match self.files.len() < FILES_LIMIT {
+                    true => self.files.push(path),
+                    false => {
+                        self.excess = Some(format!("{FILES_LIMIT} YAML and JSON files; the others are not read"));
+                    }
                 }
             }
         }
@@ -339,9 +339,24 @@ mod tests {
         assert_eq!(faults, []);
         std::os::unix::fs::symlink(dir.path(), dir.path().join("c/loop")).expect("a link");
         assert_eq!(walk(10), (files, Vec::new()), "a link that leads back adds nothing");
+        fs::remove_file(dir.path().join("c/loop")).expect("removed");
+        assert_eq!(walk(3), walk(10), "as many folders as it may look into are no fault");
         let (files, faults) = walk(2);
         assert!(files.len() < 2 && faults.len() == 1, "{files:?}");
-        assert_eq!(faults[0].message, "the folder holds 2 folders or more; the others are not looked into");
+        assert_eq!(faults[0].message, "the folder holds more than 2 folders; the others are not looked into");
+    }
+
+    #[test]
+    fn a_walk_reads_so_many_files() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let walk = || Walk::through(dir.path(), false, 1);
+        let file = |n: usize| fs::write(dir.path().join(format!("{n}.yaml")), "").expect("written");
+        (0..FILES_LIMIT).for_each(file);
+        assert_eq!((walk().0.len(), walk().1), (FILES_LIMIT, Vec::new()));
+        file(FILES_LIMIT);
+        let (files, faults) = walk();
+        assert_eq!((files.len(), faults.len()), (FILES_LIMIT, 1));
+        assert_eq!(faults[0].message, "the folder holds more than 1000 YAML and JSON files; the others are not read");
     }
 
     #[test]

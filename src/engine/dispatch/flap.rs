@@ -13,7 +13,7 @@ use crate::model::{Span, Timestamp};
 
 /// The stretch in which changes are counted.
 const WITHIN: Span = Span::hours(1);
-/// Rules on subjects whose changes are counted at a time; the quietest are forgotten first.
+/// Rules on subjects whose changes are counted at a time; of more, the tenth that changed least recently is forgotten.
 const TRACKED: usize = 20_000;
 
 /// Changes of state by rule and subject.
@@ -30,11 +30,8 @@ impl Flaps {
             self.changes.clear();
             return false;
         }
-        if self.changes.len() >= TRACKED {
-            self.changes.retain(|_, times| times.back().is_some_and(|last| now.since(*last) < WITHIN));
-        }
         if self.changes.len() >= TRACKED && !self.changes.contains_key(&key) {
-            return false;
+            self.forget();
         }
         let times = self.changes.entry(key).or_default();
         times.push_back(now);
@@ -44,11 +41,22 @@ impl Flaps {
         !before && self.held_until(now, key, bound).is_some()
     }
 
+    /// Makes room for so many that the next time is far off.
+    fn forget(&mut self) {
+        let mut quiet: Vec<_> = self.changes.iter().map(|(key, times)| (times.back().copied(), *key)).collect();
+        let (forgotten, ..) = quiet.select_nth_unstable(TRACKED / 10);
+        for (_, key) in forgotten {
+            self.changes.remove(key);
+        }
+    }
+
     /// While an alert is held: when it will have been steady for long enough, if it stays so.
     pub fn held_until(&self, now: Timestamp, key: u64, bound: u32) -> Option<Timestamp> {
         let times = self.changes.get(&key)?;
-        let until = *times.front()? + WITHIN;
-        (bound > 0 && times.len() > bound as usize && until > now).then_some(until)
+        // More are kept for a while when the bound was lowered.
+        let first = times.len().checked_sub(bound as usize + 1)?;
+        let until = *times.get(first)? + WITHIN;
+        (bound > 0 && until > now).then_some(until)
     }
 }
 
@@ -75,5 +83,29 @@ mod tests {
         assert_eq!(flaps.held_until(minute(60), 7, 3), Some(minute(70)));
         assert_eq!(flaps.held_until(minute(70), 7, 3), None);
         assert_eq!(flaps.held_until(minute(50), 8, 3), None);
+    }
+
+    #[test]
+    fn a_bound_that_is_lowered_counts_the_newest_changes() {
+        let mut flaps = Flaps::default();
+        for m in [0, 100, 110, 120] {
+            flaps.note(Timestamp(m * 60_000), 7, 10);
+        }
+        let now = Timestamp(120 * 60_000);
+        assert_eq!([2, 3].map(|bound| flaps.held_until(now, 7, bound)), [Some(Timestamp(160 * 60_000)), None]);
+    }
+
+    #[test]
+    fn the_quietest_are_forgotten_first_and_many_at_a_time() {
+        let mut flaps = Flaps::default();
+        for key in 0..TRACKED as u64 {
+            flaps.note(Timestamp(key as i64), key, 3);
+        }
+        flaps.note(Timestamp(TRACKED as i64), 0, 3);
+        assert_eq!(flaps.changes.len(), TRACKED);
+        flaps.note(Timestamp(TRACKED as i64), u64::MAX, 3);
+        let (first, left) = (flaps.changes.keys().nth(1), flaps.changes.len());
+        assert_eq!((first, left), (Some(&(TRACKED as u64 / 10 + 1)), TRACKED - TRACKED / 10 + 1));
+        assert!(flaps.changes.contains_key(&0) && flaps.changes.contains_key(&u64::MAX));
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{Dispatch, Group, Place, Scene, short};
+use crate::engine::event::AlertEvent;
 use crate::model::{Span, Timestamp};
 
 /// How close together the starts of a flood lie.
@@ -26,15 +27,19 @@ pub struct Floods {
 }
 
 impl Floods {
-    /// An alert of a rule began to fire; `bound` 0 counts nothing.
-    pub fn note(&mut self, now: Timestamp, rule: &str, bound: u32) {
+    /// An alert fires of which nobody is told yet; `bound` 0 counts nothing.
+    pub fn note(&mut self, now: Timestamp, event: &AlertEvent, bound: u32) {
         self.bound = bound;
         if bound == 0 {
             self.starts.clear();
             return;
         }
         self.starts.retain(|_, starts| starts.back().is_some_and(|last| now.since(*last) <= WITHIN));
-        let starts = self.starts.entry(rule.to_owned()).or_default();
+        let starts = self.starts.entry(event.rule.clone()).or_default();
+        // One that got graver within the minute was counted when it began.
+        if event.fired_at.is_some_and(|began| began < now && starts.contains(&began)) {
+            return;
+        }
         starts.push_back(now);
         while starts.len() > bound as usize + 1 {
             starts.pop_front();

@@ -48,6 +48,18 @@ impl Heard {
     }
 }
 
+impl Member {
+    /// Its rule holds on its subject again, or at a graver level. For who was told it goes on; who refused all that
+    /// was said of an episode before knows of nothing that could.
+    pub(super) fn go_on(&mut self, id: &str) {
+        if self.id != id && self.heard.nothing() {
+            *self = Member::new(String::new());
+        }
+        id.clone_into(&mut self.id);
+        self.ended = None;
+    }
+}
+
 impl Dispatch {
     /// A receiver took a message, or refused it for the given reason.
     pub fn settled(&mut self, now: Timestamp, receiver: &str, said: &Notification, refused: Option<&str>) {
@@ -72,6 +84,8 @@ impl Dispatch {
                     let since = heard.refused.as_ref().map_or(now, |before| before.since);
                     heard.refused = Some(RefusedView { since, reason: reason.to_owned() });
                     heard.tried_again = false;
+                    // Who has nothing of it was not told that it flaps either.
+                    member.held = member.held.filter(|_| !member.heard.nothing());
                 }
             }
         };

@@ -191,8 +191,9 @@ impl Dispatch {
         let damping = settings.routing.damping;
         let mut anew = false;
         if self.known(key, &event.id).is_none() {
-            anew = self.flaps.note(now, key, damping.flaps);
-            self.floods.note(now, &event.rule, damping.flood);
+            // Getting graver is no beginning, nor are hours that open.
+            anew = event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps);
+            self.floods.note(now, event, damping.flood);
         }
         let mut places = self.places.remove(&key).unwrap_or_default();
         let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
@@ -210,8 +211,7 @@ impl Dispatch {
             if member.ended.is_some() && destinations.iter().all(|to| to.receiver != place.0) {
                 continue;
             }
-            member.id.clone_from(&event.id);
-            member.ended = None;
+            member.go_on(&event.id);
             if anew {
                 member.held = None;
             }
@@ -438,7 +438,9 @@ impl Dispatch {
                 }
                 for key in gone {
                     let Some(member) = group.members.remove(&key) else { continue };
-                    if !group.flood && self.flaps.held_until(now, key, damping.flaps).is_some() {
+                    let steady = self.flaps.held_until(now, key, damping.flaps).filter(|_| !group.flood);
+                    if let Some(until) = steady {
+                        next = next.min(until);
                         let (id, ended, held) = (member.id, member.ended, member.told.max(member.held));
                         group.members.insert(key, Member { ended, held, ..Member::new(id) });
                     }
