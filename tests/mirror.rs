@@ -608,11 +608,17 @@ fn a_row_counts_its_own_attempts() {
 
 #[test]
 fn what_found_no_room_and_was_told_later_is_told() {
-    let mut world = World::new(&[]);
-    let mut policy = Arc::unwrap_or_clone(policy(&[]));
-    policy.settings.receivers = vec![hook("ops")];
-    policy.settings.limits.outbox = 10;
-    world.engine = Engine::new(Arc::new(policy), State::default());
+    // What was never said waits for room alone, not for the interval of its group.
+    let config = "receivers: [{name: ops, webhook: {url: 'http://127.0.0.1:1'}}]
+routes: [{receivers: [ops], group_by: [agent], group_interval: 1h}]\nlimits: {outbox: 10}";
+    let source = PolicySource {
+        config: Some(("evenkeel.yaml".to_owned(), config.to_owned())),
+        rules: vec![("rules.yaml".to_owned(), RULES.to_owned())],
+        ..PolicySource::default()
+    };
+    let (policy, faults) = Policy::load(&source, std::path::Path::new(""));
+    let policy = Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")));
+    let mut world = World { engine: Engine::new(policy, State::default()), ..World::new(&[]) };
     world.down.insert("ops");
     let agents: Vec<String> = (0..16).map(|n| format!("a{n:02}")).collect();
     agents.iter().for_each(|agent| world.executions(agent, 80, 20));

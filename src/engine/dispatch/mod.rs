@@ -428,7 +428,7 @@ impl Dispatch {
             let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
             group.full = !say(receiver, message, manner);
             if group.full {
-                next = next.min(now + group.interval(route).max(FULL));
+                next = next.min(now + FULL);
             } else {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
