@@ -181,6 +181,7 @@ impl Engine {
         let after = self.state.clock == Some(now);
         let now = self.advance(now, &mut effects);
         let before = self.endings();
+        let fired = self.firing();
         // What windows keep while nobody minds is no history of other ones.
         self.state.splits.iter_mut().for_each(|split| split.age_all(now));
         self.plan = Plan::new(&policy);
@@ -194,7 +195,7 @@ impl Engine {
             self.state.judged_at = Some(self.next_evaluation());
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
-        effects.extend(alerting::regraded((now, after), &before, &firing));
+        effects.extend(alerting::regraded((now, after), &fired, &firing));
         for event in firing.iter().filter(|event| event.muted.is_none()) {
             self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects);
         }
