@@ -973,6 +973,72 @@ fn maintenance_and_hours_hold_back_and_then_tell() {
 }
 
 #[test]
+fn a_route_that_is_muted_says_so() {
+    let routes = "routes:\n- {receivers: [ops], mute: \"thu 20:00-20:30\"}\n";
+    let mut plan = Plan::new(routes);
+    plan.agent("a", "down");
+    plan.until(20);
+    let until = "muted until 2026-05-28T20:30:00.000Z";
+    assert_eq!(plan.why("a"), until);
+    plan.agent("b", "ok");
+    plan.until(30);
+    assert_eq!(telling(&plan, "down", "b").1, [format!("ops: its route is {until}")]);
+    plan.until(300);
+    assert_eq!(plan.told("ops"), ["200 firing a/down"]);
+}
+
+/// What `evenkeel alerts` says of an alert that fires, a line per receiver that was told.
+fn lines(plan: &Plan) -> Vec<String> {
+    let messages = plan.engine.view().messages.remove(0);
+    messages.receivers.into_iter().map(|told| format!("{}: {}", told.receiver, told.why)).collect()
+}
+
+#[test]
+fn an_alert_whose_rule_becomes_a_shadow_rule_is_told_its_end_and_nothing_else() {
+    let routes = "routes:\n- {receivers: [ops], group_wait: 5s, repeat_interval: 1m, continue: true}\n- {receivers: [team], group_wait: 10m}\n";
+    let shadow = format!("alerts:\n- {}\n", DOWN.replace("severity", "shadow: true, severity"));
+    let mut plan = Plan {
+        engine: Engine::new(policy_of(&format!("alerts:\n- {DOWN}\n"), routes), State::default()),
+        ..Plan::new("")
+    };
+    plan.agent("a", "down");
+    plan.until(30);
+    let effects = plan.engine.reload(plan.at(), policy_of(&shadow, routes));
+    plan.answer(effects);
+    for second in [30, 40, 700] {
+        plan.until(second);
+        assert_eq!(lines(&plan), ["ops: nothing but its end: its rule tells nobody any more"]);
+        let why = telling(&plan, "down", "a");
+        assert_eq!(why.0, ["a shadow rule tells nobody"]);
+        assert_eq!(why.1, ["ops: nothing but its end: its rule tells nobody any more", "team: "]);
+    }
+    assert_eq!((plan.told("ops").len(), plan.told("team").len()), (1, 0), "{:?}", plan.got);
+    plan.agent("a", "ok");
+    plan.until(800);
+    assert_eq!(plan.told("ops").len(), 2);
+    assert!(plan.told("ops")[1].ends_with("ended a/down") && plan.told("team").is_empty(), "{:?}", plan.got);
+}
+
+#[test]
+fn an_alert_that_got_graver_outside_of_its_hours_is_told_so_when_they_begin() {
+    let hours = "active_hours: [\"20:00-20:28\", \"20:32-21:00\"]";
+    let late = format!(
+        "alerts: [{{name: late, levels: {{warning: p50_latency > 100s, critical: p50_latency > 200s}}, window: 10s, min_samples: 1, {hours}}}]"
+    );
+    let mut plan = Plan {
+        engine: Engine::new(policy_of(&late, "routes:\n- {receivers: [ops]}\n"), State::default()),
+        ..Plan::new("")
+    };
+    plan.agent("a", "late");
+    plan.until(100);
+    plan.agent("a", "latest");
+    plan.until(130);
+    assert_eq!(lines(&plan), ["ops: outside of the rule's active hours until 2026-05-28T20:32:00.000Z"]);
+    plan.until(400);
+    assert_eq!(plan.told("ops"), ["2 firing a/late", "320 firing a/late"]);
+}
+
+#[test]
 fn a_storm_gives_one_message_and_one_end() {
     let mut plan = Plan::new("");
     for agent in 0..1_000 {

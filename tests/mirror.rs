@@ -872,3 +872,26 @@ fn what_a_peer_hears_late_and_is_not_true_any_more_is_made_good() {
     world.answer_slow(&Attempt::Done);
     assert_eq!(warning(&world), [Queued, Delivered, Queued, Delivered], "it believed that the warning is over");
 }
+
+#[test]
+fn an_alert_whose_rule_becomes_a_shadow_rule_ends_there_with_the_reload() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 0, 20);
+    world.until(100);
+    let shadow = RULES.replace("    window: 1h\n", "    window: 1h\n    shadow: true\n");
+    world.reload(policy_of(&shadow, &["am"]));
+    world.until(200);
+    assert!(world.seconds("am", AlertState::Firing).iter().all(|at| *at <= 100), "{:?}", world.taken);
+    let ends = world.seconds("am", AlertState::Resolved);
+    assert!((100..=120).contains(&ends[0]), "{ends:?}");
+    let said = &world.taken.iter().find(|taken| taken.2[0].1 == AlertState::Resolved).expect("its end").2[0].2;
+    assert_eq!(said, "value 100% (its rule became a shadow rule by a reload at 2023-11-14T22:15:00.000Z)");
+    let view = world.engine.view();
+    assert_eq!((&view.messages[0].receivers[..], &view.messages[0].why[..]), (&[][..], "a shadow rule tells nobody"));
+    let why = world.engine.why(world.at(), "failing", "a").expect("it is known").telling;
+    assert!(why.ways.iter().all(|way| !way.why.contains("told again")), "{why:?}");
+    // As it fires on, it begins there anew when its rule tells again.
+    world.reload(policy(&["am"]));
+    world.until(300);
+    assert!(world.seconds("am", AlertState::Firing).iter().any(|at| *at >= 200), "{:?}", world.taken);
+}

@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::alert::Alert;
+use super::event::{AlertEvent, AlertState};
 use super::finding::Finding;
 use super::words;
 use crate::model::{Subject, Timestamp};
@@ -213,4 +214,11 @@ pub(super) fn gone(change: Change, gone: Gone) -> String {
         Gone::Level => text + " and has no level that is as mild any more",
     };
     text + ", the value is from before"
+}
+
+/// The end, where an alert is kept up, of one whose rule a reload makes a shadow rule.
+pub(super) fn shadowed(now: Timestamp, event: &AlertEvent) -> AlertEvent {
+    let mut ended = AlertEvent { at: now, state: AlertState::Resolved, ..event.clone() };
+    words::explain(&mut ended, format!("its rule became a shadow rule by a reload at {now}"));
+    ended
 }

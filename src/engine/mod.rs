@@ -71,7 +71,7 @@ use budget::BudgetState;
 use covers::Homes;
 use digest::Digests;
 use dispatch::Dispatch;
-use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Receipt};
+use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Muted, Receipt};
 use intake::Seen;
 use mirror::Mirror;
 use names::{Name, Names};
@@ -196,8 +196,13 @@ impl Engine {
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         effects.extend(alerting::regraded((now, after), &fired, &firing));
-        for event in firing.iter().filter(|event| event.muted.is_none()) {
-            self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects);
+        for event in &firing {
+            match event.muted {
+                None => self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects),
+                // There it would be kept up by messages, of which there are none any more.
+                Some(Muted::Shadow) => self.state.mirror.end(&carry::shadowed(now, event), &mut effects),
+                Some(Muted::Hours { .. }) => {}
+            }
         }
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);

@@ -175,8 +175,9 @@ impl Engine {
             let why = "history is being read: what still fires at its end is told then".to_owned();
             mutes.insert(0, MuteView { kind: MuteKind::History, why, author: None, id: None, until: None });
         }
-        if let Some((kind, until)) = event.muted.map(kind) {
-            mutes.insert(0, MuteView { kind, why: muting(event), author: None, id: None, until });
+        if let Some(muted) = event.muted {
+            let (kind, until) = kind(muted);
+            mutes.insert(0, MuteView { kind, why: muted.to_string(), author: None, id: None, until });
         }
         mutes
     }
@@ -235,8 +236,10 @@ impl Engine {
 
     /// Why nobody is told of an alert now; empty when somebody is or was.
     pub(super) fn untold(&self, event: &AlertEvent) -> String {
+        if let (AlertState::Firing, Some(muted)) = (event.state, event.muted) {
+            return muted.to_string();
+        }
         match event.state {
-            AlertState::Firing if event.muted.is_some() => muting(event),
             AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
             AlertState::Firing if self.state.dispatch.knows(event) || !self.kept_up(event).is_empty() => String::new(),
             AlertState::Firing => Dispatch::untold(&self.policy.settings, event),
@@ -264,14 +267,5 @@ fn kind(muted: Muted) -> (MuteKind, Option<Timestamp>) {
     match muted {
         Muted::Shadow => (MuteKind::Shadow, None),
         Muted::Hours { until } => (MuteKind::ActiveHours, Some(until)),
-    }
-}
-
-/// Why the rule has nobody told, in words.
-fn muting(event: &AlertEvent) -> String {
-    match event.muted {
-        Some(Muted::Shadow) => "a shadow rule tells nobody".to_owned(),
-        Some(Muted::Hours { until }) => format!("outside of the rule's active hours until {}", until.to_rfc3339()),
-        None => String::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Dispatch, Group, Member, Place, lineage, route};
-use crate::engine::event::AlertEvent;
+use crate::engine::event::{AlertEvent, Muted};
 use crate::model::Timestamp;
 use crate::settings::Settings;
 
@@ -40,6 +40,10 @@ impl Dispatch {
                     if known.get(&exact).is_some_and(|member| member.id == event.id) { Some(exact) } else { any() };
                 let before = from.and_then(|from| known.remove_entry(&from));
                 if before.is_none() && !live.contains(event.id.as_str()) {
+                    continue;
+                }
+                // Nobody is told any more of a beginning that was not told yet.
+                if event.muted == Some(Muted::Shadow) && before.as_ref().is_none_or(|(_, known)| !known.is_told()) {
                     continue;
                 }
                 let at = before.as_ref().map(|((receiver, _, group), _)| (receiver.clone(), group.clone()));

@@ -85,6 +85,12 @@ pub fn closed(route: &Route, now: Timestamp) -> Option<Option<Timestamp>> {
     Some(None)
 }
 
+/// Why a route that is [closed] says nothing, and until when if it speaks again.
+pub fn closing(route: &Route, now: Timestamp, opens: Option<Timestamp>) -> String {
+    let why = if hours::within(&route.mute, now) { "muted" } else { "outside active hours" };
+    opens.map_or_else(|| why.to_owned(), |at| format!("{why} until {at}"))
+}
+
 /// The routes that an alert with these labels takes, by their index.
 fn taken(settings: &Settings, labels: &BTreeMap<String, String>) -> Vec<u32> {
     let mut taken = Vec::new();

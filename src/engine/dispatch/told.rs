@@ -2,7 +2,7 @@
 
 use super::mute::{self, Mute};
 use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
-use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Notification};
+use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Muted, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
 use crate::model::{Severity, Timestamp};
@@ -120,12 +120,9 @@ impl Dispatch {
             let exact = places.iter().position(|place| *place == (to.receiver.clone(), to.key.clone()));
             let kept = || places.iter().position(|place| to.keeps(settings, place, self.groups.get(place)));
             let told = exact.or_else(kept).map(|at| places.remove(at)).and_then(|place| message(&place));
-            let closed = route::closed(route::of(settings, to.route), now);
-            let why = match closed {
-                Some(Some(opens)) => format!("its route is outside its hours until {opens}"),
-                Some(None) => "its route is outside its hours".to_owned(),
-                None => String::new(),
-            };
+            let route = route::of(settings, to.route);
+            let closing = |opens| format!("its route is {}", route::closing(route, now, opens));
+            let why = route::closed(route, now).map_or_else(String::new, closing);
             ways.push(way(to.route, &to.receiver, to.labels, told, why));
         }
         for place in places {
@@ -191,9 +188,12 @@ impl Dispatch {
         event: &AlertEvent,
     ) -> (Option<Timestamp>, String) {
         let route = route::of(settings, group.route);
+        if event.muted == Some(Muted::Shadow) {
+            let rest = if hears_ends(settings, &place.0) { "nothing but its end" } else { "nothing more" };
+            return (None, format!("{rest}: its rule tells nobody any more"));
+        }
         if let Some(opens) = route::closed(route, now) {
-            let why = opens.map_or("outside active hours".to_owned(), |at| format!("outside active hours until {at}"));
-            return (opens, why);
+            return (opens, route::closing(route, now, opens));
         }
         if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&place.0, event), now) {
             return (mute.until().filter(|_| member.told.is_none()), mute.reason());
@@ -203,6 +203,9 @@ impl Dispatch {
         if let Some(until) = flaps.filter(|_| member.told.is_none() && member.holds(event.severity)) {
             let why = format!("it flaps, so its beginning is held until {until} at least; its end was told last");
             return (Some(until), why);
+        }
+        if let Some(Muted::Hours { until }) = event.muted.filter(|_| group.repeat_at(route, &self.acks).is_none()) {
+            return (Some(until), Muted::Hours { until }.to_string());
         }
         if member.again || member.told < Some(event.severity) {
             let due = group.due.filter(|due| *due > now);
@@ -246,7 +249,8 @@ impl Dispatch {
         let key = lineage(&ended.rule, &ended.subject);
         let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
         let burns = group.flood && group.members.values().any(|member| member.ended.is_none());
-        match (held, route::closed(route::of(settings, group.route), now)) {
+        let route = route::of(settings, group.route);
+        match (held, route::closed(route, now)) {
             (Some(until), _) if !hears_ends(settings, &place.0) => {
                 (None, format!("told no ends; it flaps, so the next beginning is held until {until} at least"))
             }
@@ -257,8 +261,7 @@ impl Dispatch {
             (Some(until), _) => {
                 (Some(until), format!("its end at {at} is held until {until} at least because it flaps"))
             }
-            (_, Some(Some(opens))) => (Some(opens), format!("its end at {at} is outside active hours until {opens}")),
-            (_, Some(None)) => (None, format!("its end at {at} is outside active hours")),
+            (_, Some(opens)) => (opens, format!("its end at {at} is {}", route::closing(route, now, opens))),
             _ if burns => (None, format!("its end at {at} is told when all of the flood ended")),
             _ if group.full => {
                 let again = at_or_now(due);

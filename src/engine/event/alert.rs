@@ -1,6 +1,7 @@
 //! An alert as it is reported, sent and shown.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,6 +95,15 @@ pub enum Muted {
         /// When they begin.
         until: Timestamp,
     },
+}
+
+impl fmt::Display for Muted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Muted::Shadow => f.write_str("a shadow rule tells nobody"),
+            Muted::Hours { until } => write!(f, "outside of the rule's active hours until {}", until.to_rfc3339()),
+        }
+    }
 }
 
 impl AlertEvent {
