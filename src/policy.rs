@@ -21,6 +21,7 @@ use crate::rule::load::Read;
 use crate::rule::{self, Rule};
 use crate::settings::Settings;
 pub use kind::Kind;
+pub use reach::over;
 pub use slip::slip;
 
 /// Every text that makes a policy, read at one moment.

@@ -247,6 +247,23 @@ fn a_rule_file_alone_may_name_what_only_a_configuration_has() {
 }
 
 #[test]
+fn maintenance_that_is_over_is_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = "rules: [r.yaml]
+maintenance:
+- {name: past, hours: \"2020-05-04T22:00:00Z/2020-05-05T06:00:00Z\"}
+- {name: both, hours: [\"2020-05-04T22:00:00Z/2020-05-05T06:00:00Z\", \"sun 02:00-04:00\"]}
+- {name: now, hours: \"2020-05-04T22:00:00Z/2098-05-05T06:00:00Z\"}
+- {name: future, hours: \"2098-05-04T22:00:00Z/2098-05-05T06:00:00Z\"}
+";
+    for (name, text) in [("evenkeel.yaml", config), ("r.yaml", "alerts: [{name: a, condition: error_rate > 10%}]\n")] {
+        fs::write(dir.path().join(name), text).expect("written");
+    }
+    let expected = ["warning: the maintenance `past` is over and does not come again"];
+    assert_eq!(messages(dir.path(), &["evenkeel.yaml"]), expected);
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused_by_every_verb() {
     let dir = tempfile::tempdir().expect("a folder");
     let made = Command::new("mkfifo").arg(dir.path().join("fifo.yaml")).status().expect("it runs");

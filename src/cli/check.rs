@@ -10,8 +10,8 @@ use super::recording::{self, Reading, RecordingArgs};
 use super::{Exit, Failure, Output};
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
 use crate::engine::event::{Effect, Report};
-use crate::model::Record;
-use crate::policy::{Kind, Policy, PolicySource, slip};
+use crate::model::{Record, Timestamp};
+use crate::policy::{Kind, Policy, PolicySource, over, slip};
 use crate::rehearsal::against::Sight;
 use crate::replay;
 use crate::rule::left_out::LeftOut;
@@ -268,8 +268,11 @@ impl Findings {
             }
         }
         let (policy, faults) = Policy::load(&source, source.base_dir());
+        let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+        let config = source.config.as_ref().map(|(path, text)| SourceFile::new(path, text.as_str()));
+        let past = config.zip(policy.as_ref()).map(|(config, policy)| over(&config, &policy.settings, now));
         self.leave_out(policy.map(|policy| policy.left_out).unwrap_or_default());
-        self.add(unreadable.into_iter().chain(faults));
+        self.add(unreadable.into_iter().chain(faults).chain(past.into_iter().flatten()));
     }
 
     fn leave_out(&mut self, rules: Vec<LeftOut>) {

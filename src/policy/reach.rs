@@ -9,10 +9,12 @@ use std::ops::Range;
 
 use super::labels;
 use crate::diagnostic::{Diagnostic, Level, SourceFile};
-use crate::model::Severity;
+use crate::model::hours::next_change;
+use crate::model::{Severity, Timestamp};
 use crate::rule::Rule;
 use crate::rule::left_out::LeftOut;
 use crate::rule::places::{Places, get};
+use crate::settings::routing::Maintenance;
 use crate::settings::{Receiver, Settings};
 use crate::wire::matcher::{LabelMatcher, alert_label};
 use crate::wire::yaml::{self, Node, Value};
@@ -109,6 +111,19 @@ pub fn faults(
         }
     }
     faults
+}
+
+/// Maintenance that is over and does not come again: what `config`, the text of the settings, says that holds no more.
+pub fn over(config: &SourceFile, settings: &Settings, now: Timestamp) -> Vec<Diagnostic> {
+    let Ok(root) = yaml::parse(config) else { return Vec::new() };
+    let windows = entries(&root, "maintenance").into_iter().zip(&settings.routing.maintenance);
+    let over = windows.filter(|(_, window)| next_change(&window.hours, now).is_none());
+    let fault = |(node, window): (&Node, &Maintenance)| {
+        let place = get(node, "hours").unwrap_or(node).bytes.clone();
+        let message = format!("the maintenance `{}` is over and does not come again", window.name);
+        Diagnostic::warning(config, place, message, "write hours to come, or delete it")
+    };
+    over.map(fault).collect()
 }
 
 /// Whether nobody can be told, whatever the subject; marks the routes that it may come to.
