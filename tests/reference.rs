@@ -309,7 +309,7 @@ const RUNS: [(&str, &str, &str, &str, &str); 22] = [
         "cost_per_execution: $4",
     ),
     (
-        "sum(errors[10m]) / sum(requests[10m]) > 2%",
+        "sum(requests[10m]) > 100 and sum(errors[10m]) / sum(requests[10m]) > 2%",
         "",
         "",
         "fields: {errors: 2, requests: 100}",

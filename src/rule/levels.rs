@@ -15,7 +15,7 @@ use crate::wire::fields::{Fields, one_of};
 use crate::wire::yaml::Value;
 
 /// The levels of a rule or an override, with the bytes of each condition.
-type Placed = Vec<(Level, Range<usize>)>;
+pub(super) type Placed = Vec<(Level, Range<usize>)>;
 
 impl RuleReader<'_> {
     /// The levels: those of `levels`, or the one of `condition`. Empty when there are faults.

@@ -15,7 +15,7 @@ use super::terms::Level;
 use super::{BY_LIMIT, Input, Matcher, Program, Rule, annotation, condition, foreign};
 use crate::diagnostic::{Diagnostic, SourceFile, did_you_mean};
 use crate::model::agent::{NAME_LIMIT, is_name};
-use crate::model::{Dimension, Label, Metric, Span, Unit};
+use crate::model::{Dimension, Label, Span};
 use crate::settings::Settings;
 use crate::settings::budget::Budget;
 use crate::wire::fields::{Faults, Fields, Spanned, one_of, patterns, scalar};
@@ -27,8 +27,6 @@ pub const WINDOW: Span = Span::minutes(5);
 pub const WINDOW_LIMIT: Span = Span::days(30);
 /// The longest `for` and `keep_firing_for`.
 pub const HOLD_LIMIT: Span = Span::days(7);
-/// A share of fewer runs than this jumps by half or more with one failure.
-const FEW: u32 = 3;
 /// `min_samples` of a rule that reads a share: below it, one run in a handful is a burst.
 pub const RATIO_MIN_SAMPLES: u32 = 5;
 /// The longest label value or annotation, in bytes.
@@ -157,20 +155,7 @@ impl RuleReader<'_> {
         let takes = if covers.is_empty() { Takes::of(&by, &filter).reading(&inputs) } else { Takes::Alerts };
         self.commonly(&fields, &by, takes);
         self.inputs_are_there(&fields, &inputs, takes);
-        let least = default_min_samples(&inputs);
-        let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions | Metric::FailedExecutions, _));
-        let min_samples = fields.integer("min_samples", 1, 1_000_000).map_or(least, |n| {
-            if (n.value as u32) < FEW.min(least) && !inputs.iter().any(counts) {
-                let message = format!(
-                    "a share of as few as {} runs is a burst by chance: one failure is {}",
-                    n.value,
-                    Unit::Ratio.show(1.0 / n.value as f64)
-                );
-                let help = format!("write at least {least}, or `executions >= {least} and ...`");
-                self.faults.warning(n.bytes.clone(), message, help);
-            }
-            n.value as u32
-        });
+        let min_samples = self.min_samples(&fields, &inputs, &levels);
         let labels = self.labels(&fields, &by);
         let annotations = self.annotations(&fields, (&inputs, false), &by, &labels);
         let place = self.place(node);
@@ -418,12 +403,6 @@ impl RuleReader<'_> {
         }
         Some(text.value)
     }
-}
-
-/// Shares need a handful of samples, everything else one.
-fn default_min_samples(inputs: &[Input]) -> u32 {
-    let share = |input: &Input| matches!(input, Input::Metric(metric, _) if metric.unit() == Unit::Ratio);
-    if inputs.iter().any(share) { RATIO_MIN_SAMPLES } else { 1 }
 }
 
 #[cfg(test)]

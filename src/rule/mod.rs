@@ -32,6 +32,7 @@ pub mod takes;
 mod terms;
 pub mod threshold;
 mod trial;
+mod volume;
 
 use std::collections::BTreeMap;
 

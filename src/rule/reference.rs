@@ -110,7 +110,10 @@ pub const CONDITIONS: [(&str, &str); 22] = [
         "each over a time range of its own, see [Time ranges](#time-ranges)",
     ),
     ("cost_per_execution[5m] > cost_per_execution[1h] * 2", "the last minutes against the hour they are part of"),
-    ("sum(errors[10m]) / sum(requests[10m]) > 2%", "a function has the range behind its field, as in PromQL"),
+    (
+        "sum(requests[10m]) > 100 and sum(errors[10m]) / sum(requests[10m]) > 2%",
+        "a function has the range behind its field, as in PromQL",
+    ),
 ];
 
 /// The text of `docs/metrics.md`.
