@@ -855,6 +855,8 @@ fn telling(plan: &Plan, rule: &str, agent: &str) -> (Vec<String>, Vec<String>) {
     (telling.mutes.into_iter().map(|mute| mute.why).collect(), ways)
 }
 
+const LATE: &str =
+    "{name: late, levels: {warning: p50_latency > 100s, critical: p50_latency > 200s}, window: 10s, min_samples: 1}";
 const DOWN: &str = "{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: critical}";
 
 #[test]
@@ -1490,6 +1492,63 @@ fn a_rise_is_no_beginning() {
     }
     assert_eq!(plan.told("ops").len(), 4, "two began within a minute, which is no flood: {:?}", plan.told("ops"));
     assert_eq!(flapping(&plan, "ops"), [], "each began once and ended once");
+}
+
+#[test]
+fn one_alert_that_flaps_does_not_hold_the_end_of_a_flood() {
+    let of = |agents: &[&str], plan: &mut Plan, wrong: &str, seconds: i64| {
+        agents.iter().for_each(|agent| plan.agent(agent, wrong));
+        plan.until(plan.now + seconds);
+    };
+    let damping = "damping: {flaps: 2, flood: 2}\nroutes:\n- {receivers: [ops]}\n";
+    let (mut plan, all) = (Plan::new(damping), ["a", "b", "c", "d"]);
+    of(&all[..1], &mut plan, "down", 60);
+    of(&all[..1], &mut plan, "ok", 60);
+    of(&all, &mut plan, "down", 90);
+    of(&all, &mut plan, "ok", 90);
+    let told = plan.told("ops");
+    assert!(told.last().is_some_and(|last| last.ends_with(" ended a/down b/down c/down d/down")), "{told:?}");
+    assert_eq!(flapping(&plan, "ops").len(), 1, "a flaps, as the flood said");
+    assert_eq!(ended(&plan), Vec::<String>::new());
+
+    // Held is one of which most alerts flap.
+    let mut plan = Plan::new(damping);
+    for wrong in ["down", "ok", "down", "ok", "down", "ok"] {
+        of(&all, &mut plan, wrong, 90);
+    }
+    assert_eq!(plan.told("ops").len(), 3, "{:?}", plan.told("ops"));
+    assert!(ended(&plan).iter().all(|line| line.ends_with(" at least because it flaps")), "{:?}", ended(&plan));
+    plan.until(2 * 3_600);
+    assert_eq!(plan.told("ops").len(), 4, "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn what_an_alert_came_to_outside_of_its_hours_is_news_when_they_begin_although_it_was_repeated() {
+    let hours = "active_hours: [\"20:00-20:28\", \"20:30-21:00\"]";
+    let rules = format!("alerts:\n- {}, {hours}}}\n- {DOWN}\n", LATE.trim_end_matches('}'));
+    let route = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, route), State::default()), ..Plan::new("") };
+    plan.agent("a", "late");
+    plan.until(100);
+    plan.agent("a", "latest");
+    plan.until(190);
+    assert_eq!(plan.told("ops"), [2, 62, 122, 182].map(|second| format!("{second} firing a/late")));
+    assert!(plan.why("a").starts_with("repeat at "), "{}", plan.why("a"));
+    plan.until(230);
+    assert_eq!(plan.told("ops")[4..], ["200 firing a/late"], "its hours begin");
+
+    // One that was not told before they ended is in no message until they begin.
+    let route = "routes:\n- {receivers: [ops], group_by: [], group_wait: 60s, group_interval: 1s}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, route), State::default()), ..Plan::new("") };
+    plan.until(50);
+    plan.agent("b", "down");
+    plan.agent("a", "late");
+    plan.until(85);
+    plan.agent("a", "latest");
+    plan.until(100);
+    assert_eq!(plan.why("a"), "outside of the rule's active hours until 2026-05-28T20:30:00.000Z");
+    plan.until(230);
+    assert_eq!(plan.told("ops"), ["112 firing b/down", "200 firing a/late b/down"]);
 }
 
 #[test]

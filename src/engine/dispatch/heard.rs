@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Dispatch, Member, Place, lineage};
-use crate::engine::event::{AlertState, Notification};
+use crate::engine::event::{AlertEvent, AlertState, Notification};
 use crate::engine::view::RefusedView;
 use crate::model::{Severity, Timestamp};
 
@@ -57,6 +57,22 @@ impl Member {
         }
         id.clone_into(&mut self.id);
         self.ended = None;
+    }
+
+    /// Whether there is news of what fires; outside of its rule's hours there is none.
+    pub(super) fn is_news(&self, event: &AlertEvent) -> bool {
+        event.muted.is_none() && (self.again || self.told < Some(event.severity))
+    }
+
+    /// Whether its rule's hours ended before it was told.
+    pub(super) fn waits(&self, event: &AlertEvent) -> bool {
+        event.muted.is_some() && self.told.is_none()
+    }
+
+    /// The severity at which a message tells of it: what it came to outside of its rule's hours may stand in one, and
+    /// is news all the same when they begin.
+    pub(super) fn tells(&self, event: &AlertEvent) -> Severity {
+        self.told.filter(|told| event.muted.is_some() && *told < event.severity).unwrap_or(event.severity)
     }
 }
 

@@ -366,12 +366,13 @@ impl Dispatch {
             return;
         }
         let mut next = NEVER;
+        let holds = !receiver.send_resolved || self.holds_ends(now, damping.flaps, group);
         let (mut news, mut known, mut ended, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, member) in &group.members {
             let steady = self.flaps.held_until(now, *key, damping.flaps);
             let flapping = steady.map(|until| flap::said(damping.flaps, until));
             if let Some(event) = &member.ended {
-                match steady.filter(|_| member.held.is_some()) {
+                match steady.filter(|_| member.held.is_some() && holds) {
                     Some(until) => next = next.min(until),
                     None if receiver.send_resolved && member.is_told() => {
                         let mut event = (**event).clone();
@@ -384,7 +385,7 @@ impl Dispatch {
                 }
                 continue;
             }
-            let Some(event) = scene.firing.get(&member.id) else { continue };
+            let Some(event) = scene.firing.get(&member.id).filter(|event| !member.waits(event)) else { continue };
             if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&receiver.name, event), now) {
                 group.muted = true;
                 next = next.min(mute.until().unwrap_or(NEVER));
@@ -399,7 +400,7 @@ impl Dispatch {
                 event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
             }
             event.annotations.extend(flapping.map(|text| (notice::FLAPPING.to_owned(), text)));
-            let new = (member.again || member.told < Some(event.severity)) && event.muted.is_none();
+            let new = member.is_news(&event);
             if new { news.push((*key, event)) } else { known.push((*key, event)) }
         }
         over.iter().for_each(|key| drop(group.members.remove(key)));
@@ -419,7 +420,8 @@ impl Dispatch {
             for alerts in [&mut news, &mut known] {
                 alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
             }
-            let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(|(key, e)| (*key, e.severity)).collect();
+            let tells = |(key, event): &(u64, AlertEvent)| (*key, group.members[key].tells(event));
+            let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(tells).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
             let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);

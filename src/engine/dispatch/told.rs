@@ -204,10 +204,11 @@ impl Dispatch {
             let why = format!("it flaps, so its beginning is held until {until} at least; its end was told last");
             return (Some(until), why);
         }
-        if let Some(Muted::Hours { until }) = event.muted.filter(|_| group.repeat_at(route, &self.acks).is_none()) {
+        let opens = |_: &Muted| member.waits(event) || group.repeat_at(route, &self.acks).is_none();
+        if let Some(Muted::Hours { until }) = event.muted.filter(opens) {
             return (Some(until), Muted::Hours { until }.to_string());
         }
-        if member.again || member.told < Some(event.severity) {
+        if member.is_news(event) {
             let due = group.due.filter(|due| *due > now);
             return match due {
                 _ if group.full => (due, format!("the queue of the receiver was full; tried again {}", at_or_now(due))),
@@ -229,7 +230,8 @@ impl Dispatch {
             Some(at) => (Some(at), format!("repeat at {at}")),
             None => (None, remainder(rises, ends).to_owned()),
         };
-        match flaps.filter(|_| member.held.is_some()) {
+        let holds = || !ends || self.holds_ends(now, settings.routing.damping.flaps, group);
+        match flaps.filter(|_| member.held.is_some() && holds()) {
             Some(until) if ends => (next, format!("{why}; it flaps, so its end is held until {until} at least")),
             Some(until) => (next, format!("{why}; it flaps, so the next beginning is held until {until} at least")),
             None => (next, why),
@@ -248,6 +250,8 @@ impl Dispatch {
         let (at, due) = (ended.at, group.due.filter(|due| *due > now));
         let key = lineage(&ended.rule, &ended.subject);
         let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
+        let holds = || !hears_ends(settings, &place.0) || self.holds_ends(now, settings.routing.damping.flaps, group);
+        let held = held.filter(|_| holds());
         let burns = group.flood && group.members.values().any(|member| member.ended.is_none());
         let route = route::of(settings, group.route);
         match (held, route::closed(route, now)) {
