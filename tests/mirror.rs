@@ -751,8 +751,8 @@ fn every_level_of_an_alert_has_its_beginning_and_its_end_in_the_history() {
     assert_eq!(rows(&world).iter().filter(|row| row.starts_with("bm")).count(), 4, "{:?}", rows(&world));
 }
 
-#[test]
-fn what_finds_no_room_and_what_waits_for_a_day_is_given_up_in_the_history() {
+/// Room for one alert alone, which b has, and a has not.
+fn crowded() -> World {
     let mut world = World::new(&["am"]);
     let mut policy = Arc::unwrap_or_clone(policy(&["am"]));
     policy.settings.limits.outbox = 1;
@@ -761,15 +761,68 @@ fn what_finds_no_room_and_what_waits_for_a_day_is_given_up_in_the_history() {
     world.until(20);
     world.executions("a", 80, 20);
     world.until(40);
-    let no_room = "am a firing dropped there are as many alerts already as `limits.outbox` allows";
-    assert_eq!(not_told(&world), [no_room]);
+    assert_eq!(not_told(&world), [NO_ROOM]);
+    world
+}
+
+const NO_ROOM: &str = "am a firing dropped there are as many alerts already as `limits.outbox` allows";
+
+#[test]
+fn what_found_no_room_is_told_when_there_is() {
+    let mut world = crowded();
+    // Asking for it again is no further loss.
+    world.reload(Arc::clone(world.engine.policy()));
+    world.until(50);
+    assert_eq!(world.engine.view().counters.outbox_dropped, 1);
+    world.executions("b", 1_000, 0);
+    world.until(62);
+    let said: Vec<_> = world.taken.iter().flat_map(|t| &t.2).map(|(who, state, _)| (who.as_str(), *state)).collect();
+    assert_eq!(said[said.len() - 2..], [("agent=b", AlertState::Resolved), ("agent=a", AlertState::Firing)]);
+    assert!(lines(&world)[0].starts_with("Some(60) Some(120) kept up since "), "{:?}", lines(&world));
+    world.executions("a", 1_000, 0);
+    world.until(200);
+    assert_eq!(not_told(&world), [""; 0]);
+    assert_eq!(rows(&world)[..2], ["am a firing delivered", "am a resolved delivered"]);
+    assert_eq!(world.engine.view().counters.outbox_dropped, 1);
+}
+
+#[test]
+fn what_found_no_room_and_ended_is_told_no_more() {
+    let mut world = crowded();
+    world.executions("a", 1_000, 0);
+    world.until(100);
+    world.executions("b", 1_000, 0);
+    world.until(200);
+    assert_eq!(not_told(&world), [NO_ROOM]);
+    assert_eq!(rows(&world), ["am a firing dropped", "am b firing delivered", "am b resolved delivered"]);
+}
+
+#[test]
+fn an_end_that_cannot_be_told_makes_room_for_what_fires() {
+    let mut world = crowded();
+    world.down.insert("am");
+    world.executions("b", 1_000, 0);
+    world.until(70);
+    let end = "am b resolved dropped there are as many alerts already as `limits.outbox` allows";
+    assert_eq!(not_told(&world), ["am a firing queued down", end]);
+    assert!(lines(&world)[0].contains(" am fails since "), "{:?}", lines(&world));
+    world.down.clear();
+    world.until(80);
+    assert_eq!(not_told(&world), [end]);
+}
+
+#[test]
+fn what_waits_for_a_day_is_given_up_in_the_history() {
+    let mut world = World::new(&["am"]);
+    world.executions("b", 80, 20);
+    world.until(20);
     world.down.insert("am");
     world.until(50);
     world.executions("b", 1_000, 0);
     world.until(24 * 3_600);
-    assert_eq!(not_told(&world), [no_room, "am b resolved queued down"]);
+    assert_eq!(not_told(&world), ["am b resolved queued down"]);
     world.until(24 * 3_600 + 100);
-    assert_eq!(not_told(&world), [no_room, "am b resolved expired not delivered within 1d: down"]);
+    assert_eq!(not_told(&world), ["am b resolved expired not delivered within 1d: down"]);
 }
 
 #[test]

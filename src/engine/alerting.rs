@@ -2,6 +2,7 @@
 //! something firing.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::Alert;
@@ -229,7 +230,17 @@ impl Engine {
 
     /// Hands out what Alertmanagers are to be told.
     pub(super) fn mirror(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.state.judged(self.state.mirror.deadline()) > now {
+        if self.state.judged(now) > now {
+            return;
+        }
+        let limit = self.policy.settings.limits.outbox;
+        if self.state.mirror.has_room_again(limit) {
+            let mut waiting = self.events(|alert| self.state.mirror.waits(&alert.id));
+            waiting.retain(|event| event.state == AlertState::Firing && event.muted.is_none());
+            waiting.sort_by_key(|event| Reverse(event.severity));
+            waiting.iter().for_each(|event| self.state.mirror.fire(event, limit, effects));
+        }
+        if self.state.mirror.deadline() > now {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);

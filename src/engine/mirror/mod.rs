@@ -39,6 +39,8 @@ pub struct Mirror {
     alerts: BTreeMap<u64, Mirrored>,
     /// The alerts that fire, by the identity of their episode.
     firing: BTreeMap<String, u64>,
+    /// Those for which there was no room, in the same way.
+    waiting: BTreeMap<String, u64>,
     peers: BTreeMap<String, Peer>,
     batches: u64,
     /// Alerts that were not taken because there are too many.
@@ -109,6 +111,7 @@ impl Mirror {
         if self.peers.is_empty() {
             self.alerts.clear();
             self.firing.clear();
+            self.waiting.clear();
         }
         effects
     }
@@ -125,17 +128,22 @@ impl Mirror {
         }
         let full = !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize;
         if full && !self.make_room(event.at, effects) {
-            self.dropped += 1;
-            let wanting = self.peers.values().filter(|peer| event.severity >= peer.min_severity);
-            effects.extend(wanting.map(|peer| peer.give_up(event.at, (key, event), 0, NO_ROOM)));
+            // What finds none again is no further loss.
+            if self.waiting.insert(event.id.clone(), key) != Some(key) {
+                self.dropped += 1;
+                let wanting = self.peers.values().filter(|peer| event.severity >= peer.min_severity);
+                effects.extend(wanting.map(|peer| peer.give_up(event.at, (key, event), 0, NO_ROOM)));
+            }
             return;
         }
+        self.waiting.remove(&event.id);
         self.firing.insert(event.id.clone(), key);
         self.put(key, event.clone(), event.at, effects);
     }
 
     /// Takes in that an alert ended; one that is not known to fire is nobody's business.
     pub fn end(&mut self, event: &AlertEvent, effects: &mut Vec<Effect>) {
+        self.waiting.remove(&event.id);
         let Some(key) = self.firing.remove(&event.id) else { return };
         let Some(known) = self.alerts.get(&key) else { return };
         let mut ended = AlertEvent { state: AlertState::Resolved, ..event.clone() };
@@ -159,9 +167,19 @@ impl Mirror {
         self.put(old, ended, event.at, effects);
     }
 
-    /// Whether the alert of an episode is known to fire, whatever its labels.
+    /// Whether alerts that fire found no room, and some is there now.
+    pub fn has_room_again(&self, limit: u32) -> bool {
+        !self.waiting.is_empty() && (self.alerts.len() < limit as usize || self.dispensable().is_some())
+    }
+
+    /// Whether the alert of an episode that fires found no room.
+    pub fn waits(&self, id: &str) -> bool {
+        self.waiting.contains_key(id)
+    }
+
+    /// Whether the alert of an episode is known to fire, whatever its labels, and if there is no room.
     pub fn knows(&self, id: &str) -> bool {
-        self.firing.contains_key(id)
+        self.firing.contains_key(id) || self.waits(id)
     }
 
     /// Takes in that an alert still fires, if it is not known to fire under the labels that it has now.
@@ -196,13 +214,21 @@ impl Mirror {
         self.alerts.insert(key, alert);
     }
 
-    /// Forgets the alert that ended first, of those that are not on their way.
+    /// Forgets an alert that may be.
     fn make_room(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
-        let grounded = |(_, key): &(Timestamp, u64)| !self.peers.values().any(|peer| peer.flies(*key));
-        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key)));
-        let first = ended.filter(grounded).min();
         let dropped = |_: &Peer| (NotificationStatus::Dropped, NO_ROOM.to_owned());
-        first.map(|(_, key)| self.forget(now, key, dropped, effects)).is_some()
+        self.dispensable().map(|key| self.forget(now, key, dropped, effects)).is_some()
+    }
+
+    /// The alert that ended first, of those that every peer has the end of, or else cannot be told; none that is on its way.
+    fn dispensable(&self) -> Option<u64> {
+        let lacks = |key: u64, alert: &Mirrored| self.peers.values().any(|peer| peer.lacks(key, alert));
+        let kept = |key: u64, alert: &Mirrored| {
+            self.peers.values().any(|peer| peer.flies(key) || peer.failing_since.is_none() && peer.lacks(key, alert))
+        };
+        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key, alert)));
+        let spare = ended.filter(|(_, key, alert)| !kept(*key, alert));
+        spare.map(|(end, key, alert)| (lacks(key, alert), end, key)).min().map(|(.., key)| key)
     }
 
     /// Forgets an alert; what becomes of it where it was to be known and is not.
@@ -262,6 +288,8 @@ impl Mirror {
             let (holds, alerts): (Vec<_>, Vec<_>) =
                 told.map(|(key, alert)| ((key, alert.version, peer.tries(key)), alert.event.clone())).unzip();
             if alerts.is_empty() {
+                // Of what nobody is to hear no receipt comes.
+                self.sweep(now, effects);
                 continue;
             }
             self.batches += 1;
@@ -326,7 +354,7 @@ impl Mirror {
     /// Forgets ended alerts that no peer is to be told of any more.
     fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let over = |(key, alert): &(&u64, &Mirrored)| {
-            let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key));
+            let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key) && peer.wants(alert));
             let flies = || self.peers.values().any(|peer| peer.flies(**key));
             alert.ended().is_some_and(|end| (now >= end + EXPIRY || !due()) && !flies())
         };
