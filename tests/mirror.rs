@@ -778,7 +778,7 @@ fn what_found_no_room_is_told_when_there_is() {
     world.until(62);
     let said: Vec<_> = world.taken.iter().flat_map(|t| &t.2).map(|(who, state, _)| (who.as_str(), *state)).collect();
     assert_eq!(said[said.len() - 2..], [("agent=b", AlertState::Resolved), ("agent=a", AlertState::Firing)]);
-    assert!(lines(&world)[0].starts_with("Some(60) Some(120) kept up since "), "{:?}", lines(&world));
+    assert!(lines(&world)[0].starts_with("Some(55) Some(115) kept up since "), "{:?}", lines(&world));
     world.executions("a", 1_000, 0);
     world.until(200);
     assert_eq!(not_told(&world), [""; 0]);

@@ -355,8 +355,8 @@ impl Mirror {
     fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let over = |(key, alert): &(&u64, &Mirrored)| {
             let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key) && peer.wants(alert));
-            let flies = || self.peers.values().any(|peer| peer.flies(**key));
-            alert.ended().is_some_and(|end| (now >= end + EXPIRY || !due()) && !flies())
+            let kept = || self.peers.values().any(|peer| peer.flies(**key) || peer.misses(now, **key, alert));
+            alert.ended().is_some_and(|end| (now >= end + EXPIRY || !due()) && !kept())
         };
         let over: Vec<u64> = self.alerts.iter().filter(over).map(|(key, _)| *key).collect();
         let expired =

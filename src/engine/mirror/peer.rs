@@ -125,6 +125,12 @@ impl Peer {
         self.told.get(&key).is_some_and(|told| [told.taken, told.refused].contains(&Some(version)))
     }
 
+    /// Whether it believes another state of an alert still, which may become true again.
+    pub fn misses(&self, now: Timestamp, key: u64, alert: &Mirrored) -> bool {
+        let told = self.told.get(&key).filter(|told| told.taken != Some(alert.version));
+        told.and_then(|told| told.took).is_some_and(|took| now < took.until)
+    }
+
     /// Whether it is to know the newest state of an alert and does not.
     pub fn lacks(&self, key: u64, alert: &Mirrored) -> bool {
         self.wants(alert) && !self.knows(key, alert.version)
