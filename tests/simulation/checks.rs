@@ -267,9 +267,10 @@ pub fn messages_have_a_reason(seed: u64, story: &Story) {
     for (alert, messages) in view.alerts.iter().zip(&view.messages) {
         let long = alert.fired_at.is_some_and(|at| view.now.is_some_and(|now| now.since(at) > Span::minutes(3)));
         for message in messages.receivers.iter().filter(|_| long) {
-            // Told, or a message about it is being tried, or was refused.
-            let said = message.last.is_some() || message.waiting.is_some();
-            let known = said || message.refused.is_some() || message.why.starts_with("inhibited");
+            // Told, or a message about it is being tried, or was refused, or is held back.
+            let said = message.last.is_some() || message.waiting.is_some() || message.refused.is_some();
+            let held = ["inhibited", "it flaps"].iter().any(|why| message.why.starts_with(why));
+            let known = said || held;
             assert!(known, "seed {seed}: {alert:?} {message:?}");
         }
     }
