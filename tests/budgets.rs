@@ -106,7 +106,7 @@ fn the_end_of_an_alert_by_a_new_period_says_so() {
             _ => None,
         }));
     });
-    let reason = "a new period began: the one before ended at 2026-01-02T00:00:00.000Z with 60% used, now 0% used";
+    let reason = "a new period began: the one before ended at 2026-01-02T00:00:00.000Z, now 0% used";
     assert_eq!(reasons, [reason]);
 }
 

@@ -1646,3 +1646,65 @@ fn what_was_given_up_is_said_again_while_it_still_fires() {
     plan.until(plan.now + 60);
     assert!(plan.told("ops").len() == 2 && plan.told("ops")[1].ends_with("ended a/down"), "{:?}", plan.told("ops"));
 }
+
+/// A reload that groups otherwise: an end goes out under the key of its beginning, and never before it.
+#[test]
+fn what_was_told_stays_in_its_group_over_a_reload() {
+    let routes =
+        |by: &str| format!("routes:\n- {{receivers: [ops], group_by: [{by}], group_wait: 0s, group_interval: 1s}}\n");
+    for down in [false, true] {
+        let mut plan = Plan::new(&routes("alertname"));
+        plan.failing.extend(down.then(|| "ops".to_owned()));
+        plan.agent("a", "down");
+        plan.until(20);
+        let effects = plan.engine.reload(plan.at(), policy(&routes("agent")));
+        plan.answer(effects);
+        plan.until(25);
+        plan.agent("a", "ok");
+        plan.agent("b", "down");
+        plan.until(60);
+        plan.failing.clear();
+        plan.until(300);
+        let of_a = plan.got.iter().filter_map(|(_, _, delivery)| {
+            let said = delivery.notification().expect("about alerts");
+            let own = said.alerts.iter().find(|alert| alert.subject.get("agent") == Some("a"))?;
+            Some((own.state, said.group.clone()))
+        });
+        let of_a: Vec<(AlertState, String)> = of_a.collect();
+        let [(first, began), (last, ended)] = &of_a[..] else { panic!("{down}: {of_a:?}") };
+        assert_eq!((first, last, began), (&AlertState::Firing, &AlertState::Resolved, ended), "{down}");
+    }
+}
+
+#[test]
+fn who_refused_the_graver_level_is_told_of_it_when_the_alert_comes_back_to_it() {
+    let mut plan = with_pager(&format!("alerts:\n- {LATE}\n"), "");
+    plan.refusing.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(20);
+    plan.agent("a", "late");
+    plan.until(60);
+    assert!(stands(&plan).ends_with("; tried again when it gets graver"), "{}", stands(&plan));
+    plan.refusing.clear();
+    plan.agent("a", "latest");
+    plan.until(100);
+    assert_eq!(plan.told("ops").len(), 2, "refused, then told: {:?}", plan.told("ops"));
+    // The other was told of all of it, and a rise to what it knows is no news.
+    assert_eq!(plan.told("team").len(), 1);
+}
+
+#[test]
+fn an_incident_that_its_receiver_refuses_holds_nothing_back() {
+    let rules = format!(
+        "alerts:\n- {DOWN}\n- {{name: outage, condition: alerting_agents >= 2, covers: [down], by: provider, \
+         min_samples: 1, severity: critical}}\n"
+    );
+    let mut plan = incident(&rules, "routes:\n- {receivers: [ops, team], group_wait: 5s, group_interval: 10s}\n");
+    plan.refusing.push("ops".to_owned());
+    plan.until(60);
+    assert_eq!(plan.told("team"), ["7 firing -/outage"]);
+    let told = plan.told("ops");
+    assert!(told.iter().any(|said| said.ends_with("firing x/down")), "{told:?}");
+    let (_, ways) = telling(&plan, "down", "x");
+    assert!(ways[0].starts_with("ops: ") && !ways[0].contains("inhibited"), "{ways:?}");
+}

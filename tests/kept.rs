@@ -305,3 +305,19 @@ fn a_level_falls_at_the_same_time_however_often_it_is_looked_at() {
     let often: Vec<i64> = (132..199).collect();
     assert_eq!([fell(&[]), fell(&[150]), fell(&often)], [Severity::Warning; 3]);
 }
+
+#[test]
+fn between_evaluations_nothing_is_said_that_only_they_decide() {
+    let mut watch = Watch::new("condition: error_rate > 50%, window: 10m, min_samples: 5, keep_firing_for: 5m");
+    watch.runs(0, 10, 10);
+    let ok: Vec<Record<'_>> = (0..15).map(|_| Record::new("log", "a", Some(at(60)), Outcome::Ok)).collect();
+    watch.handle(60, Event::Records(&ok));
+    let (alert, _) = watch.shown();
+    assert_eq!(
+        (alert.value, alert.reason.as_str()),
+        (Some(0.4), "does not hold by now, which the next evaluation takes in")
+    );
+    watch.pass(61);
+    let kept = format!("holds no more since {}, kept firing until {}", at(61), at(361));
+    assert_eq!(watch.alert().reason, kept);
+}

@@ -9,7 +9,7 @@ use super::carry::Carried;
 
 use super::event::AlertState;
 use super::finding::{Context, Evidence, Finding, Says};
-use super::kept::Rest;
+use super::kept::{self, Rest};
 use super::rules::Inputs;
 use crate::model::{Subject, Timestamp, Trend};
 use crate::rule::{Level, Rule};
@@ -161,6 +161,9 @@ impl Alert {
         let says = seen.says(found, rule);
         seen.note(now, says, found);
         seen.look(now, says, found, rule);
+        if self.fired.is_some() && !self.rest.rests() && seen.rest.rests() && !seen.is_of_before() {
+            seen.reason = kept::UNTAKEN.to_owned();
+        }
         seen
     }
 

@@ -36,6 +36,7 @@ impl Engine {
         });
         if fell {
             // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
+            self.state.dispatch.fall(&event);
             self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
                 self.state.mirror.refresh(&event, self.policy.settings.limits.outbox, effects);

@@ -270,6 +270,11 @@ impl Engine {
         agents
     }
 
+    /// Whether a rule covers others.
+    pub(super) fn covers(&self, rule: &str) -> bool {
+        self.policy.rules.iter().any(|known| known.name == rule && !known.terms.covers.is_empty())
+    }
+
     /// The incidents that fire and which of these firing alerts they cover.
     pub(super) fn incidents(&self, firing: &[AlertEvent]) -> Incidents {
         let mut incidents = Incidents::default();

@@ -17,6 +17,16 @@ pub struct Rest {
     pub dry: Option<Dry>,
 }
 
+/// What is said of an alert that does not hold any more and was not evaluated since: since when, and how long it goes on,
+/// is decided then.
+pub const UNTAKEN: &str = "does not hold by now, which the next evaluation takes in";
+
+impl Rest {
+    pub fn rests(&self) -> bool {
+        self.over.is_some() || self.dry.is_some()
+    }
+}
+
 /// That there is no data.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dry {
@@ -85,7 +95,7 @@ impl Alert {
     /// Why an alert is in its state, if not because its condition holds or does not; else empty. `levels` are those of
     /// its subject.
     pub(super) fn why(&self, state: AlertState, now: Timestamp, rule: &Rule, levels: &[Level]) -> String {
-        if state != AlertState::Firing {
+        if state != AlertState::Firing || !self.reason.is_empty() {
             return self.reason.clone();
         }
         let keeps = self.keeps(now, rule, levels);

@@ -369,6 +369,10 @@ impl Engine {
                 self.delivered(now, &receiver, outcome);
                 if let Some(Message::Alerts(said)) = message {
                     self.state.dispatch.settled(now, &receiver, &said, refused.as_deref());
+                    // An incident that its receiver refuses holds nothing back from it.
+                    if refused.is_some() && said.alerts.iter().any(|alert| self.covers(&alert.rule)) {
+                        self.state.dispatch.look_again(now, &self.policy.settings);
+                    }
                 }
                 let lost = if done { BTreeSet::new() } else { self.state.outbox.expire(now, &receiver, effects) };
                 for group in lost {

@@ -295,7 +295,6 @@ impl Evaluation<'_> {
         let context = if plan.recites { self.context(rule_index, index, values) } else { Context::default() };
         let found = judged.finding(&inputs, context);
         let before = slot.as_ref().map_or(0, |alert| alert.level);
-        let used = slot.as_ref().filter(|alert| alert.rest.over.is_none()).and_then(|alert| alert.evidence.value);
         let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
@@ -307,7 +306,7 @@ impl Evaluation<'_> {
         }
         if let Some((to, mut alert)) = changed {
             if to == AlertState::Resolved && alert.reason.is_empty() {
-                alert.reason = self.new_period(rule_index, &alert, used).unwrap_or_default();
+                alert.reason = self.new_period(rule_index, &alert).unwrap_or_default();
             }
             transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: false });
         }
@@ -316,18 +315,15 @@ impl Evaluation<'_> {
         }
     }
 
-    /// That an alert is over because a period of its budget is, of which so much was used if that is known.
+    /// That an alert is over because a period of its budget is. What was used of that hangs on when it was looked at last.
     #[cold]
-    fn new_period(&self, rule_index: usize, alert: &Alert, used: Option<f64>) -> Option<String> {
+    fn new_period(&self, rule_index: usize, alert: &Alert) -> Option<String> {
         let (_, budget) = self.budgets.get(rule_index).copied().flatten()?;
         let over = alert.rest.over.unwrap_or(self.now);
         let ended = budget.turned_within(alert.fired?, over)?;
         let only = self.rules[rule_index].program.inputs.iter().all(|input| *input == Input::Budget);
-        let share = |share: Option<f64>, what: &str| {
-            share.map_or_else(String::new, |share| format!("{what} {} used", Unit::Ratio.show(share)))
-        };
-        let (before, now) = (share(used, " with"), share(alert.evidence.value, ", now"));
-        only.then(|| format!("a new period began: the one before ended at {ended}{before}{now}"))
+        let used = alert.evidence.value.map(|share| format!(", now {} used", Unit::Ratio.show(share)));
+        only.then(|| format!("a new period began: the one before ended at {ended}{}", used.unwrap_or_default()))
     }
 
     /// What annotations may name beside the deciding comparison.

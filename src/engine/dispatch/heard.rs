@@ -77,6 +77,17 @@ impl Member {
 }
 
 impl Dispatch {
+    /// An alert became milder: for who refused the graver level it is news again when it comes back to that.
+    pub fn fall(&mut self, event: &AlertEvent) {
+        let key = lineage(&event.rule, &event.subject);
+        for place in self.places.get(&key).into_iter().flatten() {
+            let member = self.groups.get_mut(place).and_then(|group| group.members.get_mut(&key));
+            if let Some(member) = member.filter(|member| member.heard.refused().is_some()) {
+                member.told = member.told.min(Some(event.severity));
+            }
+        }
+    }
+
     /// A receiver took a message, or refused it for the given reason.
     pub fn settled(&mut self, now: Timestamp, receiver: &str, said: &Notification, refused: Option<&str>) {
         if said.acknowledged.is_some() {

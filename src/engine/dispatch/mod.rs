@@ -264,13 +264,13 @@ impl Dispatch {
         self.known(lineage(&event.rule, &event.subject), &event.id).is_some()
     }
 
-    /// Who is told of an alert that fires, sooner or later.
+    /// Who is told of an alert that fires, sooner or later, and does not refuse to be.
     pub fn receivers(&self, rule: &str, subject: &Subject) -> BTreeSet<String> {
         let key = lineage(rule, subject);
-        let fires = |place: &&Place| {
-            self.groups.get(*place).and_then(|g| g.members.get(&key)).is_some_and(|member| member.ended.is_none())
+        let refuses = |place: &&Place| {
+            self.groups.get(*place).and_then(|group| group.members.get(&key)).is_some_and(|m| m.heard.nothing())
         };
-        let places = self.places.get(&key).into_iter().flatten().filter(fires);
+        let places = self.places.get(&key).into_iter().flatten().filter(|place| !refuses(place));
         places.map(|(receiver, _)| receiver.clone()).collect()
     }
 

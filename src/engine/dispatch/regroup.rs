@@ -48,8 +48,10 @@ impl Dispatch {
                 }
                 let at = before.as_ref().map(|((receiver, _, group), _)| (receiver.clone(), group.clone()));
                 let group = |at: &Place| shells.get(at).or_else(|| self.groups.get(at));
+                // Its end goes out under the key of its beginning, and after it.
+                let told = before.as_ref().is_some_and(|(_, member)| member.is_told());
                 let place = at
-                    .filter(|at| destination.keeps(settings, at, group(at)))
+                    .filter(|at| told || destination.keeps(settings, at, group(at)))
                     .unwrap_or_else(|| (destination.receiver.clone(), destination.key.clone()));
                 if let Some(shell) = shells.remove(&place) {
                     self.groups.insert(place.clone(), shell);
