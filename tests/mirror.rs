@@ -948,3 +948,16 @@ fn an_alert_whose_rule_becomes_a_shadow_rule_ends_there_with_the_reload() {
     world.until(300);
     assert!(world.seconds("am", AlertState::Firing).iter().any(|at| *at >= 200), "{:?}", world.taken);
 }
+
+#[test]
+fn a_level_that_ended_and_came_back_is_kept_up_since_then() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 500.0);
+    world.priced(400, 50.0);
+    let before = world.taken.len();
+    world.priced(600, 500.0);
+    let rose = world.taken[before..].iter().find(|taken| taken.2.iter().any(|said| said.2 == "critical"));
+    let rose = START + rose.expect("it rose").0 * 1_000;
+    let why = &world.engine.view().messages[0].receivers[0].why;
+    assert!(why.starts_with(&format!("kept up since {}, ", Timestamp(rose))), "{why}");
+}

@@ -162,9 +162,16 @@ impl Engine {
                 way.active = active;
             }
         }
+        let shadow = event.muted == Some(Muted::Shadow);
+        // Nobody is told of that but those who were told before.
+        ways.retain(|way| !shadow || way.last.is_some() || way.waiting.is_some());
         // Of an alert that does not fire yet what matters is that nobody would be told of it, either.
         let early = matches!(event.state, AlertState::Inactive | AlertState::Pending);
-        let why = if early && ways.is_empty() { Dispatch::untold(settings, event) } else { self.untold(event) };
+        let why = match early && ways.is_empty() {
+            true if shadow => String::new(),
+            true => Dispatch::untold(settings, event),
+            false => self.untold(event),
+        };
         Telling { mutes, ways, why }
     }
 

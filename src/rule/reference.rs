@@ -157,8 +157,9 @@ the agents with a pending or firing alert of a covered rule, against all agents 
 `min_samples` are these agents; they are counted when the rule begins or ceases to hold, and every two minutes between. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
 provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was. While the rule \
 fires, alerts of the covered rules on its agents are held back from every receiver that is told of it; what still fires when it \
-ends is told then. A receiver that is not told of it, because it is too mild for its `min_severity`, not on its routes, or began \
-outside of its `active_hours`, gets them one by one. An Alertmanager gets them all and inhibits by rules of its own.
+ends is told then. A receiver that is not told of it, because it is too mild for its `min_severity`, not on its routes, refused, or \
+began outside of its `active_hours`, gets them one by one. An incident that is itself silenced, in maintenance, inhibited or on a route \
+that is closed holds them back all the same, as a source of `inhibit` does. An Alertmanager gets them all and inhibits by rules of its own.
 
 ```yaml
 alerts:

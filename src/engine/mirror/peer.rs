@@ -53,9 +53,9 @@ pub struct Told {
 /// Requests with an alert in them that a peer took, none of them so late that it had given the alert up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Took {
-    /// When the first was made.
+    /// When it took the first since it believed otherwise.
     pub first: Timestamp,
-    /// When the newest was made.
+    /// When it took the newest.
     pub last: Timestamp,
     /// Until when it believes that one.
     pub until: Timestamp,
@@ -219,8 +219,9 @@ impl Peer {
             let (status, before) = match refused {
                 None => {
                     if alert.event.id == event.id {
-                        let first = told.took.filter(|took| at < took.until).map_or(at, |took| took.first);
-                        told.took = Some(Took { first, last: at, until: at + self.resend.ahead });
+                        let goes_on = told.took.filter(|took| at < took.until && told.taken == Some(version));
+                        let first = goes_on.map_or(now, |took| took.first);
+                        told.took = Some(Took { first, last: now, until: at + self.resend.ahead });
                     }
                     told.refused = None;
                     (NotificationStatus::Delivered, told.taken.replace(version))
