@@ -162,15 +162,19 @@ impl Engine {
                 way.active = active;
             }
         }
-        let shadow = event.muted == Some(Muted::Shadow);
-        // Nobody is told of that but those who were told before.
-        ways.retain(|way| !shadow || way.last.is_some() || way.waiting.is_some());
         // Of an alert that does not fire yet what matters is that nobody would be told of it, either.
         let early = matches!(event.state, AlertState::Inactive | AlertState::Pending);
-        let why = match early && ways.is_empty() {
+        let shadow = event.muted == Some(Muted::Shadow);
+        // Nobody is told of that but those who were told before.
+        let mirrored = |way: &WayView| {
+            settings.receivers.iter().any(|receiver| receiver.name == way.receiver && receiver.resend().is_some())
+        };
+        let says = |way: &WayView| way.last.is_some() || way.waiting.is_some() || !early;
+        ways.retain(|way| !shadow || says(way) && (way.last.is_some() || !mirrored(way)));
+        let why = match ways.is_empty() {
             true if shadow => String::new(),
-            true => Dispatch::untold(settings, event),
-            false => self.untold(event),
+            true if early => Dispatch::untold(settings, event),
+            _ => self.untold(event),
         };
         Telling { mutes, ways, why }
     }
