@@ -1722,3 +1722,24 @@ fn why_names_nobody_whom_a_shadow_rule_would_tell() {
         assert_eq!(ways, expected, "{wrong}");
     }
 }
+
+/// A reload takes the level away that was told: the end names it all the same, as receivers that key by labels need it.
+#[test]
+fn an_end_names_the_gravest_severity_that_its_receiver_was_told() {
+    let rules = format!("alerts:\n- {LATE}\n");
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, ""), State::default()), ..Plan::new("") };
+    plan.agent("a", "latest");
+    plan.until(30);
+    let milder = rules.replace(", critical: p50_latency > 200s", "");
+    let effects = plan.engine.reload(plan.at(), policy_of(&milder, ""));
+    plan.answer(effects);
+    plan.until(60);
+    plan.agent("a", "ok");
+    plan.until(90);
+    let said = plan.got.iter().filter(|(_, to, _)| to == "ops").map(|(_, _, delivery)| {
+        let alert = delivery.notification().expect("about alerts").lead();
+        (alert.state, alert.severity)
+    });
+    let said: Vec<(AlertState, Severity)> = said.collect();
+    assert_eq!(said, [(AlertState::Firing, Severity::Critical), (AlertState::Resolved, Severity::Critical)]);
+}

@@ -239,7 +239,9 @@ impl Dispatch {
                 Some(member) if member.id != event.id => kept.push(place),
                 // Who was told that it flaps, and who is told no ends, is not told of a beginning again either meanwhile.
                 Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
-                    member.ended = Some(Box::new(event.clone()));
+                    // Whoever keys by labels closes what it was told of, whatever a hold or a reload made of it since.
+                    let severity = member.told.map_or(event.severity, |told| told.max(event.severity));
+                    member.ended = Some(Box::new(AlertEvent { severity, ..event.clone() }));
                     group.schedule(now, route::of(settings, group.route));
                     kept.push(place);
                 }
