@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dispatch, Group, Member, Place, Scene, short};
+use super::{Dispatch, Group, Member, Place, Scene, flush, short};
 use crate::engine::event::AlertEvent;
 use crate::model::{Span, Timestamp};
 
@@ -83,7 +83,7 @@ impl Dispatch {
     /// Whether the end of what flaps in a group is held. A flood ends as a whole: that is held while most of it flaps,
     /// by what a hundred of its alerts do, which are as good as drawn by lot.
     pub(super) fn holds_ends(&self, now: Timestamp, bound: u32, group: &Group) -> bool {
-        let looked_at = group.members.iter().take(super::SHOWN);
+        let looked_at = group.members.iter().take(flush::SHOWN);
         let flaps = |(key, member): &(&u64, &Member)| {
             member.held.is_some() && self.flaps.held_until(now, **key, bound).is_some()
         };

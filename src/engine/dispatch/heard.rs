@@ -48,34 +48,6 @@ impl Heard {
     }
 }
 
-impl Member {
-    /// Its rule holds on its subject again, or at a graver level. For who was told it goes on; who refused all that
-    /// was said of an episode before knows of nothing that could.
-    pub(super) fn go_on(&mut self, id: &str) {
-        if self.id != id && self.heard.nothing() {
-            *self = Member::new(String::new());
-        }
-        id.clone_into(&mut self.id);
-        self.ended = None;
-    }
-
-    /// Whether there is news of what fires; outside of its rule's hours there is none.
-    pub(super) fn is_news(&self, event: &AlertEvent) -> bool {
-        event.muted.is_none() && (self.again || self.told < Some(event.severity))
-    }
-
-    /// Whether its rule's hours ended before it was told.
-    pub(super) fn waits(&self, event: &AlertEvent) -> bool {
-        event.muted.is_some() && self.told.is_none()
-    }
-
-    /// The severity at which a message tells of it: what it came to outside of its rule's hours may stand in one, and
-    /// is news all the same when they begin.
-    pub(super) fn tells(&self, event: &AlertEvent) -> Severity {
-        self.told.filter(|told| event.muted.is_some() && *told < event.severity).unwrap_or(event.severity)
-    }
-}
-
 impl Dispatch {
     /// An alert became milder: for who refused the graver level it is news again when it comes back to that.
     pub fn fall(&mut self, event: &AlertEvent) {

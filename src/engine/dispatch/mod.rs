@@ -11,7 +11,9 @@
 
 mod flap;
 mod flood;
+mod flush;
 mod heard;
+mod member;
 mod mute;
 mod regroup;
 mod route;
@@ -24,24 +26,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::{AlertEvent, AlertState, Notification};
-use super::split::NEVER;
-use crate::model::{Severity, Span, Subject, Timestamp};
+use super::event::AlertEvent;
+use crate::model::{Span, Subject, Timestamp};
+use crate::settings::Settings;
 use crate::settings::routing::Route;
-use crate::settings::{Receiver, Settings};
-use crate::wire::notice;
 use flap::Flaps;
 use flood::Floods;
 pub use flood::grouped;
+pub use flush::{Manner, Scene};
 pub use heard::Heard;
+use member::Member;
 pub use mute::{Incident, Incidents, Sources};
 pub use route::gets_messages;
 pub use silence::{ACKS, AckView, Acks, SILENCES, Silences};
-
-/// Alerts that one message of a group shows, at most.
-const SHOWN: usize = 100;
-/// A message that found a full queue is made anew after this long at the earliest.
-const FULL: Span = Span::minutes(1);
 
 /// A receiver and a group in its eyes.
 type Place = (String, String);
@@ -81,63 +78,6 @@ struct Group {
     muted: bool,
     /// Its newest message found a full queue.
     full: bool,
-}
-
-/// One alert as one receiver knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Member {
-    /// The episode.
-    id: String,
-    /// The severity at which it was told; `None`: it was not.
-    told: Option<Severity>,
-    /// What the receiver has of that.
-    heard: Heard,
-    /// Its last message was given up: it is news again.
-    again: bool,
-    /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that knows it or is told
-    /// no ends.
-    ended: Option<Box<AlertEvent>>,
-    /// The gravest severity at which it was told by the message that said that it flaps or by one before; `None`: none
-    /// said so, and what changes is not held before one does.
-    held: Option<Severity>,
-}
-
-impl Member {
-    /// Whether it was told, or is being told: not when the receiver refused all of it.
-    fn is_told(&self) -> bool {
-        self.told.is_some() && !self.heard.nothing()
-    }
-
-    fn new(id: String) -> Member {
-        Member { id, told: None, heard: Heard::default(), again: false, ended: None, held: None }
-    }
-
-    /// While it flaps: whether what the receiver was told of that covers an alert of this severity.
-    fn holds(&self, severity: Severity) -> bool {
-        self.held >= Some(severity)
-    }
-}
-
-/// How a message is said.
-#[derive(Debug, Clone, Copy)]
-pub struct Manner {
-    /// Its group found the queue full before.
-    pub again: bool,
-    /// It is about what the receiver has not heard of yet and only messages before it tell.
-    pub hinges: bool,
-}
-
-/// What a flush needs to know of the alerts.
-#[derive(Debug, Default)]
-pub struct Scene {
-    /// Firing alerts by id, at least those that [`Dispatch::wanted`] names.
-    pub firing: BTreeMap<String, AlertEvent>,
-    /// What inhibits.
-    pub sources: Sources,
-    /// Per rule: subjects it looks at, and what they are called.
-    pub subjects: BTreeMap<String, (u64, String)>,
-    /// Per alert, for those who only look: the gravest severity that it may come to.
-    pub gravest: BTreeMap<String, Severity>,
 }
 
 /// What is the same for all episodes of a rule on a subject.
@@ -293,26 +233,6 @@ impl Dispatch {
         }
     }
 
-    /// When [`Dispatch::flush`] has something to look at.
-    pub fn deadline(&self) -> Timestamp {
-        self.groups.values().filter_map(|group| group.due).min().unwrap_or(NEVER)
-    }
-
-    /// The alerts that a flush at `now` looks at.
-    pub fn wanted(&self, now: Timestamp) -> BTreeSet<String> {
-        self.looked_at(now, |_| true)
-    }
-
-    /// Those of them that were told before.
-    pub fn repeated(&self, now: Timestamp) -> BTreeSet<String> {
-        self.looked_at(now, Member::is_told)
-    }
-
-    fn looked_at(&self, now: Timestamp, which: impl Fn(&Member) -> bool) -> BTreeSet<String> {
-        let members = self.groups.values().filter(|group| group.is_due(now)).flat_map(|group| group.members.values());
-        members.filter(|member| member.ended.is_none() && which(member)).map(|member| member.id.clone()).collect()
-    }
-
     /// The newest message of a group to a receiver was given up: what still fires is said again.
     pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, name: &str) {
         for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == name) {
@@ -321,170 +241,6 @@ impl Dispatch {
             }
             group.schedule(now, route::of(settings, group.route));
         }
-    }
-
-    /// Looks at every group whose time has come. `say` queues a message and answers whether its
-    /// queue took it; one that was full is as good as never said, counted there unless the last of its group
-    /// found it full too, and made anew a little later.
-    pub fn flush(
-        &mut self,
-        now: Timestamp,
-        settings: &Settings,
-        scene: &Scene,
-        say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
-    ) {
-        let due = self.groups.iter().filter(|(_, group)| group.is_due(now));
-        let places: Vec<Place> = due.map(|(place, _)| place.clone()).collect();
-        for place in places {
-            let Some(mut group) = self.groups.remove(&place) else { continue };
-            let before: Vec<u64> = group.members.keys().copied().collect();
-            match settings.receivers.iter().find(|receiver| receiver.name == place.0) {
-                Some(receiver) => self.look(now, settings, scene, receiver, &mut group, say),
-                None => group.members.clear(),
-            }
-            for key in before.iter().filter(|key| !group.members.contains_key(key)) {
-                self.forget(*key, &place);
-            }
-            if !group.members.is_empty() {
-                self.groups.insert(place, group);
-            }
-        }
-    }
-
-    /// Says what there is to say of one group, and when to look next.
-    fn look(
-        &self,
-        now: Timestamp,
-        settings: &Settings,
-        scene: &Scene,
-        receiver: &Receiver,
-        group: &mut Group,
-        say: &mut impl FnMut(&Receiver, Notification, Manner) -> bool,
-    ) {
-        let (route, damping) = (route::of(settings, group.route), settings.routing.damping);
-        (group.due, group.muted) = (None, false);
-        if let Some(opens) = route::closed(route, now) {
-            group.due = opens;
-            return;
-        }
-        let mut next = NEVER;
-        let holds = !receiver.send_resolved || self.holds_ends(now, damping.flaps, group);
-        let (mut news, mut known, mut ended, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (key, member) in &group.members {
-            let steady = self.flaps.held_until(now, *key, damping.flaps);
-            let flapping = steady.map(|until| flap::said(damping.flaps, until));
-            if let Some(event) = &member.ended {
-                match steady.filter(|_| member.held.is_some() && holds) {
-                    Some(until) => next = next.min(until),
-                    None if receiver.send_resolved && member.is_told() => {
-                        let mut event = (**event).clone();
-                        // The end of a flood is that of all its alerts, and holds nothing.
-                        let said = flapping.filter(|_| !group.flood).map(|text| (notice::FLAPPING.to_owned(), text));
-                        event.annotations.extend(said);
-                        ended.push((*key, event));
-                    }
-                    None => over.push(*key),
-                }
-                continue;
-            }
-            let Some(event) = scene.firing.get(&member.id).filter(|event| !member.waits(event)) else { continue };
-            if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&receiver.name, event), now) {
-                group.muted = true;
-                next = next.min(mute.until().unwrap_or(NEVER));
-                continue;
-            }
-            if let Some(until) = steady.filter(|_| member.told.is_none() && member.holds(event.severity)) {
-                next = next.min(until);
-                continue;
-            }
-            let mut event = event.clone();
-            if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id, event.severity)) {
-                event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
-            }
-            event.annotations.extend(flapping.map(|text| (notice::FLAPPING.to_owned(), text)));
-            let new = member.is_news(&event);
-            if new { news.push((*key, event)) } else { known.push((*key, event)) }
-        }
-        over.iter().for_each(|key| drop(group.members.remove(key)));
-        // A flood that ebbs is over when all of it is.
-        if group.flood && ended.len() < group.members.len() {
-            ended.clear();
-        }
-        let fresh = !news.is_empty() || !ended.is_empty();
-        let open = |(key, event): &(u64, AlertEvent)| {
-            group
-                .members
-                .get(key)
-                .is_some_and(|m| m.told.is_some_and(|told| !self.acks.cover(&m.id, told.max(event.severity))))
-        };
-        let repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
-        if fresh || repeat {
-            for alerts in [&mut news, &mut known] {
-                alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
-            }
-            let tells = |(key, event): &(u64, AlertEvent)| (*key, group.members[key].tells(event));
-            let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(tells).collect();
-            let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
-            let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
-            let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
-            let taken_on = self.taken_on_before(group, receiver, &firing, &message);
-            let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
-            let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
-            group.full = !say(receiver, message, manner);
-            if group.full {
-                next = next.min(now + FULL);
-            } else {
-                for (key, severity) in firing {
-                    let member = group.members.get_mut(&key).expect("it was found there");
-                    (member.told, member.again) = (member.told.max(Some(severity)), false);
-                    member.held = self.flaps.held_until(now, key, damping.flaps).and(member.told.max(member.held));
-                    member.heard.said();
-                }
-                for key in gone {
-                    let Some(member) = group.members.remove(&key) else { continue };
-                    let steady = self.flaps.held_until(now, key, damping.flaps).filter(|_| !group.flood);
-                    if let Some(until) = steady {
-                        next = next.min(until);
-                        let (id, ended, held) = (member.id, member.ended, member.told.max(member.held));
-                        group.members.insert(key, Member { ended, held, ..Member::new(id) });
-                    }
-                }
-                if let Some(taken_on) = taken_on {
-                    say(receiver, taken_on, Manner { again: false, hinges: true });
-                }
-                group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };
-                group.last = Some(now);
-            }
-        }
-        // A repeat that fell due while all was held back goes out when the hold ends.
-        let repeat = group.repeat_at(route, &self.acks).filter(|at| *at > now);
-        next = next.min(repeat.unwrap_or(NEVER));
-        group.due = (next != NEVER && next > now).then_some(next);
-    }
-
-    /// The message about `alerts`, of which so many fire and so many ended.
-    fn message(
-        &self,
-        at: Timestamp,
-        group: &Group,
-        scene: &Scene,
-        (firing, ended): (usize, usize),
-        mut alerts: Vec<AlertEvent>,
-    ) -> Notification {
-        let shown = if group.flood { flood::SHOWN } else { SHOWN };
-        let truncated = alerts.len().saturating_sub(shown);
-        // Whoever looks at what is shown alone must not take the group for ended while some of it fires.
-        if let Some(at) = alerts.iter().position(|a| a.state == AlertState::Firing).filter(|at| *at >= shown) {
-            alerts.swap(at, shown - 1);
-        }
-        alerts.truncate(shown);
-        let summary = match alerts.first() {
-            Some(lead) if group.flood => flood::summary(&lead.rule, scene, firing, ended, alerts.len()),
-            _ if truncated > 0 => format!("{firing} alerts fire and {ended} ended, {shown} shown"),
-            _ => String::new(),
-        };
-        let (group, group_labels) = (group.name.clone(), group.labels.clone());
-        Notification { at, group, group_labels, alerts, truncated: truncated as u64, summary, acknowledged: None }
     }
 
     fn forget(&mut self, key: u64, place: &Place) {

@@ -1,0 +1,68 @@
+//! One alert as one receiver knows it: what it was told, and whether there is news.
+
+use serde::{Deserialize, Serialize};
+
+use super::Heard;
+use crate::engine::event::AlertEvent;
+use crate::model::Severity;
+
+/// One alert as one receiver knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The episode.
+    pub id: String,
+    /// The severity at which it was told; `None`: it was not.
+    pub told: Option<Severity>,
+    /// What the receiver has of that.
+    pub heard: Heard,
+    /// Its last message was given up: it is news again.
+    pub again: bool,
+    /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that knows it or is told
+    /// no ends.
+    pub ended: Option<Box<AlertEvent>>,
+    /// The gravest severity at which it was told by the message that said that it flaps or by one before; `None`: none
+    /// said so, and what changes is not held before one does.
+    pub held: Option<Severity>,
+}
+
+impl Member {
+    pub fn new(id: String) -> Member {
+        Member { id, told: None, heard: Heard::default(), again: false, ended: None, held: None }
+    }
+
+    /// Whether it was told, or is being told: not when the receiver refused all of it.
+    pub fn is_told(&self) -> bool {
+        self.told.is_some() && !self.heard.nothing()
+    }
+
+    /// While it flaps: whether what the receiver was told of that covers an alert of this severity.
+    pub fn holds(&self, severity: Severity) -> bool {
+        self.held >= Some(severity)
+    }
+
+    /// Its rule holds on its subject again, or at a graver level. For who was told it goes on; who refused all that
+    /// was said of an episode before knows of nothing that could.
+    pub fn go_on(&mut self, id: &str) {
+        if self.id != id && self.heard.nothing() {
+            *self = Member::new(String::new());
+        }
+        id.clone_into(&mut self.id);
+        self.ended = None;
+    }
+
+    /// Whether there is news of what fires; outside of its rule's hours there is none.
+    pub fn is_news(&self, event: &AlertEvent) -> bool {
+        event.muted.is_none() && (self.again || self.told < Some(event.severity))
+    }
+
+    /// Whether its rule's hours ended before it was told.
+    pub fn waits(&self, event: &AlertEvent) -> bool {
+        event.muted.is_some() && self.told.is_none()
+    }
+
+    /// The severity at which a message tells of it: what it came to outside of its rule's hours may stand in one, and
+    /// is news all the same when they begin.
+    pub fn tells(&self, event: &AlertEvent) -> Severity {
+        self.told.filter(|told| event.muted.is_some() && *told < event.severity).unwrap_or(event.severity)
+    }
+}
