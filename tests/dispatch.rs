@@ -361,6 +361,54 @@ fn what_is_told_no_more_is_not_promised() {
 }
 
 #[test]
+fn a_rise_to_what_its_receiver_knows_is_not_promised() {
+    let levels = "levels: {info: p50_latency > 50s, warning: p50_latency > 100s, critical: p50_latency > 200s}";
+    let rules = format!("alerts:\n- {{name: late, {levels}, window: 10s, min_samples: 1}}\n");
+    for (told, falls, expected) in [
+        ("latest", "late", "nothing more until it ends"),
+        ("late", "slow", "nothing more until it gets graver than warning or ends"),
+    ] {
+        let mut plan = Plan { engine: Engine::new(policy_of(&rules, ""), State::default()), ..Plan::new("") };
+        plan.agent("a", told);
+        plan.until(30);
+        plan.agent("a", falls);
+        plan.until(60);
+        assert_eq!(plan.why("a"), expected);
+        let ways = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
+        assert_eq!(ways[0].why, expected);
+        plan.agent("a", told);
+        plan.until(90);
+        assert_eq!(plan.told("ops").len(), 1, "it was known: {:?}", plan.told("ops"));
+    }
+}
+
+/// It was taken on as a warning, told as critical, and is a warning again: repeats go on, and nobody says otherwise.
+#[test]
+fn an_alert_that_fell_is_as_grave_to_who_took_it_on_as_it_was_told() {
+    let rules = format!("alerts:\n- {LATE}\n");
+    let route = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, route), State::default()), ..Plan::new("") };
+    plan.agent("a", "late");
+    plan.until(10);
+    let id = plan.engine.alerts()[0].id.clone();
+    let ack = Acknowledgement { alert: id, author: "ada".into(), note: String::new(), at: plan.at() };
+    plan.command(Command::Acknowledge(ack));
+    plan.agent("a", "latest");
+    plan.until(30);
+    plan.agent("a", "late");
+    plan.until(60);
+    let view = plan.engine.view();
+    assert_eq!(view.alerts[0].severity, Severity::Warning);
+    let messages = &view.messages[0];
+    assert!(messages.acknowledged.as_ref().is_some_and(|ack| ack.graver), "{messages:?}");
+    assert!(messages.mutes[0].why.ends_with("but it got graver since"), "{messages:?}");
+    assert!(messages.receivers[0].why.starts_with("repeat at "), "{messages:?}");
+    let before = plan.told("ops").len();
+    plan.until(130);
+    assert_eq!(plan.told("ops").len(), before + 1, "{:?}", plan.told("ops"));
+}
+
+#[test]
 fn an_alert_is_told_when_its_receiver_took_the_message() {
     let mut plan = Plan::new("");
     plan.failing.push("ops".to_owned());
@@ -971,6 +1019,39 @@ fn maintenance_and_hours_hold_back_and_then_tell() {
     assert_eq!(
         (plan.told("ops"), plan.told("team")),
         (vec!["200 firing a/down".into()], vec!["260 firing b/down".into()])
+    );
+}
+
+#[test]
+fn what_holds_back_without_an_end_says_so_and_how_to_end_it() {
+    let holds = |routing: &str| {
+        let mut plan = Plan::new(routing);
+        plan.agent("a", "down");
+        plan.until(20);
+        let why = plan.why("a");
+        for mute in &plan.engine.view().messages[0].mutes {
+            assert_eq!((&mute.why, mute.until.is_some()), (&why, why.contains(" until ")));
+        }
+        why
+    };
+    let maintenance =
+        |hours: &str| holds(&format!("maintenance:\n- {{name: work, matchers: [agent=a], hours: {hours}}}\n"));
+    let endless = "maintenance `work` of the configuration, which has no end: delete it there to end it";
+    assert_eq!(maintenance("mon-sun"), endless);
+    assert_eq!(maintenance("[mon-fri 00:00-24:00, \"sat,sun\"]"), endless);
+    // Until nothing of it holds, not until another stretch begins.
+    let long = maintenance("[thu 20:00-20:30, thu 20:28-21:00]");
+    assert_eq!(long, "maintenance `work` until 2026-05-28T21:00:00.000Z");
+
+    let route = |hours: &str| holds(&format!("routes:\n- {{receivers: [ops, team], {hours}}}\n"));
+    assert_eq!(route("mute: mon-sun"), "muted by `mute: mon-sun` of the route, which has no end");
+    assert_eq!(
+        route("active_hours: 2026-01-01T00:00:00Z/2026-01-02T00:00:00Z"),
+        "outside `active_hours: 2026-01-01T00:00:00Z/2026-01-02T00:00:00Z` of the route, which come no more"
+    );
+    assert_eq!(
+        route("active_hours: mon, mute: mon"),
+        "kept by `active_hours: mon` of the route, which come no more without its `mute: mon`"
     );
 }
 

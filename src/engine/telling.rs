@@ -209,7 +209,7 @@ impl Engine {
             receivers,
             mutes: self.mutes(now, scene, event),
             why: self.untold(event),
-            acknowledged: dispatch.acks.view(&event.id, event.severity),
+            acknowledged: dispatch.taken_on_by(event),
         }
     }
 

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span as Days, Timestamp as Instant};
 
-use super::Timestamp;
+use super::{Span, Timestamp};
 
 /// The words of the days, Monday first.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -84,6 +84,8 @@ impl Hours {
     /// When this stops (inside) or begins (outside), if it ever does after `at`.
     pub fn next_change(&self, at: Timestamp) -> Option<Timestamp> {
         let stretches = self.stretches(at, -1..=9);
+        // What has no gap within a week has none.
+        let gap = self.is_weekly().then_some(at + Span::days(8));
         let mut end = at;
         for (from, to) in &stretches {
             if *from <= end && *to > end {
@@ -91,7 +93,7 @@ impl Hours {
             }
         }
         if end > at {
-            return Some(end);
+            return Some(end).filter(|end| gap.is_none_or(|gap| *end < gap));
         }
         stretches.iter().map(|(from, _)| *from).find(|from| *from > at)
     }
@@ -127,6 +129,18 @@ pub fn within(hours: &[Hours], at: Timestamp) -> bool {
 /// The next instant at which [`within`] could change.
 pub fn next_change(hours: &[Hours], at: Timestamp) -> Option<Timestamp> {
     hours.iter().filter_map(|hours| hours.next_change(at)).min()
+}
+
+/// The first instant after `at` at which something is so that hangs on these hours; `None` if there is none, as far
+/// ahead as it is looked for: a year of daily hours.
+pub fn first(hours: [&[Hours]; 2], at: Timestamp, is_so: impl Fn(Timestamp) -> bool) -> Option<Timestamp> {
+    let step = |at: &Timestamp| hours.into_iter().filter_map(|hours| next_change(hours, *at)).min();
+    std::iter::successors(step(&at), step).take(1_000).find(|at| is_so(*at))
+}
+
+/// Several as one text.
+pub fn shown(hours: &[Hours]) -> String {
+    hours.iter().map(Hours::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Hours {
@@ -248,7 +262,11 @@ mod tests {
             ("mon 13:00-17:30,08:00-12:00", "2026-11-30T12:30:00Z", false, Some("2026-11-30T13:00:00Z")),
             ("mon 13:00-17:30,08:00-13:00", "2026-11-30T08:00:00Z", true, Some("2026-11-30T17:30:00Z")),
             ("sat-mon 00:00-24:00", "2026-11-27T12:00:00Z", false, Some("2026-11-28T00:00:00Z")),
+            ("mon-sun", "2026-11-28T12:00:00Z", true, None),
+            ("06:00-18:00,18:00-06:00 Europe/Berlin", "2026-03-28T12:00:00Z", true, None),
+            ("mon-sun 00:00-23:59", "2026-11-28T12:00:00Z", true, Some("2026-11-28T23:59:00Z")),
             ("2026-12-24T18:00:00Z/2026-12-27T08:00:00Z", "2026-12-25T00:00:00Z", true, Some("2026-12-27T08:00:00Z")),
+            ("2026-12-24T18:00:00Z/2027-12-27T08:00:00Z", "2026-12-25T00:00:00Z", true, Some("2027-12-27T08:00:00Z")),
             ("2026-12-24T18:00:00+01:00/2026-12-27T08:00:00+01:00", "2026-12-28T00:00:00Z", false, None),
         ] {
             let hours = Hours::parse(hours).expect(hours);

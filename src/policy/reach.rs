@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::labels;
 use crate::diagnostic::{Diagnostic, Level, SourceFile};
-use crate::model::hours::next_change;
+use crate::model::hours::{next_change, within};
 use crate::model::{Severity, Timestamp};
 use crate::rule::Rule;
 use crate::rule::left_out::LeftOut;
@@ -117,7 +117,7 @@ pub fn faults(
 pub fn over(config: &SourceFile, settings: &Settings, now: Timestamp) -> Vec<Diagnostic> {
     let Ok(root) = yaml::parse(config) else { return Vec::new() };
     let windows = entries(&root, "maintenance").into_iter().zip(&settings.routing.maintenance);
-    let over = windows.filter(|(_, window)| next_change(&window.hours, now).is_none());
+    let over = windows.filter(|(_, window)| !within(&window.hours, now) && next_change(&window.hours, now).is_none());
     let fault = |(node, window): (&Node, &Maintenance)| {
         let place = get(node, "hours").unwrap_or(node).bytes.clone();
         let message = format!("the maintenance `{}` is over and does not come again", window.name);

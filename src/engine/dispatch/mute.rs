@@ -52,7 +52,9 @@ impl Mute<'_> {
         match self {
             Mute::Silence(s) => format!("silenced by {} until {} ({}): {}", s.author, s.ends, s.id, s.comment),
             Mute::Maintenance { name, until: Some(until) } => format!("maintenance `{name}` until {until}"),
-            Mute::Maintenance { name, until: None } => format!("maintenance `{name}`"),
+            Mute::Maintenance { name, until: None } => {
+                format!("maintenance `{name}` of the configuration, which has no end: delete it there to end it")
+            }
             Mute::Inhibited(by) => format!("inhibited by {by} while that fires"),
         }
     }
@@ -88,8 +90,10 @@ pub fn everywhere<'a>(
         .maintenance
         .iter()
         .filter(move |window| hours::within(&window.hours, now) && all_match(&window.matchers, &labels));
-    let planned = planned
-        .map(move |window| Mute::Maintenance { name: &window.name, until: hours::next_change(&window.hours, now) });
+    let planned = planned.map(move |window| {
+        let until = hours::first([&window.hours, &[]], now, |at| !hours::within(&window.hours, at));
+        Mute::Maintenance { name: &window.name, until }
+    });
     silenced.chain(planned).chain(inhibited)
 }
 

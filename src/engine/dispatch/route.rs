@@ -69,26 +69,23 @@ pub fn closed(route: &Route, now: Timestamp) -> Option<Option<Timestamp>> {
     let shut = |at| {
         (!route.active_hours.is_empty() && !hours::within(&route.active_hours, at)) || hours::within(&route.mute, at)
     };
-    if !shut(now) {
-        return None;
-    }
-    // Each step ends one stretch; a year of daily windows that never meet is given up.
-    let mut at = now;
-    for _ in 0..1_000 {
-        let next = [&route.active_hours, &route.mute].into_iter().filter_map(|h| hours::next_change(h, at)).min();
-        let Some(next) = next else { return Some(None) };
-        if !shut(next) {
-            return Some(Some(next));
-        }
-        at = next;
-    }
-    Some(None)
+    shut(now).then(|| hours::first([&route.active_hours, &route.mute], now, |at| !shut(at)))
 }
 
 /// Why a route that is [closed] says nothing, and until when if it speaks again.
 pub fn closing(route: &Route, now: Timestamp, opens: Option<Timestamp>) -> String {
-    let why = if hours::within(&route.mute, now) { "muted" } else { "outside active hours" };
-    opens.map_or_else(|| why.to_owned(), |at| format!("{why} until {at}"))
+    let (active, mute) = (hours::shown(&route.active_hours), hours::shown(&route.mute));
+    match (hours::within(&route.mute, now), opens) {
+        (true, Some(at)) => format!("muted until {at}"),
+        (false, Some(at)) => format!("outside active hours until {at}"),
+        (true, None) if hours::first([&[], &route.mute], now, |at| !hours::within(&route.mute, at)).is_none() => {
+            format!("muted by `mute: {mute}` of the route, which has no end")
+        }
+        (_, None) if mute.is_empty() => format!("outside `active_hours: {active}` of the route, which come no more"),
+        (_, None) => {
+            format!("kept by `active_hours: {active}` of the route, which come no more without its `mute: {mute}`")
+        }
+    }
 }
 
 /// The routes that an alert with these labels takes, by their index.

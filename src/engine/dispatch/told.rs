@@ -1,7 +1,7 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
 use super::mute::{self, Mute};
-use super::{Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
+use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Muted, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -17,24 +17,36 @@ fn at_or_now(due: Option<Timestamp>) -> String {
     due.map_or_else(|| "now".to_owned(), |due| format!("at {due}"))
 }
 
-/// When an alert whose message was refused is said again that is not repeated.
-fn retrial(rises: bool, shared: bool, ends: bool) -> &'static str {
-    match (rises, shared) {
-        (true, true) => "tried again when it gets graver or its group changes",
-        (true, false) => "tried again when it gets graver",
-        (false, true) => "tried again when its group changes",
-        (false, false) if ends => "not tried again before it ends; correct the receiver",
-        (false, false) => "not tried again for this alert; correct the receiver: the next alert is tried",
-    }
+/// What is still to come of an alert that was told, but for repeats.
+struct Remainder {
+    /// It may get graver than it was told, in words: than what, if it fell since.
+    rises: Option<String>,
+    /// Others share its messages.
+    shared: bool,
+    /// Its end is told.
+    ends: bool,
 }
 
-/// What is still said of an alert that was told and is not repeated.
-fn remainder(rises: bool, ends: bool) -> &'static str {
-    match (rises, ends) {
-        (true, true) => "nothing more until it gets graver or ends",
-        (true, false) => "nothing more unless it gets graver: send_resolved is false",
-        (false, true) => "nothing more until it ends",
-        (false, false) => "nothing more, nor its end: send_resolved is false",
+impl Remainder {
+    /// When it is said again after its message was refused.
+    fn retrial(&self) -> String {
+        let group = self.shared.then(|| "its group changes".to_owned());
+        let when: Vec<String> = self.rises.iter().cloned().chain(group).collect();
+        match when.is_empty() {
+            false => format!("tried again when {}", when.join(" or ")),
+            true if self.ends => "not tried again before it ends; correct the receiver".to_owned(),
+            true => "not tried again for this alert; correct the receiver: the next alert is tried".to_owned(),
+        }
+    }
+
+    /// When more is told.
+    fn said(&self) -> String {
+        match (&self.rises, self.ends) {
+            (Some(rises), true) => format!("nothing more until {rises} or ends"),
+            (Some(rises), false) => format!("nothing more unless {rises}: send_resolved is false"),
+            (None, true) => "nothing more until it ends".to_owned(),
+            (None, false) => "nothing more, nor its end: send_resolved is false".to_owned(),
+        }
     }
 }
 
@@ -167,7 +179,7 @@ impl Dispatch {
             let why = format!("flapping: {}", flap::said(flaps, until));
             add(MuteKind::Flapping, why, None, Some(until));
         }
-        if let Some(ack) = self.acks.view(&event.id, event.severity) {
+        if let Some(ack) = self.taken_on_by(event) {
             let graver = if ack.graver { ", but it got graver since" } else { "" };
             let why = format!("{ack}; not repeated until it ends{graver}");
             add(MuteKind::Acknowledgement, why, Some(&ack.author), None);
@@ -217,18 +229,24 @@ impl Dispatch {
                 None => (group.due, "its group is told now".to_owned()),
             };
         }
-        if let Some(ack) = self.acks.view(&event.id, event.severity).filter(|ack| !ack.graver) {
+        // It may have fallen since: to come back to what its receiver knows is no news.
+        let told = member.told.map_or(event.severity, |told| told.max(event.severity));
+        if let Some(ack) = self.acks.view(&event.id, told).filter(|ack| !ack.graver) {
             return (None, ack.to_string());
         }
         let (refused, ends) = (member.heard.refused().is_some(), hears_ends(settings, &place.0));
-        // What may still come: the alert at a graver level, and others in its group.
-        let rises = scene.gravest.get(&event.id).is_some_and(|gravest| *gravest > event.severity);
-        let shared = !place.1.starts_with("alert:");
+        let than = if told > event.severity { format!(" than {}", told.as_str()) } else { String::new() };
+        let rises = scene.gravest.get(&event.id).is_some_and(|gravest| *gravest > told);
+        let rest = Remainder {
+            rises: rises.then(|| format!("it gets graver{than}")),
+            shared: !place.1.starts_with("alert:"),
+            ends: ends && (!refused || member.heard.something()),
+        };
         let (next, why) = match group.repeat_at(route, &self.acks) {
             Some(at) if refused => (Some(at), format!("tried again at {at}")),
-            None if refused => (None, retrial(rises, shared, ends && member.heard.something()).to_owned()),
+            None if refused => (None, rest.retrial()),
             Some(at) => (Some(at), format!("repeat at {at}")),
-            None => (None, remainder(rises, ends).to_owned()),
+            None => (None, rest.said()),
         };
         let holds = || !ends || self.holds_ends(now, settings.routing.damping.flaps, group);
         match flaps.filter(|_| member.held.is_some() && holds()) {
@@ -276,6 +294,15 @@ impl Dispatch {
                 None => (group.due, format!("its end at {at} is told now")),
             },
         }
+    }
+
+    /// Who took an alert on that fires, and whether somebody was told of it as graver since.
+    pub fn taken_on_by(&self, event: &AlertEvent) -> Option<AckView> {
+        let key = lineage(&event.rule, &event.subject);
+        let members =
+            self.places.get(&key).into_iter().flatten().filter_map(|at| self.groups.get(at)?.members.get(&key));
+        let told = members.filter(|member| member.id == event.id).filter_map(|member| member.told).max();
+        self.acks.view(&event.id, told.map_or(event.severity, |told| told.max(event.severity)))
     }
 
     /// Alerts that ended, of which somebody was told whose message about the end is yet to be made.
