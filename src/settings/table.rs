@@ -3,10 +3,12 @@
 //! One table serves three: the reader takes limits and known names from it, `docs/config.md` and the
 //! JSON schema are written from it. So none of them can say what the others do not.
 
+mod budget;
 mod limits;
 mod routing;
-
-use super::ways;
+mod source;
+mod tune;
+mod ways;
 
 /// A mapping in the file.
 #[derive(Debug)]
@@ -112,10 +114,7 @@ impl Section {
     }
 }
 
-use Kind::{
-    Flag, Integer, Key, KeyOr, Keys, Limit, Number, Path, Paths, Patterns, Range, Secret, Section as One,
-    Sections as Many, Share, Span, Text, Texts, Word,
-};
+use Kind::{Integer, Path, Paths, Secret, Section as One, Sections as Many, Share, Span, Text, Word};
 
 /// Every section, the whole file first.
 pub const SECTIONS: &[Section] = &[
@@ -172,182 +171,15 @@ pub const SECTIONS: &[Section] = &[
             example("limits", One("limits"), "", "Bounds of memory and files."),
         ],
     },
-    Section {
-        name: "source",
-        what: "a source",
-        about: "Something that is read for executions: JSON lines, or one JSON array, an object per execution.",
-        fields: &[
-            required("name", Text, "executions", "Unique; the label `source` of the records."),
-            required(
-                "path",
-                Path,
-                ".claude/metrics/executions.jsonl",
-                "A file, or a glob in the last part (`metrics/*.jsonl`). It may appear later.",
-            ),
-            field("zone", Text, "UTC", "IANA zone of times that carry none, e.g. `Europe/Berlin`."),
-            field(
-                "trust_cost",
-                Word(&["auto", "always", "never"]),
-                "auto",
-                "Whether the reported cost is used or recomputed from tokens and prices. `auto` uses it unless it is \
-                 about a thousandth of the recomputed one; where nothing can be recomputed, zero is unknown.",
-            ),
-            example("fields", One("fields"), "", "Other key names than those of the usual record."),
-            example(
-                "labels",
-                Keys,
-                "{case: case, team: team_name}",
-                "Labels beside the built-in ones, each with the key it is read from; values are texts or numbers. Rules \
-                 name them in `by`, `where` and messages. At most 8 over all sources.",
-            ),
-        ],
-    },
-    Section {
-        name: "budget",
-        what: "a budget",
-        about: "How much may be used in a period. It raises nothing by itself: a rule with `budget: NAME` reads it, see \
-                [budgets.md](budgets.md).",
-        fields: &[
-            required("name", Text, "daily", "Unique; rules name it."),
-            required("amount", Text, "$50", "Dollars (`$50`), tokens (`2M tokens`) or executions (`900 executions`)."),
-            required(
-                "period",
-                Text,
-                "day",
-                "`hour`, `day`, `week` or `month` of the calendar; or a length such as `5h`, which begins with the first use.",
-            ),
-            field("zone", Text, "UTC", "IANA zone of the calendar."),
-            field("by", Texts, "fleet", "Labels that have this budget each."),
-            example("where", Patterns, "{model: \"claude-*\"}", "Which executions count, as in rules."),
-            example(
-                "overrides",
-                Many("budget_override"),
-                "",
-                "Other amounts for some subjects; the first that matches holds.",
-            ),
-        ],
-    },
-    Section {
-        name: "budget_override",
-        what: "an override of a budget",
-        about: "Another amount of the same kind for some subjects of a budget.",
-        fields: &[
-            required(
-                "where",
-                Patterns,
-                "{agent: \"batch-*\"}",
-                "Whom it holds for: patterns of labels that are in `by`.",
-            ),
-            required("amount", Text, "$200", "Instead of the budget's."),
-        ],
-    },
-    Section {
-        name: "fields",
-        what: "fields",
-        about: "Which keys of a record mean what. Keys that are not named keep their default, `off` switches one \
-                off; keys that no field names are ignored, and rules may name the numeric ones.",
-        fields: &[
-            field("timestamp", Key, "timestamp", "End of the execution: ISO 8601, or epoch seconds or milliseconds."),
-            field("start", Key, "off", "Start, for records without an end: end = start + duration."),
-            field("agent", KeyOr("agent_field"), "agent_name", "Who did the work."),
-            field("id", Key, "id", "The source's own record id; without it the content tells doubles."),
-            field("model", Key, "model", "The model; an empty text is none."),
-            field("task_type", Key, "task_type", "The kind of task."),
-            field("workflow", Key, "workflow_name", "The workflow or run it was part of."),
-            field("provider", Key, "provider", "The provider behind the model."),
-            field("tenant", Key, "tenant", "The team or customer."),
-            field("tool", Key, "tool_name", "The tool that was used; with `arguments`, what `repeat_ratio` compares."),
-            field(
-                "arguments",
-                Key,
-                "arguments_hash",
-                "What it was used on, or a hash of it; `task_hash` to compare whole tasks. Without it nothing is compared.",
-            ),
-            field("success", Key, "success", "A boolean: true is ok."),
-            field("error", KeyOr("error_field"), "error_type", "Class or code of the error; null or empty is none."),
-            field("duration", KeyOr("duration_field"), "execution_time_ms", "How long it took."),
-            field(
-                "timed_out",
-                Key,
-                "timed_out",
-                "A boolean: it was stopped at its limit, the true duration is longer.",
-            ),
-            field(
-                "timeout",
-                Key,
-                "timeout_ms",
-                "The limit in force, in the unit of the duration unless the key ends in `_ms` or `_s`.",
-            ),
-            field("input_tokens", KeyOr("tokens_field"), "input_tokens", "Input tokens."),
-            field("output_tokens", Key, "output_tokens", "Output tokens."),
-            field("cache_read_tokens", Key, "cache_read_tokens", "Input tokens read from a cache."),
-            field("cache_write_tokens", Key, "cache_write_tokens", "Input tokens written to a cache."),
-            field("cost", Key, "estimated_cost", "Reported cost in US dollars."),
-            field("quality", KeyOr("quality_field"), "quality_score", "A judge's score."),
-        ],
-    },
-    Section {
-        name: "agent_field",
-        what: "agent",
-        about: "Who did the work.",
-        fields: &[
-            field("key", Key, "agent_name", "The key."),
-            example(
-                "default",
-                Text,
-                "\"{file_stem}\"",
-                "Agent of records without the key; `{file_stem}` is the file's name without extension.",
-            ),
-        ],
-    },
-    Section {
-        name: "error_field",
-        what: "error",
-        about: "How errors are told apart. Values are compared as texts: `429` is also the number.",
-        fields: &[
-            field("key", Key, "error_type", "The key."),
-            field(
-                "limit",
-                Texts,
-                "[RateLimitError, 429]",
-                "Errors by which a rate or quota limit turned the run away.",
-            ),
-            field("timeout", Texts, "[TimeoutError]", "Errors by which the run was stopped at its limit."),
-            example("void", Texts, "[429, -1]", "Errors whose durations, tokens and cost are void, written as zero."),
-        ],
-    },
-    Section {
-        name: "duration_field",
-        what: "duration",
-        about: "How long the execution took.",
-        fields: &[
-            field("key", Key, "execution_time_ms", "The key."),
-            example("unit", Word(UNITS), "s", "Its unit; needed unless the key ends in one, like `_ms` or `_seconds`."),
-        ],
-    },
-    Section {
-        name: "tokens_field",
-        what: "input_tokens",
-        about: "Input tokens.",
-        fields: &[
-            field("key", Key, "input_tokens", "The key."),
-            field(
-                "include_cached",
-                Flag,
-                "false",
-                "Whether they already contain the cached ones (OpenAI and Gemini: true).",
-            ),
-        ],
-    },
-    Section {
-        name: "quality_field",
-        what: "quality",
-        about: "A judge's score.",
-        fields: &[
-            field("key", Key, "quality_score", "The key."),
-            field("scale", Range, "[0, 100]", "Lowest and highest score."),
-        ],
-    },
+    source::SOURCE,
+    budget::BUDGET,
+    budget::BUDGET_OVERRIDE,
+    source::FIELDS,
+    source::AGENT_FIELD,
+    source::ERROR_FIELD,
+    source::DURATION_FIELD,
+    source::TOKENS_FIELD,
+    source::QUALITY_FIELD,
     ways::RECEIVER,
     ways::WEBHOOK,
     ways::EMAIL,
@@ -383,97 +215,10 @@ pub const SECTIONS: &[Section] = &[
             field("degraded_below", Share(0.0, 1.0), "0.8", "Health below this is degraded."),
         ],
     },
-    Section {
-        name: "tune",
-        what: "tune",
-        about: "What is tuned and where it is written.",
-        fields: &[
-            field("interval", Span("10s", "1d"), "5m", "How often targets are looked at."),
-            field("patch_dir", Path, "(patches in state_dir)", "Where suggested patches are written."),
-            field("kill_cost", Number(0.1, 100.0), "2", "One run that was stopped costs as much as this many re-runs."),
-            field(
-                "changes_per_hour",
-                Integer(0, 10_000),
-                "10",
-                "Edits allowed per hour over the whole fleet; proposals edit nothing and do not count.",
-            ),
-            example("targets", Many("target"), "", "The files that may be patched."),
-        ],
-    },
-    Section {
-        name: "target",
-        what: "a target",
-        about: "A file whose values are tuned.",
-        fields: &[
-            required("name", Text, "crew", "Unique."),
-            required("file", Path, "config/agents.yaml", "The file."),
-            field(
-                "format",
-                Word(&["json", "yaml", "toml"]),
-                "(by the extension)",
-                "Its syntax; `json` may have comments.",
-            ),
-            field(
-                "mode",
-                Word(&["off", "suggest", "apply"]),
-                "suggest",
-                "`off` leaves it alone, `suggest` writes patches for people to apply, `apply` edits it.",
-            ),
-            required("parameters", Many("parameter"), "", "The values in it."),
-        ],
-    },
-    Section {
-        name: "parameter",
-        what: "a parameter",
-        about: "One tuned value per agent.",
-        fields: &[
-            required(
-                "parameter",
-                Word(&["timeout", "quality_target", "concurrency"]),
-                "timeout",
-                "What the value controls.",
-            ),
-            required(
-                "path",
-                Text,
-                "agents.{agent}.timeout",
-                "Where it stands; `{agent}` is the agent's name, a segment in double quotes keeps its dots.",
-            ),
-            example(
-                "unit",
-                Word(UNITS),
-                "s",
-                "Unit of a timeout; needed unless the path ends in one, like `_ms` or `_seconds`.",
-            ),
-            field(
-                "type",
-                Word(&["number", "string"]),
-                "number",
-                "Whether the value is written as a number or as a text (`\"600000\"`).",
-            ),
-            field(
-                "task_type",
-                Text,
-                "complex",
-                "For quality targets: the task type whose verdicts count, and whose target in the profile (`simple`, `complex`, `critical`, else its `other`) is the prior. Without runs of that type the verdicts on all of them count.",
-            ),
-            field("floor", Limit, "(1s, 50 points, 1 at once)", "Never below: a length of time, points or a count."),
-            field("ceiling", Limit, "(1h, 100 points, 64 at once)", "Never above."),
-            field("dead_band", Share(0.0, 1.0), "(10%, quality targets 2%)", "Smaller changes are not worth making."),
-            example("step", One("step"), "{up: 2, down: 0.5}", "How far one change may go."),
-            field("cooldown", Span("0s", "30d"), "1h", "At least this long between two changes of one value."),
-            field("min_samples", Integer(5, 100_000), "20", "Fewer executions propose nothing."),
-        ],
-    },
-    Section {
-        name: "step",
-        what: "step",
-        about: "How far one change may go.",
-        fields: &[
-            field("up", Number(1.0, 100.0), "(2, quality targets 1.1)", "At most this factor up."),
-            field("down", Number(0.01, 1.0), "(0.5, quality targets 0.9)", "At most this factor down; 0.5 halves."),
-        ],
-    },
+    tune::TUNE,
+    tune::TARGET,
+    tune::PARAMETER,
+    tune::STEP,
     limits::LIMITS,
 ];
 

@@ -1,7 +1,7 @@
 //! The part of the table that is about receivers: the ways to reach them.
 
-use super::table::Kind::{Flag, Path, Secret, Section as One, Span, Text, Texts, Word};
-use super::table::{Section, example, field, required};
+use super::Kind::{Flag, Path, Secret, Section as One, Span, Text, Texts, Word};
+use super::{Section, example, field, required};
 
 pub(super) const RECEIVER: Section = Section {
     name: "receiver",
