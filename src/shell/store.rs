@@ -7,7 +7,10 @@
 //! disk is full it tries again while the queue fills, then rows are dropped and counted; as long as it can write, a
 //! full queue makes the loop wait. At the end it gives up at the first batch that cannot be written.
 
-use std::path::{Path, PathBuf};
+mod rows;
+mod schema;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -16,130 +19,16 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::engine::event::{
-    AlertEvent, Decision, Failing, NotificationReport, NotificationStatus, Recommendation, Report,
-};
-use crate::model::{Severity, Subject, Timestamp};
+use crate::engine::event::Report;
+use crate::model::Timestamp;
+pub use schema::{StoreError, connect};
 
-/// Version of the tables, kept in `PRAGMA user_version`.
-const VERSION: i32 = 3;
 /// Rows kept in each of `alerts` and `deliveries`; the oldest beyond them are dropped.
 const ROWS_KEPT: u32 = 100_000;
 /// Reports waiting for the writer.
 const QUEUE: usize = 16_384;
 /// Reports written in one transaction.
 const BATCH: usize = 1_024;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS alerts (
-    alert_id TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL, rule TEXT NOT NULL, subject TEXT NOT NULL,
-    severity TEXT NOT NULL, condition TEXT NOT NULL, value REAL, threshold REAL, n INTEGER NOT NULL,
-    window TEXT NOT NULL, active_since TEXT NOT NULL, fired_at TEXT, labels TEXT NOT NULL, annotations TEXT NOT NULL,
-    UNIQUE (alert_id, state)
-) STRICT;
-CREATE INDEX IF NOT EXISTS alerts_at ON alerts (at);
-CREATE TABLE IF NOT EXISTS deliveries (
-    id TEXT NOT NULL, receiver TEXT NOT NULL, alert_id TEXT NOT NULL, rule TEXT NOT NULL, subject TEXT, severity TEXT,
-    state TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
-    UNIQUE (id, alert_id)
-) STRICT;
-CREATE INDEX IF NOT EXISTS deliveries_of ON deliveries (alert_id, receiver, state);
-CREATE TABLE IF NOT EXISTS recommendations (
-    target TEXT NOT NULL, parameter_index INTEGER NOT NULL, agent TEXT NOT NULL, at TEXT NOT NULL, model TEXT,
-    parameter TEXT NOT NULL, current REAL, proposed REAL, lower REAL, upper REAL, n INTEGER NOT NULL,
-    censored INTEGER NOT NULL, prior_weight REAL NOT NULL, bound_by TEXT, reason TEXT NOT NULL, decision TEXT NOT NULL,
-    UNIQUE (target, parameter_index, agent)
-) STRICT;
-";
-
-/// What receivers were to know of alerts and do not, and the digests that they do not have. A state that was told under
-/// another id is told; who never heard the beginning is not to know the end; and the beginning that an Alertmanager
-/// could not be told is made up for by any later one of the same alert.
-const UNTOLD: &str = "
-CREATE VIEW IF NOT EXISTS untold AS
-SELECT at, receiver, rule, subject, severity, state, status, attempts, reason, alert_id, id FROM deliveries d
-WHERE status <> 'delivered' AND CASE state
-    WHEN 'digest' THEN status <> 'superseded'
-    WHEN 'firing' THEN NOT EXISTS (
-        SELECT 1 FROM deliveries t
-        WHERE t.alert_id = d.alert_id AND t.receiver = d.receiver AND t.state = 'firing' AND t.status = 'delivered'
-          AND (t.severity IS d.severity OR t.at > d.at OR t.at = d.at AND d.status = 'superseded'))
-    ELSE status <> 'superseded' AND NOT EXISTS (
-        SELECT 1 FROM deliveries t
-        WHERE t.alert_id = d.alert_id AND t.receiver = d.receiver AND t.state = d.state AND t.status = 'delivered'
-          AND t.severity IS d.severity)
-      AND coalesce((SELECT max(b.status IN ('delivered', 'queued')) FROM deliveries b
-        WHERE b.alert_id = d.alert_id AND b.receiver = d.receiver AND b.state = 'firing'), 1)
-    END
-  AND (state = 'digest' OR NOT EXISTS (
-    SELECT 1 FROM deliveries n
-    WHERE n.alert_id = d.alert_id AND n.receiver = d.receiver AND n.state = d.state AND n.severity IS d.severity
-      AND n.rowid > d.rowid));
-";
-
-/// What makes tables before version 3, whose deliveries had no severity, and before version 2 one row each, those of today.
-const BEFORE_3: (&str, &str) = (
-    "ALTER TABLE deliveries RENAME TO deliveries_old;",
-    "INSERT INTO deliveries
-     SELECT id, receiver, alert_id, iif(state = 'digest', alert_id, rule), iif(state = 'digest', NULL, subject),
-            (SELECT severity FROM alerts a WHERE a.alert_id = o.alert_id AND a.state = o.state),
-            state, iif(state = 'digest' AND reason = 'the next one tells of it', 'superseded', status), attempts, reason, at
-     FROM deliveries_old o ORDER BY rowid;
-     DROP TABLE deliveries_old;",
-);
-
-/// The database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite says no.
-    #[error("cannot use {path}: {error}; move it away to start a new history")]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite says.
-        error: rusqlite::Error,
-    },
-    /// A newer evenkeel wrote it.
-    #[error("{path} has tables of version {version}, this evenkeel writes version {VERSION}; install the newer one")]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: i32,
-    },
-}
-
-/// Opens the database of a state directory for reading and writing, with its tables.
-pub fn connect(state_dir: &Path) -> std::result::Result<Connection, StoreError> {
-    let path = state_dir.join("evenkeel.db");
-    let open = || -> Result<(Connection, i32)> {
-        let connection = Connection::open(&path)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        Ok((connection, version))
-    };
-    let sqlite = |error| StoreError::Sqlite { path: path.clone(), error };
-    let (mut connection, version) = open().map_err(sqlite)?;
-    if version > VERSION {
-        return Err(StoreError::Newer { path, version });
-    }
-    bring_up(&mut connection, version).map_err(sqlite)?;
-    Ok(connection)
-}
-
-/// Makes the tables, or makes those of an older version today's, all or nothing.
-fn bring_up(connection: &mut Connection, version: i32) -> Result<()> {
-    if version == VERSION {
-        return connection.execute_batch(&[SCHEMA, UNTOLD].concat());
-    }
-    let transaction = connection.transaction()?;
-    let (before, after) = if version > 0 { BEFORE_3 } else { ("", "") };
-    transaction.execute_batch(&[before, SCHEMA, after, UNTOLD].concat())?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
-}
 
 /// The writer.
 #[derive(Debug)]
@@ -254,12 +143,7 @@ fn write_all(mut connection: Connection, reports: &Receiver<(Timestamp, Report)>
 fn write(connection: &mut Connection, batch: &[(Timestamp, Report)]) -> Result<()> {
     let transaction = connection.transaction()?;
     for (now, report) in batch {
-        match report {
-            Report::Alert(alert) => put_alert(&transaction, alert)?,
-            Report::Notification(notification) => put_notification(&transaction, notification)?,
-            Report::Failing(failing) => put_failing(&transaction, failing)?,
-            Report::Recommendation(recommendation) => put_recommendation(&transaction, *now, recommendation)?,
-        }
+        rows::put(&transaction, *now, report)?;
     }
     transaction.commit()
 }
@@ -278,140 +162,11 @@ fn prune(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn put_alert(connection: &Connection, alert: &AlertEvent) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO alerts (alert_id, state, at, rule, subject, severity, condition, value, threshold, n, window,
-                             active_since, fired_at, labels, annotations)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-         ON CONFLICT (alert_id, state) DO UPDATE SET at = ?3, severity = ?6, condition = ?7, value = ?8, threshold = ?9,
-                                                     n = ?10, fired_at = ?13, labels = ?14, annotations = ?15",
-    )?;
-    statement.execute(params![
-        alert.id,
-        alert.state.as_str(),
-        alert.at.to_rfc3339(),
-        alert.rule,
-        subject(&alert.subject),
-        alert.severity.as_str(),
-        alert.condition,
-        alert.value.filter(|v| v.is_finite()),
-        alert.threshold.filter(|v| v.is_finite()),
-        alert.n as i64,
-        alert.window.to_string(),
-        alert.active_since.to_rfc3339(),
-        alert.fired_at.map(Timestamp::to_rfc3339),
-        json(&alert.labels),
-        json(&alert.annotated()),
-    ])?;
-    Ok(())
-}
-
-fn put_notification(connection: &Connection, report: &NotificationReport) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO deliveries (id, receiver, alert_id, rule, subject, severity, state, status, attempts, reason, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (id, alert_id) DO UPDATE SET severity = ?6, status = ?8, attempts = ?9, reason = ?10, at = ?11",
-    )?;
-    let mut put = |alert_id: &str, rule: &str, about: Option<&Subject>, severity: Option<Severity>, state: &str| {
-        statement.execute(params![
-            report.id.0,
-            report.receiver,
-            alert_id,
-            rule,
-            about.map(subject),
-            severity.map(Severity::as_str),
-            state,
-            status(report.status),
-            report.attempts,
-            report.reason,
-            report.at.to_rfc3339(),
-        ])
-    };
-    let Some(state) = report.state else {
-        put(&report.alert_id, &report.alert_id, None, None, "digest")?;
-        return Ok(());
-    };
-    // A row per alert, so that who was told of one can be asked.
-    put(&report.alert_id, &report.rule, Some(&report.subject), report.severity, state.as_str())?;
-    for other in &report.others {
-        put(&other.alert_id, &other.rule, Some(&other.subject), Some(other.severity), other.state.as_str())?;
-    }
-    Ok(())
-}
-
-/// What waits for an Alertmanager waits for one reason.
-fn put_failing(connection: &Connection, failing: &Failing) -> Result<()> {
-    let mut waiting = connection
-        .prepare_cached("UPDATE deliveries SET reason = ?2, at = ?3 WHERE receiver = ?1 AND status = 'queued'")?;
-    waiting.execute(params![failing.receiver, failing.reason, failing.at.to_rfc3339()])?;
-    let mut tried = connection.prepare_cached("UPDATE deliveries SET attempts = ?2 WHERE id = ?1")?;
-    for (id, attempts) in &failing.attempts {
-        tried.execute(params![id.0, attempts])?;
-    }
-    Ok(())
-}
-
-fn put_recommendation(connection: &Connection, now: Timestamp, advice: &Recommendation) -> Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO recommendations (target, parameter_index, agent, at, model, parameter, current, proposed, lower,
-                                      upper, n, censored, prior_weight, bound_by, reason, decision)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (target, parameter_index, agent) DO UPDATE SET
-             at = ?4, model = ?5, parameter = ?6, current = ?7, proposed = ?8, lower = ?9, upper = ?10, n = ?11,
-             censored = ?12, prior_weight = ?13, bound_by = ?14, reason = ?15, decision = ?16",
-    )?;
-    statement.execute(params![
-        advice.target,
-        advice.parameter_index,
-        advice.agent,
-        now.to_rfc3339(),
-        advice.model,
-        advice.parameter.as_str(),
-        advice.current,
-        advice.proposed,
-        advice.lower,
-        advice.upper,
-        advice.n as i64,
-        advice.censored as i64,
-        advice.prior_weight,
-        advice.bound_by,
-        advice.reason,
-        decision(advice.decision),
-    ])?;
-    Ok(())
-}
-
-fn subject(subject: &Subject) -> String {
-    json(&subject.0)
-}
-
-fn json(labels: &std::collections::BTreeMap<String, String>) -> String {
-    serde_json::to_string(labels).expect("a map of texts is JSON")
-}
-
-fn status(status: NotificationStatus) -> &'static str {
-    match status {
-        NotificationStatus::Queued => "queued",
-        NotificationStatus::Delivered => "delivered",
-        NotificationStatus::Refused => "refused",
-        NotificationStatus::Expired => "expired",
-        NotificationStatus::Dropped => "dropped",
-        NotificationStatus::Superseded => "superseded",
-    }
-}
-
-fn decision(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Change => "change",
-        Decision::Keep => "keep",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::event::{AlertState, DeliveryId};
-    use crate::model::{Span, Unit};
+    use crate::engine::event::{AlertEvent, AlertState, DeliveryId, NotificationReport, NotificationStatus};
+    use crate::model::{Severity, Span, Subject, Unit};
 
     fn alert(id: &str, state: AlertState) -> Report {
         Report::Alert(AlertEvent {
@@ -516,7 +271,7 @@ mod tests {
             );
             connection.execute_batch(&old).expect("the deliveries of then");
             // The alerts are as they were.
-            let alerts = SCHEMA.split("CREATE TABLE").nth(1).expect("the first table");
+            let alerts = schema::SCHEMA.split("CREATE TABLE").nth(1).expect("the first table");
             let row = "INSERT INTO alerts VALUES
                 ('x', 'firing', 't', 'errors', '{}', 'high', '', NULL, NULL, 1, '5m', 't', 't', '{}', '{}')";
             let rest = format!(
