@@ -6,7 +6,9 @@
 //! only while that writes and its queue is full. It does wait for the journal, since nothing may be handed out that a
 //! restart would not know.
 
+mod picture;
 mod reload;
+mod summary;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::api::{Asked, DaemonStatus, Picture};
+use super::api::{Asked, DaemonStatus};
 use super::boot::SetAside;
 use super::clock::wall;
 use super::heartbeat::Heartbeat;
@@ -37,6 +39,8 @@ use crate::engine::Engine;
 use crate::engine::event::{AlertState, Effect, Receipt};
 use crate::model::Timestamp;
 use crate::settings::Settings;
+use picture::STALE;
+use summary::Summary;
 
 /// How long lines are read before other events have their turn.
 const READ_TURN: Duration = Duration::from_millis(50);
@@ -44,21 +48,11 @@ const READ_TURN: Duration = Duration::from_millis(50);
 const AT_HAND: Duration = Duration::from_millis(1);
 /// Lines that were not looked at for so long are old.
 const LATE: Duration = Duration::from_secs(1);
-/// When something has happened, the API's picture is made again if it is at least this old; else if it is as old as
-/// [`STALE`], because time passes too.
-const FRESH: Duration = Duration::from_millis(250);
-/// See [`FRESH`].
-const STALE: Duration = Duration::from_secs(10);
 /// How long attempts in flight may go on after the end was asked for; what has no receipt then is repeated
 /// under the same id by the next start.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long `--once` waits for receivers.
-const ONCE_GRACE: Duration = Duration::from_secs(30);
 /// How long `--once` waits for a journal that takes no lines.
 const ONCE_FAULT: Duration = Duration::from_secs(5);
-/// How long the summary waits for patches that were just asked for.
-const SETTLE: Duration = Duration::from_secs(3);
-
 /// What is to be run.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -139,17 +133,6 @@ enum Turn {
     Refused,
     /// With all files read to their ends.
     AllRead,
-}
-
-/// Where the loop is with its summary.
-#[derive(Debug, PartialEq)]
-enum Summary {
-    /// Old lines are still being read.
-    Reading,
-    /// Patches are still being written.
-    Settling(Instant),
-    /// It was shown.
-    Shown(Instant),
 }
 
 struct Daemon {
@@ -393,80 +376,11 @@ impl Daemon {
         }
         self.tell_of_itself();
         self.heartbeat.beat(self.machine.faults().next().is_none(), &self.sinks);
-        // A large fleet's picture costs time: it gets a twentieth of it at most.
-        let age = self.pictured.elapsed();
-        if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
-            self.publish();
-        }
-    }
-
-    fn publish(&mut self) {
-        let start = Instant::now();
-        let picture = self.api.is_some().then(|| self.picture());
-        if let Some((api, picture)) = self.api.as_ref().zip(picture) {
-            api.show(picture);
-        }
-        self.changed = false;
-        self.pictured = Instant::now();
-        self.picture_cost = start.elapsed();
-    }
-
-    fn picture(&mut self) -> Picture {
-        let mut status = self.status.clone();
-        status.sources = self.intake.status();
-        status.journal_bytes = self.machine.journal_bytes();
-        status.snapshot_at = self.machine.snapshot_at();
-        status.engine_busy = self.machine.busy();
-        status.faults = self.machine.faults().map(str::to_owned).collect();
-        status.faults.extend(self.intake.troubles().map(str::to_owned));
-        status.faults.extend(self.heartbeat.trouble().map(str::to_owned));
-        status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
-        if status.policy_stale {
-            let at = status.policy_loaded_at;
-            let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
-            status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
-        }
-        for left in &self.machine.fold.engine.policy().left_out {
-            status.warnings.push(format!("{}: the rule `{}` is left out: {}", left.place, left.rule, left.why));
-        }
-        let now = if self.machine.is_without_time() { Timestamp::MIN } else { self.machine.now() };
-        Picture::new(self.machine.fold.engine.view_at(now), status)
+        self.publish_when_due();
     }
 
     fn firing(&self) -> usize {
         self.machine.fold.engine.alerts().iter().filter(|a| a.state == AlertState::Firing).count()
-    }
-
-    /// Whether the summary is due: once, when the patches that were asked for are written; at an end that comes with it
-    /// only when rules have judged all that was read.
-    fn is_to_be_shown(&mut self) -> bool {
-        let interval = Duration::from_millis(self.settings().evaluation_interval.0.unsigned_abs());
-        let engine = &self.machine.fold.engine;
-        // A clock that stands still comes to no evaluation.
-        let judged = |since: Instant| engine.is_judged() || since.elapsed() > interval;
-        match self.summary {
-            Summary::Settling(since)
-                if (self.targets.in_flight == 0 || since.elapsed() > SETTLE)
-                    && (!self.options.once || judged(since)) =>
-            {
-                self.summary = Summary::Shown(Instant::now());
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether `--once` has nothing left to wait for.
-    fn is_done(&self) -> bool {
-        match self.summary {
-            Summary::Shown(at) => {
-                // A message whose attempt is to be repeated is in no attempt.
-                at.elapsed() > ONCE_GRACE
-                    || self.attempts.is_empty()
-                        && self.machine.fold.engine.view().receivers.iter().all(|r| r.queued == 0)
-            }
-            _ => false,
-        }
     }
 
     /// Ends cleanly; whether an alert fires.

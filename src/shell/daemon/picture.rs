@@ -1,0 +1,59 @@
+//! The API's picture: when it is made, and what of the daemon stands in it.
+
+use std::time::{Duration, Instant};
+
+use super::Daemon;
+use crate::model::Timestamp;
+use crate::shell::api::Picture;
+
+/// When something has happened, the API's picture is made again if it is at least this old; else if it is as old as
+/// [`STALE`], because time passes too.
+const FRESH: Duration = Duration::from_millis(250);
+/// See [`FRESH`].
+pub(super) const STALE: Duration = Duration::from_secs(10);
+
+impl Daemon {
+    /// Makes it again when it is old enough.
+    pub(super) fn publish_when_due(&mut self) {
+        // A large fleet's picture costs time: it gets a twentieth of it at most.
+        let age = self.pictured.elapsed();
+        if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
+            self.publish();
+        }
+    }
+
+    /// Makes it again.
+    pub(super) fn publish(&mut self) {
+        let start = Instant::now();
+        let picture = self.api.is_some().then(|| self.picture());
+        if let Some((api, picture)) = self.api.as_ref().zip(picture) {
+            api.show(picture);
+        }
+        self.changed = false;
+        self.pictured = Instant::now();
+        self.picture_cost = start.elapsed();
+    }
+
+    /// What the engine and the shell know now.
+    pub(super) fn picture(&mut self) -> Picture {
+        let mut status = self.status.clone();
+        status.sources = self.intake.status();
+        status.journal_bytes = self.machine.journal_bytes();
+        status.snapshot_at = self.machine.snapshot_at();
+        status.engine_busy = self.machine.busy();
+        status.faults = self.machine.faults().map(str::to_owned).collect();
+        status.faults.extend(self.intake.troubles().map(str::to_owned));
+        status.faults.extend(self.heartbeat.trouble().map(str::to_owned));
+        status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
+        if status.policy_stale {
+            let at = status.policy_loaded_at;
+            let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
+            status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
+        }
+        for left in &self.machine.fold.engine.policy().left_out {
+            status.warnings.push(format!("{}: the rule `{}` is left out: {}", left.place, left.rule, left.why));
+        }
+        let now = if self.machine.is_without_time() { Timestamp::MIN } else { self.machine.now() };
+        Picture::new(self.machine.fold.engine.view_at(now), status)
+    }
+}
