@@ -39,6 +39,8 @@ struct Plan {
     refusing: Vec<String>,
     /// Messages, by their place in `got`, of which the receiver says that they are wrong.
     refused: Vec<usize>,
+    /// Receivers that say so of the next message, even while they are down for all others.
+    refusing_one: Vec<String>,
     /// When they say that they want to be asked again.
     later: Option<Span>,
 }
@@ -69,6 +71,7 @@ impl Plan {
             failing: Vec::new(),
             refusing: Vec::new(),
             refused: Vec::new(),
+            refusing_one: Vec::new(),
             later: None,
         }
     }
@@ -123,7 +126,10 @@ impl Plan {
         let mut open = std::collections::VecDeque::from(effects);
         while let Some(effect) = open.pop_front() {
             let Effect::Deliver(delivery) = effect else { continue };
-            let result = if self.failing.contains(&delivery.receiver) {
+            let refuses = self.refusing_one.iter().position(|to| *to == delivery.receiver);
+            let result = if refuses.map(|at| self.refusing_one.remove(at)).is_some() {
+                Attempt::Refuse { reason: "400 Bad Request".into() }
+            } else if self.failing.contains(&delivery.receiver) {
                 Attempt::Retry { reason: "down".into(), after: self.later }
             } else {
                 self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
@@ -1823,4 +1829,136 @@ fn an_end_names_the_gravest_severity_that_its_receiver_was_told() {
     });
     let said: Vec<(AlertState, Severity)> = said.collect();
     assert_eq!(said, [(AlertState::Firing, Severity::Critical), (AlertState::Resolved, Severity::Critical)]);
+}
+
+/// What a receiver believes to fire, by what it took.
+fn open(plan: &Plan, receiver: &str) -> Vec<String> {
+    let mut open = Vec::new();
+    let took = plan.got.iter().enumerate().filter(|(at, (_, to, _))| to == receiver && !plan.refused.contains(at));
+    for alert in took.flat_map(|(_, (_, _, delivery))| &delivery.notification().expect("about alerts").alerts) {
+        let name = format!("{}/{}", alert.subject.get("agent").unwrap_or("-"), alert.rule);
+        open.retain(|known| *known != name);
+        if alert.state == AlertState::Firing {
+            open.push(name);
+        }
+    }
+    open
+}
+
+#[test]
+fn what_ends_while_the_graver_message_is_on_its_way_after_the_milder_one_was_refused_is_told_its_end() {
+    let engine = Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), ""), State::default());
+    let mut plan = Plan { engine, ..Plan::new("") };
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "late");
+    plan.until(20);
+    plan.agent("a", "latest");
+    plan.until(40);
+    assert_eq!(plan.engine.view().receivers[0].queued, 2);
+    plan.refusing_one.push("ops".to_owned());
+    plan.until(50);
+    assert_eq!(plan.engine.view().receivers[0].queued, 1);
+    plan.agent("a", "ok");
+    plan.until(80);
+    plan.failing.clear();
+    plan.until(100);
+    assert_eq!(open(&plan, "ops"), [""; 0], "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn who_leaves_the_routes_of_a_group_takes_no_repeats_from_the_others() {
+    let routes = |matchers: &str| {
+        format!(
+            "routes:\n- {{matchers: [{matchers}], receivers: [ops], group_by: [alertname], group_wait: 0s, \
+             group_interval: 5s, repeat_interval: 1m}}\n- {{receivers: [team]}}\n"
+        )
+    };
+    for stays in ["agent=a", "agent=b"] {
+        let mut plan = Plan::new(&routes("alertname=down"));
+        plan.agent("a", "down");
+        plan.agent("b", "down");
+        plan.until(100);
+        let effects = plan.engine.reload(plan.at(), policy(&routes(stays)));
+        plan.answer(effects);
+        plan.until(200);
+        let told = plan.told("ops");
+        assert_eq!(told.len(), 4, "at 2, 62, 122 and 182: {told:?}");
+    }
+}
+
+#[test]
+fn what_a_reload_leads_into_a_flood_is_told_with_it() {
+    let rules = "alerts:\n- {name: late, levels: {warning: p50_latency > 100s, critical: p50_latency > 200s}, window: 10s, min_samples: 1}\n";
+    let with = |severity: Severity| {
+        let mut policy = (*policy_of(rules, "damping: {flood: 3}\n")).clone();
+        policy.settings.receivers[0].min_severity = severity;
+        Arc::new(policy)
+    };
+    let mut plan = Plan { engine: Engine::new(with(Severity::Critical), State::default()), ..Plan::new("") };
+    for agent in ["a", "b", "c", "d", "e", "f"] {
+        plan.agent(agent, "latest");
+    }
+    plan.agent("a", "late");
+    plan.agent("b", "late");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), with(Severity::Warning));
+    plan.answer(effects);
+    plan.until(400);
+    let mut told = open(&plan, "ops");
+    told.sort();
+    assert_eq!(told, ["a", "b", "c", "d", "e", "f"].map(|agent| format!("{agent}/late")));
+}
+
+#[test]
+fn what_an_episode_before_came_to_says_nothing_of_the_next_one() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 5s}\n";
+    let mut plan = Plan::new(route);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.agent("a", "ok");
+    plan.until(40);
+    plan.agent("a", "down");
+    plan.until(60);
+    assert_eq!(plan.engine.view().receivers[0].queued, 3);
+    plan.failing.clear();
+    plan.refused = vec![2];
+    plan.until(70);
+    plan.agent("a", "ok");
+    plan.until(100);
+    assert_eq!(plan.told("ops").len(), 3, "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn why_shows_a_receiver_once_whose_group_is_of_before_a_reload() {
+    let routes =
+        |by: &str| format!("routes:\n- {{receivers: [ops], group_by: [{by}], group_wait: 0s, group_interval: 1s}}\n");
+    let mut plan = Plan::new(&routes("alertname"));
+    plan.agent("a", "down");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), policy(&routes("agent")));
+    plan.answer(effects);
+    plan.until(25);
+    let (_, ways) = telling(&plan, "down", "a");
+    assert_eq!(ways, ["ops: nothing more until it ends"]);
+    let way = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling.ways.remove(0);
+    let group = BTreeMap::from([("alertname".to_owned(), "down".to_owned())]);
+    assert_eq!((way.route, way.group_labels, way.active), (Some(1), Some(group), true));
+}
+
+#[test]
+fn who_refuses_the_graver_level_after_the_alert_fell_is_told_of_it_when_it_comes_back() {
+    let engine = Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), ""), State::default());
+    let mut plan = Plan { engine, ..Plan::new("") };
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(20);
+    plan.agent("a", "late");
+    plan.until(60);
+    plan.refusing_one.push("ops".to_owned());
+    plan.until(70);
+    plan.failing.clear();
+    plan.agent("a", "latest");
+    plan.until(100);
+    assert_eq!(open(&plan, "ops"), ["a/late"]);
 }

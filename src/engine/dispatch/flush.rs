@@ -172,7 +172,7 @@ impl Dispatch {
                     let member = group.members.get_mut(&key).expect("it was found there");
                     (member.told, member.again) = (member.told.max(Some(severity)), false);
                     member.held = self.flaps.held_until(now, key, damping.flaps).and(member.told.max(member.held));
-                    member.heard.said();
+                    member.heard.said(now);
                 }
                 for key in gone {
                     let Some(member) = group.members.remove(&key) else { continue };

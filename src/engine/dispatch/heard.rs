@@ -17,8 +17,10 @@ pub struct Heard {
     took: Option<(Severity, Timestamp)>,
     /// It refused the newest message that was settled.
     refused: Option<RefusedView>,
-    /// Another message is on its way since.
-    tried_again: bool,
+    /// When the first and the newest message about it were made.
+    said: Option<(Timestamp, Timestamp)>,
+    /// When the newest of those was made that were taken or refused.
+    settled: Option<Timestamp>,
 }
 
 impl Heard {
@@ -29,7 +31,7 @@ impl Heard {
 
     /// Since when and why it refuses, if nothing else is on its way.
     pub fn refused(&self) -> Option<&RefusedView> {
-        self.refused.as_ref().filter(|_| !self.tried_again)
+        self.refused.as_ref().filter(|_| self.said.map(|(_, newest)| newest) <= self.settled)
     }
 
     /// Whether it refused all that it was told.
@@ -42,9 +44,19 @@ impl Heard {
         self.took.is_some()
     }
 
+    /// The gravest severity that it took.
+    pub fn took(&self) -> Option<Severity> {
+        self.took.map(|(severity, _)| severity)
+    }
+
     /// A message about it was queued.
-    pub fn said(&mut self) {
-        self.tried_again = true;
+    pub fn said(&mut self, now: Timestamp) {
+        self.said = Some((self.said.map_or(now, |(first, _)| first), now));
+    }
+
+    /// Whether a message that was made then may be about it, rather than about one before it.
+    fn knows_of(&self, made: Timestamp) -> bool {
+        self.said.is_some_and(|(first, _)| first <= made)
     }
 }
 
@@ -74,15 +86,18 @@ impl Dispatch {
         let Some(group) = place.cloned().and_then(|place| self.groups.get_mut(&place)) else { return };
         let settle = |member: &mut Member, severity: Severity| {
             let heard = &mut member.heard;
+            if !heard.knows_of(said.at) {
+                return;
+            }
+            heard.settled = Some(said.at);
             match refused {
                 None => {
-                    let before = heard.took.map_or(severity, |(before, _)| before);
-                    *heard = Heard { took: Some((before.max(severity), now)), ..Heard::default() };
+                    heard.took = Some((heard.took().map_or(severity, |before| before.max(severity)), now));
+                    heard.refused = None;
                 }
                 Some(reason) => {
                     let since = heard.refused.as_ref().map_or(now, |before| before.since);
                     heard.refused = Some(RefusedView { since, reason: reason.to_owned() });
-                    heard.tried_again = false;
                     // Who has nothing of it was not told that it flaps either.
                     member.held = member.held.filter(|_| !member.heard.nothing());
                 }

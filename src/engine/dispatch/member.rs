@@ -41,10 +41,14 @@ impl Member {
     }
 
     /// Its rule holds on its subject again, or at a graver level. For who was told it goes on; who refused all that
-    /// was said of an episode before knows of nothing that could.
+    /// was said of an episode before knows of nothing that could, and who refused a level hears of it anew.
     pub fn go_on(&mut self, id: &str) {
         if self.id != id && self.heard.nothing() {
             *self = Member::new(String::new());
+        }
+        // It may have fallen before that was refused.
+        if self.heard.refused().is_some() {
+            self.told = self.told.min(self.heard.took());
         }
         id.clone_into(&mut self.id);
         self.ended = None;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dispatch, Group, Member, Place, lineage, route};
+use super::{Dispatch, Group, Member, Place, flood, lineage, route};
 use crate::engine::event::{AlertEvent, Muted};
 use crate::model::Timestamp;
 use crate::settings::Settings;
@@ -53,8 +53,11 @@ impl Dispatch {
                 let place = at
                     .filter(|at| told || destination.keeps(settings, at, group(at)))
                     .unwrap_or_else(|| (destination.receiver.clone(), destination.key.clone()));
-                if let Some(shell) = shells.remove(&place) {
-                    self.groups.insert(place.clone(), shell);
+                // What is told here for the first time may join a flood.
+                for place in [place.clone(), (destination.receiver.clone(), flood::key(&event.rule))] {
+                    if let Some(shell) = shells.remove(&place) {
+                        self.groups.insert(place, Group { route: destination.route, ..shell });
+                    }
                 }
                 let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
                 let member = before.map(|(_, m)| m).unwrap_or_else(|| Member::new(event.id.clone()));
@@ -66,11 +69,14 @@ impl Dispatch {
             let place = (receiver.clone(), group);
             if member.is_told() && settings.receivers.iter().any(|r| r.name == receiver) {
                 if let Some(shell) = shells.remove(&place) {
-                    self.groups.insert(place.clone(), shell);
+                    self.groups.insert(place.clone(), Group { route: None, ..shell });
                 }
-                self.settle(now, settings, place, None, key, member);
+                // Others that share its group may be on a route still.
+                let route = self.groups.get(&place).and_then(|group| group.route);
+                self.settle(now, settings, place, route, key, member);
             }
         }
+        self.groups.retain(|_, group| !group.members.is_empty());
     }
 
     fn settle(

@@ -1,7 +1,8 @@
 //! What every alert's receivers were told, and when and why they are told next.
 
 use super::mute::{self, Mute};
-use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, flood, lineage, route};
+use super::route::{self, Destination};
+use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, flood, lineage};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Muted, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -128,14 +129,26 @@ impl Dispatch {
             }
         };
         let mut ways = Vec::new();
-        for to in route::destinations(settings, event) {
-            let exact = places.iter().position(|place| *place == (to.receiver.clone(), to.key.clone()));
-            let kept = || places.iter().position(|place| to.keeps(settings, place, self.groups.get(place)));
-            let told = exact.or_else(kept).map(|at| places.remove(at)).and_then(|place| message(&place));
+        let destinations = route::destinations(settings, event);
+        for to in &destinations {
+            let is = |to: &Destination, place: &Place| *place == (to.receiver.clone(), to.key.clone());
+            let keeps = |to: &Destination, place: &Place| to.keeps(settings, place, self.groups.get(place));
+            let exact = places.iter().position(|place| is(to, place));
+            let kept = || places.iter().position(|place| keeps(to, place));
+            // Over a reload that groups otherwise it stays where it was told.
+            let free = |place: &Place| destinations.iter().all(|other| !is(other, place) && !keeps(other, place));
+            let stays = || places.iter().position(|place| place.0 == to.receiver && free(place));
+            let place = exact.or_else(kept).or_else(stays).map(|at| places.remove(at));
+            let alone = |place: &Place| ["alert:", "flood:"].iter().any(|kind| place.1.starts_with(kind));
+            let labels = match &place {
+                Some(place) => self.groups.get(place).filter(|_| !alone(place)).map(|group| group.labels.clone()),
+                None => to.labels.clone(),
+            };
+            let told = place.and_then(|place| message(&place));
             let route = route::of(settings, to.route);
             let closing = |opens| format!("its route is {}", route::closing(route, now, opens));
             let why = route::closed(route, now).map_or_else(String::new, closing);
-            ways.push(way(to.route, &to.receiver, to.labels, told, why));
+            ways.push(way(to.route, &to.receiver, labels, told, why));
         }
         for place in places {
             ways.push(way(None, &place.0, None, message(&place), String::new()));
