@@ -292,18 +292,24 @@ fn an_alert_ends_when_the_reason_said_that_it_would_whatever_keeps_it() {
     }
 }
 
-/// As it is when files were edited while the daemon was down: when it starts it knows the time of the last event.
+/// The engine's clock stands at the last event when files that were edited while the daemon was down are taken in.
 #[test]
-fn a_change_right_after_an_event_may_have_come_later() {
+fn a_change_that_a_start_takes_in_is_of_the_time_of_the_start() {
     let mut watch = Watch::new(OLD);
     watch.runs(60, 8, "write", Outcome::Error);
     watch.pass(75);
-    watch.reload(75, NEW);
+    watch.engine.start(at(5_000), policy(NEW));
+    assert_eq!(watch.engine.now(), Some(at(75)));
+    watch.engine = watch::restarted(&watch.engine);
     watch.pass(90);
     let reason = watch.alert().reason;
-    assert!(
-        reason.starts_with(&format!("the rule was changed by a reload or a start after {} and", at(75))),
-        "{reason}"
+    assert_eq!(
+        reason,
+        format!(
+            "the rule was changed by the start at {} and knows too little yet: goes on as before until {} at the latest",
+            at(5_000),
+            at(675)
+        )
     );
 }
 
@@ -383,5 +389,34 @@ fn what_other_levels_judge_is_judged() {
         watch.pass(second);
         let reason = watch.engine.view().alerts[0].reason.clone();
         assert!(reason.ends_with("ends when its `recover` holds") && !reason.contains("not judged"), "{reason}");
+    }
+}
+
+/// A reload takes the graver level away: what is reported of that is of the level at which the alert goes on, as its rule
+/// reads now, and not of the one that is gone.
+#[test]
+fn the_fields_of_a_severity_that_a_reload_changes_are_of_one_level() {
+    let graver =
+        "name: failing, levels: {warning: error_rate > 20%, critical: error_rate > 60%}, window: 10m, min_samples: 5";
+    let milder = |filter: &str| {
+        format!(
+            "name: failing, levels: {{warning: error_rate > 20%}}, window: 10m, min_samples: 5, {filter}\
+             annotations: {{summary: \"{{{{ value }}}} against {{{{ threshold }}}}, {{{{ severity }}}}\"}}"
+        )
+    };
+    for (filter, value, threshold, summary) in [
+        ("", Some(1.0), Some(0.2), "100% against 20%, warning"),
+        // Nothing is seen of that yet.
+        ("where: {task_type: review}, ", None, None, "no data for error_rate > 20% on agent=a"),
+    ] {
+        let mut watch = Watch::new(graver);
+        watch.runs(60, 8, "write", Outcome::Error);
+        assert_eq!(watch.alert().severity, Severity::Critical);
+        watch.reload(90, &milder(filter));
+        let event = watch.seen.last().expect("it is reported");
+        assert_eq!((event.state, event.severity), (AlertState::Firing, Severity::Warning));
+        assert_eq!((event.value, event.threshold, event.condition.as_str()), (value, threshold, "error_rate > 20%"));
+        let reason = format!("the rule was changed by a reload at {}, severity critical before", at(90));
+        assert_eq!((&event.reason, &event.annotations["summary"]), (&reason, &format!("{summary} ({reason})")));
     }
 }

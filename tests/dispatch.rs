@@ -696,7 +696,7 @@ fn an_alert_ends_when_its_changed_rule_does_not_hold_and_not_before_it_is_judged
     for (rule, reason) in [
         ("name: down, condition: executions > 1000, severity: critical", "and does not hold as it reads now"),
         ("name: down, levels: {high: executions > 1000, critical: executions > 2000}", "does not hold as it reads now"),
-        ("name: up, condition: executions > 1000", "the rule was removed by a reload or a start after"),
+        ("name: up, condition: executions > 1000", "the rule was removed by a reload at"),
         ("name: down, condition: executions > 1000, by: fleet, severity: critical", "does not look at this subject"),
         ("name: down, condition: executions > 0, where: {agent: \"!a\"}", "does not look at this subject any more"),
     ] {

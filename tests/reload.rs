@@ -211,10 +211,14 @@ fn an_alert_that_ends_because_its_rule_went_while_evenkeel_was_down_is_in_the_lo
     home.append("fleet.jsonl", execution(now_ms(), "a", false));
     home.until("an alert is told", || told(&sink) == ["failing a firing"]);
     home.stop();
+    let stopped = evenkeel::model::Timestamp(now_ms()).to_string();
     std::fs::write(home.path("rules.yaml"), format!("alerts:\n{SECOND}")).expect("written");
     home.start();
     home.until("its end is told", || told(&sink) == ["failing a firing", "failing a resolved"]);
     let log = home.text("log");
     let line = log.lines().find(|line| line.contains("alert is resolved")).unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains("rule=\"failing\"") && line.contains("the rule was removed by a reload"), "{line}");
+    assert!(line.contains("rule=\"failing\"") && line.contains("the rule was removed by the start at 20"), "{line}");
+    // The start, not the event before it.
+    let said = line.split("by the start at ").nth(1).and_then(|rest| rest.get(..24)).expect("a time");
+    assert!(said >= stopped.as_str(), "{said} {stopped}: {line}");
 }

@@ -35,9 +35,8 @@ pub(super) struct Adopted {
 type Moving<'a> = BTreeMap<String, (&'a Rule, Vec<(Subject, Alert)>)>;
 
 impl Engine {
-    /// Brings the state, which was made under the policy `old`, in line with the plan; nothing happened `after` the event
-    /// before.
-    pub(super) fn adopt(&mut self, old: &Policy, after: bool) -> Adopted {
+    /// Brings the state, which was made under the policy `old`, in line with the plan; `change` is that of a rule.
+    pub(super) fn adopt(&mut self, old: &Policy, change: Change) -> Adopted {
         let mut adopted = Adopted { gone: Vec::new(), changed: false, reports: Vec::new() };
         let state = &mut self.state;
         let mut moving = moving(old, &self.policy, state);
@@ -72,7 +71,7 @@ impl Engine {
                 policy.settings.budgets.iter().find(|b| Some(&b.name) == rule.budget.as_ref()).cloned()
             };
             let budget = budget(old) != budget(&self.policy);
-            let change = Change { at: now, after, budget: budget && changed.is_none() };
+            let change = Change { budget: budget && changed.is_none(), ..change };
             let Some((before, alerts)) = changed else {
                 let raised: Vec<usize> = own.alerts.iter().filter(|_| budget).map(|(series, _)| series).collect();
                 for series in raised {

@@ -173,7 +173,7 @@ impl Engine {
     /// the old policy.
     pub(super) fn end_gone(
         &mut self,
-        (now, after): (Timestamp, bool),
+        change: Change,
         before: &[AlertEvent],
         gone: &[(String, Gone)],
         effects: &mut Vec<Effect>,
@@ -182,12 +182,12 @@ impl Engine {
             let Some((_, why)) = gone.iter().find(|(id, _)| *id == event.id) else { continue };
             let mut event = event.clone();
             let fired = event.state == AlertState::Resolved;
-            words::explain(&mut event, carry::gone(Change { at: now, after, budget: false }, *why));
+            words::explain(&mut event, carry::gone(change, *why));
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
                 self.state.mirror.end(&event, effects);
-                self.state.dispatch.end(now, &self.policy.settings, &event);
+                self.state.dispatch.end(change.at, &self.policy.settings, &event);
             }
         }
     }
@@ -302,17 +302,23 @@ impl Engine {
             outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
         }
     }
-}
 
-/// That alerts that fire are graver or milder since a reload than `before`, by which nobody else would know.
-pub(super) fn regraded((now, after): (Timestamp, bool), before: &[AlertEvent], firing: &[AlertEvent]) -> Vec<Effect> {
-    let before: BTreeMap<&str, Severity> = before.iter().map(|event| (event.id.as_str(), event.severity)).collect();
-    let change = Change { at: now, after, budget: false };
-    let one = |event: &AlertEvent| {
-        let severity = before.get(event.id.as_str()).filter(|before| **before != event.severity)?;
-        let mut event = event.clone();
-        words::explain(&mut event, format!("{change}, severity {} before", severity.as_str()));
-        Some(Effect::Report(Report::Alert(event)))
-    };
-    firing.iter().filter_map(one).collect()
+    /// That alerts that fire are graver or milder since a reload than `before`, by which nobody else would know: with what
+    /// their rules see at that level as they read now, for what they were judged by is of another one.
+    pub(super) fn regraded(&self, change: Change, before: &[AlertEvent], firing: &[AlertEvent]) -> Vec<Effect> {
+        let before: BTreeMap<&str, Severity> = before.iter().map(|event| (event.id.as_str(), event.severity)).collect();
+        let known = |id: &str, severity| before.get(id).copied().filter(|before| *before != severity);
+        let changed = firing.iter().filter_map(|event| Some((&event.id, known(&event.id, event.severity)?)));
+        let changed: BTreeMap<&String, Severity> = changed.collect();
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let anew = self.look_at(change.at, |alert| changed.contains_key(&alert.id), |gaze, series| gaze.anew(series));
+        let one = |mut event: AlertEvent| {
+            let reason = format!("{change}, severity {} before", changed[&event.id].as_str());
+            words::explain(&mut event, reason);
+            Effect::Report(Report::Alert(event))
+        };
+        anew.into_iter().map(one).collect()
+    }
 }

@@ -20,11 +20,11 @@ use crate::rule::{Level, NoData, Rule};
 /// A change of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// When that was.
+    /// When that was by the engine's clock.
     pub at: Timestamp,
-    /// Nothing happened since the event before, which may be long ago: files may have been edited while evenkeel was
-    /// down.
-    pub after: bool,
+    /// It was taken in by a start, because files were edited while evenkeel was down: when that was. The engine's clock
+    /// stands at the last event then.
+    pub start: Option<Timestamp>,
     /// It is the budget that the rule reads, and not the rule.
     pub budget: bool,
 }
@@ -32,8 +32,14 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.budget { "budget" } else { "rule" };
-        let when = if self.after { "or a start after" } else { "at" };
-        write!(f, "the {what} was changed by a reload {when} {}", self.at)
+        write!(f, "the {what} was changed by {}", self.by())
+    }
+}
+
+impl Change {
+    /// What took it in, and when.
+    fn by(&self) -> String {
+        self.start.map_or_else(|| format!("a reload at {}", self.at), |start| format!("the start at {start}"))
     }
 }
 
@@ -143,7 +149,8 @@ impl Alert {
                 let since = self.rest.over.or(self.rest.dry.map(|dry| dry.since))?;
                 let what = if self.rest.over.is_some() { "holds no more" } else { "no data" };
                 Some(format!(
-                    "{what} since {since}, but of its windows too little is known since a reload at {at}: {}",
+                    "{what} since {since}, but of its windows too little is known since {}: {}",
+                    changed.by(),
                     waits(until)
                 ))
             }
@@ -217,8 +224,8 @@ pub(super) fn gone(change: Change, gone: Gone) -> String {
 }
 
 /// The end, where an alert is kept up, of one whose rule a reload makes a shadow rule.
-pub(super) fn shadowed(now: Timestamp, event: &AlertEvent) -> AlertEvent {
-    let mut ended = AlertEvent { at: now, state: AlertState::Resolved, ..event.clone() };
-    words::explain(&mut ended, format!("its rule became a shadow rule by a reload at {now}"));
+pub(super) fn shadowed(change: Change, event: &AlertEvent) -> AlertEvent {
+    let mut ended = AlertEvent { at: change.at, state: AlertState::Resolved, ..event.clone() };
+    words::explain(&mut ended, format!("its rule became a shadow rule by {}", change.by()));
     ended
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::alert::{self, Alert};
 use super::budget::{self, Read};
 use super::event::{AlertEvent, AlertState};
-use super::finding::Context;
+use super::finding::{Context, Finding};
 use super::partial::Partial;
 use super::plan::{Plan, RulePlan};
 use super::reading::Reading;
@@ -243,6 +243,15 @@ impl<'a> Gaze<'a> {
         self.worded(series, &self.seen(series)?)
     }
 
+    /// The same as if what it was judged by before a reload were not known.
+    pub fn anew(&self, series: usize) -> Option<AlertEvent> {
+        let alert = self.alert(series)?;
+        let evidence = self.found(series, |found| found.evidence(self.rule, Some(usize::from(alert.level))));
+        let mut anew = alert.clone();
+        (anew.evidence, anew.carried) = (evidence, None);
+        self.worded(series, &anew)
+    }
+
     fn worded(&self, series: usize, seen: &Alert) -> Option<AlertEvent> {
         let levels = evaluate::levels(self.rule, self.split, series, self.evaluation.names);
         let subject = self.subject(series);
@@ -252,6 +261,10 @@ impl<'a> Gaze<'a> {
     /// The same, as evaluations keep it.
     pub fn seen(&self, series: usize) -> Option<Alert> {
         let alert = self.alert(series)?;
+        Some(self.found(series, |found| alert.seen(self.evaluation.now, found, self.rule)))
+    }
+
+    fn found<T>(&self, series: usize, take: impl Fn(&Finding<'_>) -> T) -> T {
         let (rule, sight) = (self.rule, self.at(series));
         let case = evaluate::case(rule, self.split, series, self.evaluation.names);
         let judged = evaluate::judge(rule, case, &sight.values.0);
@@ -259,7 +272,7 @@ impl<'a> Gaze<'a> {
             true => self.evaluation.context(self.index, series, &sight.values.0),
             false => Context::default(),
         };
-        Some(alert.seen(self.evaluation.now, &judged.finding(&sight.values, context), rule))
+        take(&judged.finding(&sight.values, context))
     }
 
     /// What is well with a part of evenkeel of which there is no data: it says something only when it is not.

@@ -68,6 +68,7 @@ use crate::policy::Policy;
 use crate::rule::Takes;
 use baseline::Baseline;
 use budget::BudgetState;
+use carry::Change;
 use covers::Homes;
 use digest::Digests;
 use dispatch::Dispatch;
@@ -148,7 +149,8 @@ impl Engine {
     /// splits that the policy does not have is dropped.
     pub fn new(policy: Arc<Policy>, state: State) -> Engine {
         let mut engine = Engine { plan: Plan::new(&policy), policy, everything: false, state };
-        engine.adopt(&Arc::clone(&engine.policy), false);
+        let change = Change { at: engine.state.clock.unwrap_or_default(), start: None, budget: false };
+        engine.adopt(&Arc::clone(&engine.policy), change);
         engine.count_active();
         engine
     }
@@ -177,30 +179,39 @@ impl Engine {
     /// Obeys another policy from now on. Alerts of rules that are gone are resolved; those of changed ones go
     /// on and are judged anew at the next evaluation, and until then nothing is said.
     pub fn reload(&mut self, now: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
+        self.obey(now, policy, None)
+    }
+
+    /// The same for a policy that changed while evenkeel was down, which a start takes in `at` that time.
+    pub fn start(&mut self, at: Timestamp, policy: Arc<Policy>) -> Vec<Effect> {
+        self.obey(self.state.clock.unwrap_or_default(), policy, Some(at))
+    }
+
+    fn obey(&mut self, now: Timestamp, policy: Arc<Policy>, start: Option<Timestamp>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let after = self.state.clock == Some(now);
         let now = self.advance(now, &mut effects);
+        let change = Change { at: now, start, budget: false };
         let before = self.endings();
         let fired = self.firing();
         // What windows keep while nobody minds is no history of other ones.
         self.state.splits.iter_mut().for_each(|split| split.age_all(now));
         self.plan = Plan::new(&policy);
         let old = std::mem::replace(&mut self.policy, policy);
-        let adopted = self.adopt(&old, after);
+        let adopted = self.adopt(&old, change);
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
         effects.extend(adopted.reports);
-        self.end_gone((now, after), &before, &adopted.gone, &mut effects);
+        self.end_gone(change, &before, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
-        effects.extend(alerting::regraded((now, after), &fired, &firing));
+        effects.extend(self.regraded(change, &fired, &firing));
         for event in &firing {
             match event.muted {
                 None => self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects),
                 // There it would be kept up by messages, of which there are none any more.
-                Some(Muted::Shadow) => self.state.mirror.end(&carry::shadowed(now, event), &mut effects),
+                Some(Muted::Shadow) => self.state.mirror.end(&carry::shadowed(change, event), &mut effects),
                 Some(Muted::Hours { .. }) => {}
             }
         }

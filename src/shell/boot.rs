@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::clock::wall;
 use super::fold::{self, Fold};
 use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
 use super::snapshot::{self, SnapshotError};
@@ -173,9 +174,9 @@ pub fn boot(
     let fold = match folding.fold.take() {
         Some(mut fold) => {
             if fold.source != *source {
-                let now = fold.now();
-                journal.append(&Entry { now, event: Logged::Policy(source.clone()) })?;
-                let effects = fold.adopt(now, Arc::clone(policy), source.clone());
+                let (now, at) = (fold.now(), wall());
+                journal.append(&Entry { now, event: Logged::Start { policy: source.clone(), at } })?;
+                let effects = fold.start(at, Arc::clone(policy), source.clone());
                 folding.keep_reports(now, effects);
             }
             fold
@@ -266,7 +267,7 @@ impl Folding {
                 let now = fold.now();
                 self.keep_reports(now, effects);
             }
-            (None, Logged::Policy(source)) => {
+            (None, Logged::Policy(source) | Logged::Start { policy: source, .. }) => {
                 self.fold = Some(Fold::new(self.load(source), source.clone(), State::default(), false));
             }
             // The policy was set aside, for every other journal begins with one.

@@ -82,25 +82,51 @@ impl Fold {
             }
             Logged::Receipt(receipt) => self.engine.handle(entry.now, Event::Receipt(receipt.clone())),
             Logged::Deadline => self.engine.handle(entry.now, Event::Deadline),
-            Logged::Policy(source) => match load(source) {
-                Ok(policy) => self.adopt(entry.now, policy, source.clone()),
-                Err(diagnostics) => {
-                    for diagnostic in diagnostics {
-                        tracing::warn!("a policy of the past cannot be read any more and is passed over: {diagnostic}");
-                    }
-                    Vec::new()
-                }
-            },
+            Logged::Policy(source) => self.recall(source, |fold, policy| fold.adopt(entry.now, policy, source.clone())),
+            Logged::Start { policy: source, at } => {
+                self.recall(source, |fold, policy| fold.start(*at, policy, source.clone()))
+            }
         };
         Applied { effects, ..Applied::default() }
     }
 
+    /// Obeys a policy of the past, if it can still be read.
+    fn recall(
+        &mut self,
+        source: &PolicySource,
+        adopt: impl FnOnce(&mut Fold, Arc<Policy>) -> Vec<Effect>,
+    ) -> Vec<Effect> {
+        match load(source) {
+            Ok(policy) => adopt(self, policy),
+            Err(diagnostics) => {
+                for diagnostic in diagnostics {
+                    tracing::warn!("a policy of the past cannot be read any more and is passed over: {diagnostic}");
+                }
+                Vec::new()
+            }
+        }
+    }
+
     /// Obeys another policy from now on; the caller has written it to the journal.
     pub fn adopt(&mut self, now: Timestamp, policy: Arc<Policy>, source: PolicySource) -> Vec<Effect> {
+        self.turn(policy, source, |engine, clock, policy| engine.reload(now.max(clock), policy))
+    }
+
+    /// The same of one that was changed while evenkeel was down, which a start takes in `at` that time.
+    pub fn start(&mut self, at: Timestamp, policy: Arc<Policy>, source: PolicySource) -> Vec<Effect> {
+        self.turn(policy, source, |engine, _, policy| engine.start(at, policy))
+    }
+
+    fn turn(
+        &mut self,
+        policy: Arc<Policy>,
+        source: PolicySource,
+        obey: impl FnOnce(&mut Engine, Timestamp, Arc<Policy>) -> Vec<Effect>,
+    ) -> Vec<Effect> {
         self.source = source;
         self.policy = Arc::clone(&policy);
         let effects = match self.engine.now() {
-            Some(clock) => self.engine.reload(now.max(clock), policy),
+            Some(clock) => obey(&mut self.engine, clock, policy),
             // Before the first event there is no time at which anything could be decided.
             None => {
                 self.engine = Engine::new(policy, self.engine.state().clone());

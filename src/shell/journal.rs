@@ -68,6 +68,13 @@ pub enum Logged<'a> {
     Deadline,
     /// The policy from here on; the first entry of the first segment is one.
     Policy(PolicySource),
+    /// The same, of one that a start took in because its files were edited while evenkeel was down.
+    Start {
+        /// The policy.
+        policy: PolicySource,
+        /// When that was; the entry's time is that of the event before.
+        at: Timestamp,
+    },
 }
 
 /// What moves the engine's clock while lines are handled.
@@ -368,6 +375,7 @@ mod tests {
             Logged::Receipt(receipt) => Logged::Receipt(receipt),
             Logged::Deadline => Logged::Deadline,
             Logged::Policy(policy) => Logged::Policy(policy),
+            Logged::Start { policy, at } => Logged::Start { policy, at },
         };
         Entry { now: entry.now, event }
     }
