@@ -5,19 +5,21 @@
 
 mod glance;
 mod refit;
+mod rest;
+mod subjects;
 
 use serde::{Deserialize, Serialize};
 
 use super::column::Column;
 use super::field::Keep;
 use super::index::{Index, Key};
-use super::leeway::{Leeway, Room};
+use super::leeway::Room;
 use super::look::Look;
-use super::names::{Name, Names};
+use super::names::Name;
 use super::pane::{Counts, Features, Sample};
 use super::window::{Ring, Shape, Tier, Window, WindowSet, Windows};
-use crate::model::{Dimension, Span, Subject, Timestamp};
-use crate::rule::{BY_LIMIT, Matcher, Rule, Takes};
+use crate::model::{Dimension, Span, Timestamp};
+use crate::rule::{Matcher, Rule, Takes};
 
 /// "Not before something happens."
 pub const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -72,7 +74,7 @@ pub struct Series {
     pub last_seen: Timestamp,
     /// Executions ever.
     pub total: u64,
-    /// What may come before rules have to look at it, see [`Leeway`].
+    /// What may come before rules have to look at it, see [`Leeway`](super::leeway::Leeway).
     pub room: Room,
     /// Whether any rule has an alert on it, and looks at every record.
     busy: bool,
@@ -185,79 +187,6 @@ impl Split {
         self.kept = kept.collect();
     }
 
-    /// Lets the rules look at every series again, and learn how long each has paused.
-    pub fn touch(&mut self) {
-        (0..self.series.len()).for_each(|index| self.freshen(index));
-        self.wakes.fill(Timestamp::MIN);
-        self.calms.fill(Timestamp::MIN);
-        if !self.series.is_empty() {
-            self.wake = Timestamp::MIN;
-        }
-    }
-
-    /// Whether the filter lets these labels in.
-    pub fn admits(&mut self, labels: &Labels, names: &Names) -> bool {
-        for (matcher, memo) in self.spec.filter.iter().zip(&mut self.matches) {
-            let name = labels[matcher.dimension.place()];
-            if memo.len() <= name.index() {
-                memo.resize(name.index() + 1, None);
-            }
-            if !*memo[name.index()].get_or_insert_with(|| matcher.matches(names.text(name))) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// The series of these labels, made if new.
-    pub fn series_of(&mut self, labels: &Labels, at: Timestamp, limit: u32) -> usize {
-        let mut key = [Name::NONE; BY_LIMIT];
-        for (slot, dimension) in key.iter_mut().zip(&self.spec.by) {
-            *slot = labels[dimension.place()];
-        }
-        if let Some(index) = self.index.get(&key) {
-            return index;
-        }
-        if self.series.len() >= limit as usize && !self.spec.by.is_empty() {
-            self.overflow += 1;
-            let overflow = {
-                let mut key = [Name::NONE; BY_LIMIT];
-                key[..self.spec.by.len()].fill(Name::OVERFLOW);
-                key
-            };
-            return match self.index.get(&overflow) {
-                Some(index) => index,
-                None => self.add(overflow, at),
-            };
-        }
-        self.add(key, at)
-    }
-
-    fn add(&mut self, key: Key, at: Timestamp) -> usize {
-        let index = self.series.len();
-        self.keys.push(key);
-        self.index.insert(key, index);
-        self.wake = Timestamp::MIN;
-        // The time of a part of evenkeel runs only when something lets it, see [`Split::run_from`].
-        let last_seen = if self.spec.takes == Takes::Parts { NEVER } else { at };
-        self.series.push(Series {
-            first_seen: at,
-            last_seen,
-            total: 0,
-            room: Room::NONE,
-            busy: false,
-            fresh: false,
-            ordered: false,
-        });
-        self.looks.resize(self.looks.len() + self.windows.len(), Window::default());
-        self.expiries.resize(self.looks.len(), NEVER);
-        self.rings.resize(self.rings.len() + self.tiers.len(), Ring::default());
-        self.columns.resize(self.columns.len() + self.kept.len(), Column::default());
-        self.wakes.push(Timestamp::MIN);
-        self.calms.push(Timestamp::MIN);
-        index
-    }
-
     /// Adds a sample, `counts` being its own, to a series; the number of windows it came too late for. `fields` are its
     /// values of the record fields that are kept, not a number where it has none.
     pub fn insert(&mut self, index: usize, now: Timestamp, sample: &Sample, counts: &Counts, fields: &[f64]) -> u64 {
@@ -295,39 +224,6 @@ impl Split {
         }
         self.freshen(index);
         late.unwrap_or(0)
-    }
-
-    /// Lets the rules look at a series again.
-    fn touch_one(&mut self, index: usize) {
-        (self.wakes[index], self.calms[index]) = (Timestamp::MIN, Timestamp::MIN);
-        self.wake = Timestamp::MIN;
-    }
-
-    /// Lets the rules that learn pauses learn that one ended.
-    #[inline]
-    fn freshen(&mut self, index: usize) {
-        if self.pauses && !std::mem::replace(&mut self.series[index].fresh, true) {
-            self.fresh.push(index as u32);
-            self.wake = Timestamp::MIN;
-        }
-    }
-
-    /// The series that got an execution since this was last asked, if any rule learns pauses.
-    pub fn take_fresh(&mut self) -> Vec<u32> {
-        let fresh = std::mem::take(&mut self.fresh);
-        fresh.iter().for_each(|index| self.series[*index as usize].fresh = false);
-        fresh
-    }
-
-    /// Lets the time of a series run from another instant on; [`NEVER`] when it shall not run.
-    pub fn run_from(&mut self, index: usize, since: Timestamp) {
-        let series = &mut self.series[index];
-        if series.total > 0 && series.last_seen == since {
-            return;
-        }
-        (series.last_seen, series.total) = (since, series.total.max(1));
-        self.touch_one(index);
-        self.freshen(index);
     }
 
     /// Lets the windows of a series lose what `now` has left behind.
@@ -379,23 +275,6 @@ impl Split {
         let tier = self.tier(window);
         self.looks[index * self.windows.len() + window].sort(&self.rings[index * self.tiers.len() + tier]);
         self.series[index].ordered = true;
-    }
-
-    /// Lets a series rest until an instant, or as long as rules without an alert on it have leeway; `busy` says that
-    /// there are others, which want to see every record.
-    pub fn rest(&mut self, index: usize, until: Timestamp, leeway: Leeway, busy: bool) {
-        let wake = until.min(leeway.until);
-        (self.wakes[index], self.calms[index]) = (wake, leeway.until);
-        // Of what has no time nobody asks before the next record.
-        let room = if wake == NEVER { Room::NONE } else { leeway.room };
-        let series = &mut self.series[index];
-        (series.room, series.busy) = (room, busy);
-    }
-
-    /// What is left of the leeway of the rules without an alert on a series; `None` when it is used up.
-    pub fn calm(&self, index: usize, now: Timestamp) -> Option<Leeway> {
-        let until = self.calms[index];
-        (until > now).then_some(Leeway { until, room: self.series[index].room })
     }
 
     /// Lets all windows of a series but those in `sorted` forget the order of their durations.
@@ -453,32 +332,6 @@ impl Split {
 
     fn tier(&self, window: usize) -> usize {
         self.tier_of[window]
-    }
-
-    /// The series with this one label, of a split by one label.
-    pub fn find(&self, name: Name) -> Option<usize> {
-        let mut key = [Name::NONE; BY_LIMIT];
-        key[0] = name;
-        self.index.get(&key)
-    }
-
-    /// The series whose labels `label` gives.
-    pub fn at(&self, label: impl Fn(Dimension) -> Name) -> Option<usize> {
-        let mut key = [Name::NONE; BY_LIMIT];
-        key.iter_mut().zip(&self.spec.by).for_each(|(slot, dimension)| *slot = label(*dimension));
-        self.index.get(&key)
-    }
-
-    /// The label of a series in one of the split's dimensions.
-    pub fn label(&self, index: usize, dimension: Dimension) -> Option<Name> {
-        let at = self.spec.by.iter().position(|d| *d == dimension)?;
-        Some(self.keys[index][at])
-    }
-
-    /// The subject of a series; labels that the source does not say are left out.
-    pub fn subject(&self, index: usize, names: &Names) -> Subject {
-        let labels = self.spec.by.iter().zip(&self.keys[index]).filter(|(_, name)| **name != Name::NONE);
-        labels.map(|(dimension, name)| (dimension.as_str(), names.text(*name))).collect()
     }
 }
 
