@@ -1,14 +1,16 @@
 //! What goes into the engine and what comes out.
 
 mod alert;
-
-use std::collections::BTreeMap;
+mod message;
+mod report;
 
 use serde::{Deserialize, Serialize};
 
 pub use alert::{AlertEvent, AlertState, Muted};
+pub use message::{Delivery, Digest, DigestSection, Message, Notification};
+pub use report::{Failing, NotificationReport, NotificationStatus, OtherAlert, Report};
 
-use crate::model::{Befell, Part, Record, Severity, Span, Subject, Timestamp};
+use crate::model::{Befell, Part, Record, Span, Timestamp};
 use crate::settings::ParameterKind;
 use crate::wire::matcher::LabelMatcher;
 
@@ -173,139 +175,6 @@ pub enum Effect {
     Report(Report),
 }
 
-/// One attempt of one message to one receiver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// Stable over attempts and restarts.
-    pub id: DeliveryId,
-    /// The receiver's name.
-    pub receiver: String,
-    /// 1 for the first.
-    pub attempt: u32,
-    /// What is said.
-    pub message: Message,
-}
-
-impl Delivery {
-    /// The alerts that it is about; `None` for a digest.
-    pub fn notification(&self) -> Option<&Notification> {
-        if let Message::Alerts(notification) = &self.message { Some(notification) } else { None }
-    }
-}
-
-/// What a delivery says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Message {
-    /// Something changed that somebody is to know at once.
-    Alerts(Notification),
-    /// What happened in a stretch of time.
-    Digest(Digest),
-}
-
-impl Message {
-    /// When it was decided to say it, by the engine's clock.
-    pub fn at(&self) -> Timestamp {
-        match self {
-            Message::Alerts(notification) => notification.at,
-            Message::Digest(digest) => digest.to,
-        }
-    }
-
-    /// Identity of what it is one message of: those of one group keep their order.
-    pub fn group(&self) -> &str {
-        match self {
-            Message::Alerts(notification) => &notification.group,
-            Message::Digest(digest) => &digest.group,
-        }
-    }
-}
-
-/// What happened from one time to another, in the words of its messages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Digest {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Identity of all digests of that name.
-    pub group: String,
-    /// From this instant on.
-    pub from: Timestamp,
-    /// Up to this instant, when it was made.
-    pub to: Timestamp,
-    /// Both on the clock of its zone, for people.
-    pub period: String,
-    /// One sentence that says it all.
-    pub headline: String,
-    /// The gravest severity of what fires; `None` when nothing does.
-    pub worst: Option<Severity>,
-    /// What there is to tell, the most pressing first; none when nothing happened.
-    pub sections: Vec<DigestSection>,
-}
-
-/// One part of a digest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DigestSection {
-    /// What it is about.
-    pub title: String,
-    /// A line each.
-    pub lines: Vec<String>,
-    /// How many more there are.
-    pub more: u64,
-}
-
-/// What one message says: the alerts of one group at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Notification {
-    /// When it was decided to say it, by the engine's clock.
-    pub at: Timestamp,
-    /// Identity of the group, the same in all its messages: mail threads and deduplication keys
-    /// hang on it.
-    pub group: String,
-    /// The labels that the alerts of the group shared when it began; they identify it.
-    pub group_labels: BTreeMap<String, String>,
-    /// The alerts, never none; at most as many as a message may show.
-    pub alerts: Vec<AlertEvent>,
-    /// Alerts of the group that are not among `alerts` because there are too many.
-    pub truncated: u64,
-    /// What is to be said of the group as a whole, when the alerts alone do not say it; else empty.
-    pub summary: String,
-    /// Somebody took the alerts on, and nothing else is news.
-    pub acknowledged: Option<Acknowledgement>,
-}
-
-impl Notification {
-    /// Forgets the course of the value of all alerts but the first that have one: a queue of thousands of messages
-    /// holds what will be drawn, no more.
-    pub fn keep_trends(&mut self, pictured: usize) {
-        self.alerts
-            .iter_mut()
-            .filter(|alert| alert.trend.is_some())
-            .skip(pictured)
-            .for_each(|alert| alert.trend = None);
-    }
-
-    /// The labels of the group that all alerts here have: one that got graver since it began has another severity.
-    pub fn shared_labels(&self) -> BTreeMap<String, String> {
-        let mut shared = self.group_labels.clone();
-        for alert in &self.alerts {
-            let own = alert.identity();
-            shared.retain(|name, value| own.get(name) == Some(value));
-        }
-        shared
-    }
-
-    /// Of the alert that the message is named after: the first one.
-    pub fn lead(&self) -> &AlertEvent {
-        self.alerts.first().expect("a notification has at least one alert")
-    }
-
-    /// `firing` while any alert fires.
-    pub fn state(&self) -> AlertState {
-        let firing = self.alerts.iter().any(|a| a.state != AlertState::Resolved);
-        if firing { AlertState::Firing } else { AlertState::Resolved }
-    }
-}
-
 /// A change proposed to a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
@@ -317,98 +186,6 @@ pub struct Change {
     pub apply: bool,
     /// The numbers behind it.
     pub recommendation: Recommendation,
-}
-
-/// What is written down for people and for the history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Report {
-    /// An alert changed its state.
-    Alert(AlertEvent),
-    /// A delivery was queued, retried, done or given up.
-    Notification(NotificationReport),
-    /// No request reaches an Alertmanager any more, or not for another reason than before.
-    Failing(Failing),
-    /// A recommendation was made or kept back.
-    Recommendation(Recommendation),
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NotificationReport {
-    /// When.
-    pub at: Timestamp,
-    /// The delivery; of an Alertmanager, which is told states, the state of the alert.
-    pub id: DeliveryId,
-    /// The receiver's name.
-    pub receiver: String,
-    /// The identity of its first alert; of a digest its name.
-    pub alert_id: String,
-    /// The rule's name; of a digest empty.
-    pub rule: String,
-    /// Whom it is about.
-    pub subject: Subject,
-    /// How grave its first alert is; `None` for a digest.
-    pub severity: Option<Severity>,
-    /// `firing` or `resolved`; `None` for a digest.
-    pub state: Option<AlertState>,
-    /// The other alerts that the message shows.
-    pub others: Vec<OtherAlert>,
-    /// Alerts that it counts and does not show.
-    pub truncated: u64,
-    /// What became of it.
-    pub status: NotificationStatus,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// What the last attempt saw; empty when all is well.
-    pub reason: String,
-}
-
-/// An Alertmanager to which a request failed otherwise than the one before it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failing {
-    /// When.
-    pub at: Timestamp,
-    /// The receiver's name.
-    pub receiver: String,
-    /// What the attempt saw.
-    pub reason: String,
-    /// Of the states that the request held and that wait: how often they were tried.
-    pub attempts: Vec<(DeliveryId, u32)>,
-}
-
-/// One of several alerts of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OtherAlert {
-    /// Its identity.
-    pub alert_id: String,
-    /// The rule's name.
-    pub rule: String,
-    /// Whom it is about.
-    pub subject: Subject,
-    /// How grave it is.
-    pub severity: Severity,
-    /// `firing` or `resolved`.
-    pub state: AlertState,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NotificationStatus {
-    /// Waiting for its first or next attempt.
-    Queued,
-    /// Delivered.
-    Delivered,
-    /// Refused by the receiver; not tried again.
-    Refused,
-    /// Given up after a day of attempts.
-    Expired,
-    /// The outbox was full, or the receiver is no more.
-    Dropped,
-    /// Nobody tried to send a digest before the next one told of its time, too; or an Alertmanager could not be told
-    /// that state of an alert before another one took its place.
-    Superseded,
 }
 
 /// Whether a recommendation changes something.
