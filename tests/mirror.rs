@@ -58,6 +58,19 @@ fn policy_of(rules: &str, peers: &[&str]) -> Arc<Policy> {
 /// A request that a peer took: when (seconds), who, and subject, state and summary of its alerts.
 type Taken = (i64, String, Vec<(String, AlertState, String)>);
 
+/// The same, with all that a level may say in its summary.
+const SAID: &str = "
+alerts:
+  - name: failing
+    condition: error_rate > 10%
+    window: 1h
+    annotations: {summary: '{{ value }}'}
+  - name: dear
+    levels: {warning: mean(price) > 10, critical: mean(price) > 100}
+    window: 1m
+    annotations: {summary: '{{ value }} > {{ threshold }} {{ severity }}'}
+";
+
 /// The engine and its peers.
 struct World {
     engine: Engine,
@@ -176,6 +189,15 @@ impl World {
     fn reload(&mut self, policy: Arc<Policy>) {
         let effects = self.engine.reload(self.at(), policy);
         self.answer(self.at(), effects);
+    }
+
+    /// What was said one after the other, without what was the mean of two prices.
+    fn said(&self) -> Vec<&str> {
+        let said = self.taken.iter().flat_map(|t| &t.2).map(|(.., summary)| summary.as_str());
+        let prices = ["7", "50", "500", "700", "800"];
+        let mut said: Vec<&str> = said.filter(|said| prices.contains(&said.split(' ').next().unwrap_or(""))).collect();
+        said.dedup();
+        said
     }
 
     fn seconds(&self, receiver: &str, state: AlertState) -> Vec<i64> {
@@ -335,7 +357,8 @@ fn lines(world: &World) -> Vec<String> {
     let second = |at: Timestamp| (at.0 - START) / 1_000;
     let line = |m: &MessageView| format!("{:?} {:?} {}", m.last.map(second), m.next.map(second), m.why);
     // `why` says the same.
-    let why = world.engine.why(world.at(), "failing", "a").expect("it is known").telling;
+    let rule = world.engine.view().alerts.remove(0).rule;
+    let why = world.engine.why(world.at(), &rule, "a").expect("it is known").telling;
     let ways: Vec<&str> = why.ways.iter().map(|way| way.why.as_str()).collect();
     assert_eq!(ways, messages.receivers.iter().map(|m| m.why.as_str()).collect::<Vec<_>>());
     messages.receivers.iter().map(line).collect()
@@ -389,16 +412,148 @@ fn an_alert_that_ended_is_shown_until_every_peer_has_heard_so() {
 }
 
 #[test]
-fn a_level_that_fell_has_not_ended_for_a_peer_that_is_down() {
+fn a_level_that_changed_has_not_ended_for_a_peer_that_is_down() {
+    for (before, after, [from, to]) in [(500.0, 50.0, ["critical", "warning"]), (50.0, 500.0, ["warning", "critical"])]
+    {
+        let mut world = World::new(&["am"]);
+        world.priced(200, before);
+        world.down.insert("am");
+        world.priced(400, after);
+        assert_eq!(world.engine.view().alerts[0].severity.as_str(), to);
+        assert_eq!(world.engine.view().ended, [], "it goes on");
+        let [line] = &lines(&world)[..] else { panic!("one peer") };
+        assert!(line.starts_with("Some(") && line.contains(" am fails since "), "it was told of it: {line}");
+        let end = line.split(&format!("; its end as severity={from} at ")).nth(1).expect("its end");
+        let (fell, rest) = end.split_at(24);
+        let goes = format!("(goes on as severity={to}), kept up there since 2023-11-14T22:13:30.000Z");
+        assert_eq!(rest, format!(" is not told yet {goes}"));
+        let fell = fell.to_owned();
+        world.priced(600, 1.0);
+        // One alert, whatever its levels, which is over as a whole, and told of as in the history.
+        let ended = |world: &World| {
+            let [ended] = &world.engine.view().ended[..] else { panic!("one ended") };
+            let [am] = &ended.messages.receivers[..] else { panic!("one peer") };
+            (ended.alert.severity, ended.alert.condition.clone(), ended.alert.at, am.why.clone(), am.last.is_some())
+        };
+        let (severity, condition, at, why, told) = ended(&world);
+        assert_eq!((severity, condition.as_str(), told), (Severity::Critical, "mean(price) > 100", true));
+        assert!(why.starts_with(&format!("its end at {at} is not told yet; am fails")), "{why}");
+        assert!(at.to_string() > fell, "{why}");
+        world.down.clear();
+        world.priced(700, 1.0);
+        assert_eq!(world.engine.view().ended, []);
+    }
+}
+
+#[test]
+fn of_a_level_that_a_peer_takes_no_more_its_end_is_said_until_it_is_told() {
+    let mut world = World { engine: Engine::new(strict(&["am"]), State::default()), ..World::new(&[]) };
+    world.priced(200, 500.0);
+    world.down.insert("am");
+    world.priced(400, 50.0);
+    let messages = world.engine.view().messages.remove(0);
+    assert_eq!(messages.receivers.len(), 1, "{messages:?}");
+    let why = &messages.receivers[0].why;
+    assert!(why.starts_with("its end as severity=critical at 2023-11-14T22:1"), "{why}");
+    let goes =
+        " is not told yet (goes on as severity=warning), kept up there since 2023-11-14T22:13:30.000Z; am fails ";
+    assert!(why.contains(goes), "{why}");
+    assert!(!messages.why.is_empty(), "nobody is told of the warning");
+    world.priced(600, 1.0);
+    let [ended] = &world.engine.view().ended[..] else { panic!("one ended") };
+    let why = &ended.messages.receivers[0].why;
+    assert!(why.starts_with("its end as severity=critical at 2023-11-14T22:1"), "when that was over: {why}");
+    world.down.clear();
+    world.priced(700, 1.0);
+    assert_eq!(world.engine.view().ended, []);
+}
+
+#[test]
+fn a_level_that_a_reload_removed_is_kept_up_at_a_peer_that_is_down() {
     let mut world = World::new(&["am"]);
     world.priced(200, 500.0);
     world.down.insert("am");
-    world.priced(300, 50.0);
-    assert_eq!(world.engine.view().alerts[0].severity, Severity::Warning);
-    assert_eq!(world.engine.view().ended, [], "it goes on");
-    world.priced(500, 1.0);
-    let ended: Vec<usize> = world.engine.view().ended.iter().map(|e| e.messages.receivers.len()).collect();
-    assert_eq!(ended, [1], "one alert, whatever its levels: {:?}", world.engine.view().ended);
+    world.until(210);
+    world.reload(policy_of(&RULES.replace(", critical: mean(price) > 100", ""), &["am"]));
+    world.priced(260, 500.0);
+    let [line] = &lines(&world)[..] else { panic!("one peer") };
+    assert!(line.starts_with("Some(") && line.contains("; its end as severity=critical at "), "{line}");
+    assert!(line.contains("is not told yet (goes on as severity=warning), kept up there since "), "{line}");
+    // The same of other labels.
+    world.down.clear();
+    world.priced(340, 500.0);
+    world.down.insert("am");
+    let labelled = RULES
+        .replace(", critical: mean(price) > 100", "")
+        .replace("    window: 1m", "    labels: {team: x}\n    window: 1m");
+    world.priced(410, 500.0);
+    world.reload(policy_of(&labelled, &["am"]));
+    world.priced(470, 500.0);
+    let [line] = &lines(&world)[..] else { panic!("one peer") };
+    assert!(line.contains("; its end with its labels of before at "), "{line}");
+    assert!(line.contains("is not told yet (goes on with other labels), kept up there since "), "{line}");
+}
+
+#[test]
+fn an_alert_that_fires_on_is_not_among_those_that_ended_whatever_a_peer_was_told() {
+    let mut world = World::new(&["am"]);
+    world.executions("a", 0, 20);
+    world.until(100);
+    world.down.insert("am");
+    let shadow = RULES.replace("    window: 1h\n", "    window: 1h\n    shadow: true\n");
+    let shown = |world: &World| {
+        let view = world.engine.view();
+        let why = world.engine.why(world.at(), "failing", "a").expect("it is known").telling;
+        let messages = view.messages.first().map_or(&[][..], |messages| &messages.receivers[..]);
+        let whys: Vec<&str> = messages.iter().map(|message| message.why.as_str()).collect();
+        assert_eq!(whys, why.ways.iter().map(|way| way.why.as_str()).collect::<Vec<_>>());
+        (view.alerts.len(), view.ended.len(), whys.concat())
+    };
+    for round in [130, 200] {
+        world.reload(policy_of(&shadow, &["am"]));
+        world.until(round);
+        let (alerts, ended, why) = shown(&world);
+        assert_eq!((alerts, ended), (1, 0), "it fires on");
+        assert!(why.starts_with("its end as severity=critical at "), "{why}");
+        assert!(why.contains(" is not told yet (its rule became a shadow rule by a reload at "), "{why}");
+        world.reload(policy(&["am"]));
+        world.until(round + 40);
+        let (alerts, ended, why) = shown(&world);
+        assert_eq!((alerts, ended), (1, 0), "it fires on");
+        assert!(why.starts_with("kept up since 2023-11-14T22:13:30.000Z; am fails since "), "{why}");
+    }
+    // One that ended while nobody was to know of it has ended there, too.
+    world.reload(policy_of(&shadow, &["am"]));
+    world.executions("a", 1_000, 0);
+    world.until(300);
+    let view = world.engine.view();
+    assert_eq!((view.alerts.len(), view.ended.len()), (0, 1));
+    let why = &view.ended[0].messages.receivers[0].why;
+    assert!(
+        why.starts_with("its end as severity=critical at 2023-11-14T22:17:20.000Z is not told yet; am fails"),
+        "{why}"
+    );
+    world.down.clear();
+    world.until(400);
+    assert_eq!(world.engine.view().ended, []);
+}
+
+#[test]
+fn a_former_level_is_no_end_where_the_next_one_finds_no_room() {
+    let mut world = World::new(&["am"]);
+    let mut crowded = Arc::unwrap_or_clone(policy(&["am"]));
+    crowded.settings.limits.outbox = 1;
+    world.engine = Engine::new(Arc::new(crowded), State::default());
+    world.priced(200, 50.0);
+    world.slow = Some(Vec::new());
+    world.priced(400, 500.0);
+    assert_eq!(world.engine.view().ended, []);
+    let line = lines(&world).concat();
+    assert!(line.contains("not kept up: there are as many alerts already"), "{line}");
+    assert!(
+        line.contains("; its end as severity=warning at 2023-11-14T22:16:45.000Z is told now (goes on as "),
+        "{line}"
+    );
 }
 
 #[test]
@@ -461,18 +616,59 @@ fn an_alert_that_finds_no_room_is_not_called_kept_up() {
 }
 
 #[test]
-fn an_alert_that_rises_outside_its_hours_is_said_again_as_it_is() {
-    let mut world = World::new(&["am"]);
-    let rules = RULES
-        .replace("    window: 1m\n", "    window: 1m\n    active_hours: {times: \"00:00-22:20\", zone: UTC}\n")
-        .replace("'{{ severity }}'", "'{{ value }} is {{ severity }}'");
-    world.engine = Engine::new(policy_of(&rules, &["am"]), State::default());
-    world.priced(390, 50.0);
-    world.priced(800, 500.0);
-    world.priced(1_100, 700.0);
-    let said: Vec<&str> = world.taken.iter().flat_map(|t| &t.2).map(|(.., summary)| summary.as_str()).collect();
-    assert!(said.contains(&"500 is critical"), "{said:?}");
-    assert_eq!(said.last(), Some(&"700 is critical"), "{said:?}");
+fn an_alert_that_rises_outside_its_hours_goes_on_as_what_it_was_told() {
+    let late = || {
+        let hours = "    window: 1m\n    active_hours: [{times: \"00:00-22:20\"}, {times: \"22:40-23:00\"}]\n";
+        let rules = SAID.replace("    window: 1m\n", hours);
+        let mut world = World { engine: Engine::new(policy_of(&rules, &["am"]), State::default()), ..World::new(&[]) };
+        world.priced(390, 50.0);
+        world.priced(800, 500.0);
+        world.priced(1_100, 700.0);
+        assert_eq!(world.said(), ["50 > 10 warning", "500 > 10 warning", "700 > 10 warning"]);
+        let messages = world.engine.view().messages.remove(0);
+        let why = &messages.receivers[0].why;
+        assert!(why.starts_with("kept up as severity=warning since 2023-11-14T22:13:30.000Z, told again at "), "{why}");
+        assert_eq!(messages.why, "outside of the rule's active hours until 2023-11-14T22:40:00.000Z");
+        world
+    };
+    // It ends as what it is there, whatever ends it, and as what it came to in the history.
+    let mut world = late();
+    world.priced(1_300, 7.0);
+    assert_eq!(world.said().last(), Some(&"7 > 10 warning"));
+    let row = "SELECT severity || ' ' || threshold FROM alerts WHERE state = 'resolved'";
+    assert_eq!(history(&world, row).concat(), ["critical 100.0"]);
+    let mut world = late();
+    world.reload(policy_of(&SAID[..SAID.find("  - name: dear").expect("it is there")], &["am"]));
+    world.until(1_200);
+    let end =
+        "700 > 10 warning (the rule was removed by a reload at 2023-11-14T22:31:40.000Z, the value is from before)";
+    assert_eq!(world.said().last(), Some(&end));
+    // And as what it came to, when its hours begin.
+    let mut world = late();
+    world.priced(1_700, 800.0);
+    let said = world.said();
+    let rose = said.iter().position(|said| *said == "800 > 100 critical").expect("it is told");
+    assert_eq!(said[rose - 1], "800 > 10 warning (goes on as severity=critical)", "{said:?}");
+}
+
+#[test]
+fn a_level_ends_with_the_value_that_ended_it() {
+    let mut world = World { engine: Engine::new(policy_of(SAID, &["am"]), State::default()), ..World::new(&[]) };
+    world.priced(200, 50.0);
+    world.priced(400, 500.0);
+    world.priced(600, 60.0);
+    world.priced(800, 1.0);
+    let ends = world.taken.iter().flat_map(|t| &t.2).filter(|said| said.1 == AlertState::Resolved);
+    let mut ends: Vec<&str> = ends.map(|(.., summary)| summary.as_str()).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mean = |severity| ends.iter().find(|end| end.ends_with(severity)).copied();
+    // The mean of a minute in which the price changed.
+    let (rise, fall) = (mean(" > 10 warning (goes on as severity=critical)"), mean("(goes on as severity=warning)"));
+    let value = |end: Option<&str>| end.and_then(|end| end.split(' ').next()?.parse::<f64>().ok());
+    assert!(value(rise).is_some_and(|value| value > 100.0), "{ends:?}");
+    assert!(value(fall).is_some_and(|value| value <= 100.0), "{ends:?}");
+    assert!(mean(" > 10 warning").and_then(|end| value(Some(end))).is_some_and(|value| value <= 10.0), "{ends:?}");
 }
 
 #[test]
@@ -699,19 +895,90 @@ fn what_an_alertmanager_that_a_reload_removes_was_not_told_is_dropped() {
     // It comes again, not for such, then for all, and is told.
     let mut strict = Arc::unwrap_or_clone(policy(&["am", "bm"]));
     world.reload(policy(&["am", "bm"]));
-    assert_eq!(not_told(&world), ["am a firing queued down", "am b firing queued down"]);
+    assert_eq!(not_told(&world), ["am a firing queued down"], "b was told");
     strict.settings.receivers[0].send_resolved = false;
     world.executions("b", 1_000, 0);
     world.until(230);
     world.reload(Arc::new(strict));
-    let changed = "am b firing superseded the alert changed before it was told: down";
-    assert_eq!(not_told(&world), ["am a firing queued down", changed]);
-    let unwanted = "am b resolved dropped".to_owned();
-    assert!(rows(&world).contains(&unwanted), "nobody was to know of that end: {:?}", rows(&world));
+    let unwanted = "am b resolved dropped the receiver takes it no more since a reload";
+    assert_eq!(not_told(&world), ["am a firing queued down", unwanted]);
     world.down.clear();
     world.reload(policy(&["am", "bm"]));
     world.until(240);
-    assert_eq!(not_told(&world), [changed]);
+    assert_eq!(not_told(&world), [""; 0]);
+}
+
+#[test]
+fn an_alertmanager_that_comes_again_has_what_it_was_told() {
+    let deliveries =
+        "SELECT json_extract(subject, '$.agent') || ' ' || state || ' ' || status || ' ' || attempts || ' ' || at
+                      FROM deliveries WHERE receiver = 'am' ORDER BY 1";
+    // Alone, or beside another one.
+    for others in [&[][..], &["bm"]] {
+        let all = [&["am"], others].concat();
+        let mut world = World::new(&all);
+        world.executions("a", 80, 20);
+        world.executions("b", 80, 20);
+        world.until(30);
+        world.executions("b", 1_000, 0);
+        world.until(60);
+        let before = history(&world, deliveries);
+        assert_eq!(before.len(), 3, "{before:?}");
+        for round in 1..4 {
+            world.reload(policy(others));
+            world.until(round * 100);
+            world.reload(policy(&all));
+            world.until(round * 100 + 50);
+            let why = &world.engine.view().messages[0].receivers[0].why;
+            assert!(why.starts_with("kept up since 2023-11-14T22:13:30.000Z, told again at "), "{why}");
+        }
+        assert_eq!(world.seconds("am", AlertState::Firing), [10, 100, 200, 300]);
+        assert_eq!(history(&world, deliveries), before, "what is only said again changes no row");
+        // What it gave up meanwhile it has not.
+        world.reload(policy(others));
+        world.until(900);
+        world.down.insert("am");
+        world.reload(policy(&all));
+        world.until(960);
+        let why = &world.engine.view().messages[0].receivers[0].why;
+        assert!(why.starts_with("kept up until 2023-11-14T22:22:20.000Z; am fails since "), "{why}");
+        // Another episode under the same labels is another one.
+        world.executions("a", 10_000, 0);
+        world.until(1_000);
+        world.executions("a", 0, 9_000);
+        world.until(1_100);
+        let line = lines(&world).remove(0);
+        assert!(line.starts_with("None ") && line.contains(" am fails since "), "{line}");
+    }
+}
+
+#[test]
+fn a_row_counts_on_when_its_state_comes_back() {
+    let mut world = World::new(&["am"]);
+    let attempts = |world: &World| {
+        let row = "SELECT status || ' ' || attempts FROM deliveries WHERE severity = 'warning' AND state = 'firing'";
+        history(world, row).concat().concat()
+    };
+    world.priced(100, 50.0);
+    world.priced(200, 500.0);
+    assert_eq!(attempts(&world), "delivered 1", "however often it was said again");
+    world.down.insert("am");
+    world.priced(300, 50.0);
+    let failed: u32 = {
+        world.error = "answered 502";
+        world.priced(330, 50.0);
+        attempts(&world).strip_prefix("queued ").expect("it waits").parse().expect("a number")
+    };
+    assert!(failed > 2, "{failed}");
+    world.priced(430, 500.0);
+    assert!(attempts(&world).starts_with("superseded "), "{}", attempts(&world));
+    let before: u32 = attempts(&world)["superseded ".len()..].parse().expect("a number");
+    assert!(before >= failed, "{before} < {failed}");
+    world.priced(530, 50.0);
+    world.down.clear();
+    world.priced(600, 50.0);
+    let after: u32 = attempts(&world).strip_prefix("delivered ").expect("it has it").parse().expect("a number");
+    assert!(after > before, "{after} <= {before}");
 }
 
 #[test]

@@ -46,9 +46,6 @@ pub struct Alert {
     /// Why it ended, if there is more to it than that its condition holds no more.
     #[serde(skip)]
     pub reason: String,
-    /// The level at which it ended, and what that said, where another is the gravest that it reached.
-    #[serde(skip)]
-    pub fell: Option<(u8, Evidence)>,
 }
 
 /// Takes one evaluation in; the state the alert changed to, if it changed. An alert that fires changes
@@ -102,7 +99,6 @@ impl Alert {
             trend: Trend::default(),
             carried: None,
             reason: String::new(),
-            fell: None,
         }
     }
 
@@ -150,6 +146,21 @@ impl Alert {
         alert.evidence.level.get_or_insert(self.level);
         alert.level = self.worst;
         alert
+    }
+
+    /// The alert, as it is or as it ended, by another level than its own, or one that it had before; `None` when nothing
+    /// is known of that by now.
+    pub(super) fn at_level(&self, level: usize, found: &Finding<'_>, rule: &Rule) -> Option<Alert> {
+        let verdict = found.verdicts.get(level).copied()?;
+        let newest = verdict.map(|_| found.evidence(rule, Some(level)));
+        let evidence = newest.or_else(|| Some(self.evidence).filter(|e| e.level == Some(level as u8)));
+        let evidence = evidence.filter(|_| !self.is_of_before())?;
+        let over = self.cleared.or(self.rest.over);
+        let rest = match verdict.is_some_and(|verdict| verdict.holds) {
+            true => Rest::default(),
+            false => Rest { over, ..self.rest },
+        };
+        Some(Alert { level: level as u8, lapsed: None, rest, evidence, ..self.clone() })
     }
 
     /// The alert with what is found now, at the level that it is at, and without the course of its value; an evaluation
@@ -270,7 +281,6 @@ impl Alert {
             found.verdicts[level].map(|_| found.evidence(rule, Some(level)))
         };
         let own = newest(self.level);
-        self.fell = (self.level < self.worst).then(|| (self.level, own.unwrap_or(self.evidence)));
         // Whoever heard of its gravest level hears that this is over.
         self.level = self.worst;
         let newest = newest(self.worst).or(own);

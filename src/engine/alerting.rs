@@ -28,18 +28,13 @@ impl Engine {
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
         let mut event = words::event(state, &alert, rule, levels, &subject, now);
-        // An Alertmanager knows it by its level, and has it that the graver ones are over.
-        let milder = alert.fell.map(|(level, evidence)| {
-            let mut own = alert.clone();
-            (own.level, own.evidence) = (level, evidence);
-            words::event(state, &own, rule, levels, &subject, now)
-        });
+        let own = self.at_alertmanagers((now, index, series), &alert, &event);
         if fell {
             // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
             self.state.dispatch.fall(&event);
             self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
-                self.state.mirror.refresh(&event, self.policy.settings.limits.outbox, effects);
+                self.state.mirror.refresh(&event, own, self.policy.settings.limits.outbox, effects);
             }
             return;
         }
@@ -66,7 +61,7 @@ impl Engine {
                     *self.state.active.entry(agent).or_default() += 1;
                 }
                 if !self.state.backfill && event.muted.is_none() {
-                    self.state.mirror.fire(&event, self.policy.settings.limits.outbox, effects);
+                    self.state.mirror.fire(&event, own, self.policy.settings.limits.outbox, effects);
                     self.state.dispatch.fire(now, &self.policy.settings, &event);
                 } else if !began {
                     // Graver, but outside of its hours: it inhibits nothing from now on.
@@ -79,7 +74,7 @@ impl Engine {
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
-                self.state.mirror.end(milder.as_ref().unwrap_or(&event), effects);
+                self.state.mirror.end(&event, own, effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event);
                 if covers {
@@ -88,6 +83,32 @@ impl Engine {
             }
             AlertState::Pending | AlertState::Inactive => {}
         }
+    }
+
+    /// How an alert ends, or ended, at the severity that Alertmanagers know it by, if that is another one.
+    fn at_alertmanagers(
+        &self,
+        (now, index, series): (Timestamp, usize, usize),
+        alert: &Alert,
+        event: &AlertEvent,
+    ) -> Option<AlertEvent> {
+        let severity = self.state.mirror.severity(&event.id).filter(|known| *known != event.severity)?;
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        Gaze::new(self, index, now, &budgets).known_as(series, alert, AlertState::Resolved, severity)
+    }
+
+    /// The same of all that they know to fire, whatever their severity, before the policy changes.
+    pub(super) fn all_at_alertmanagers(&self, now: Timestamp) -> BTreeMap<String, AlertEvent> {
+        let known = self.state.mirror.severities();
+        if known.is_empty() {
+            return BTreeMap::new();
+        }
+        let one = |gaze: &Gaze<'_>, series: usize| {
+            let seen = gaze.seen(series)?;
+            gaze.known_as(series, &seen, AlertState::Resolved, known[&seen.id])
+        };
+        let all = self.look_at(now, |alert| known.contains_key(&alert.id), one);
+        all.into_iter().map(|event| (event.id.clone(), event)).collect()
     }
 
     /// Puts what is to be said by `now` into the outbox.
@@ -170,11 +191,12 @@ impl Engine {
     }
 
     /// Ends the alerts that a reload leaves no rule for; `before` are the [endings](Engine::endings) of all alerts under
-    /// the old policy.
+    /// the old policy, and `own` those [at Alertmanagers](Engine::all_at_alertmanagers).
     pub(super) fn end_gone(
         &mut self,
         change: Change,
         before: &[AlertEvent],
+        own: &mut BTreeMap<String, AlertEvent>,
         gone: &[(String, Gone)],
         effects: &mut Vec<Effect>,
     ) {
@@ -186,7 +208,7 @@ impl Engine {
             effects.push(Effect::Report(Report::Alert(event.clone())));
             if fired {
                 self.state.counters.resolved += 1;
-                self.state.mirror.end(&event, effects);
+                self.state.mirror.end(&event, own.remove(&event.id), effects);
                 self.state.dispatch.end(change.at, &self.policy.settings, &event);
             }
         }
@@ -239,14 +261,22 @@ impl Engine {
             let mut waiting = self.events(|alert| self.state.mirror.waits(&alert.id));
             waiting.retain(|event| event.state == AlertState::Firing && event.muted.is_none());
             waiting.sort_by_key(|event| Reverse(event.severity));
-            waiting.iter().for_each(|event| self.state.mirror.fire(event, limit, effects));
+            waiting.iter().for_each(|event| self.state.mirror.fire(event, None, limit, effects));
         }
         if self.state.mirror.deadline() > now {
             return;
         }
         let mut mirror = std::mem::take(&mut self.state.mirror);
-        let newest = |ids: &BTreeSet<&str>| {
-            self.look_at(now, |a| a.fired.is_some() && ids.contains(a.id.as_str()), |gaze, series| gaze.newest(series))
+        // Of one that rose outside of its hours what it was told as goes on.
+        let newest = |known: &BTreeMap<&str, Severity>| {
+            let one = |gaze: &Gaze<'_>, series: usize| {
+                let newest = gaze.newest(series)?;
+                match known[newest.id.as_str()] {
+                    severity if severity == newest.severity => Some(newest),
+                    severity => gaze.known_as(series, &gaze.seen(series)?, AlertState::Firing, severity),
+                }
+            };
+            self.look_at(now, |a| a.fired.is_some() && known.contains_key(a.id.as_str()), one)
         };
         mirror.pump(now, newest, effects);
         self.state.mirror = mirror;
@@ -278,8 +308,10 @@ impl Engine {
     /// Tells receivers of alerts that began to fire while history was read and still do.
     pub(super) fn tell_untold(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.look_at_alerts(now, |_| true);
+        let mut own = self.all_at_alertmanagers(now);
         for event in self.firing().into_iter().filter(|event| event.muted.is_none()) {
-            self.state.mirror.refresh(&event, self.policy.settings.limits.outbox, effects);
+            let (limit, own) = (self.policy.settings.limits.outbox, own.remove(&event.id));
+            self.state.mirror.refresh(&event, own, limit, effects);
             if !self.state.dispatch.knows(&event) {
                 self.state.dispatch.fire(now, &self.policy.settings, &event);
             }

@@ -264,7 +264,19 @@ impl<'a> Gaze<'a> {
         Some(self.found(series, |found| alert.seen(self.evaluation.now, found, self.rule)))
     }
 
-    fn found<T>(&self, series: usize, take: impl Fn(&Finding<'_>) -> T) -> T {
+    /// How an alert goes on, or ends, at a severity that it is known by, which need not be that of its level; `None` when
+    /// nothing is known of that by now.
+    pub fn known_as(&self, series: usize, alert: &Alert, state: AlertState, severity: Severity) -> Option<AlertEvent> {
+        let levels = evaluate::levels(self.rule, self.split, series, self.evaluation.names);
+        let level = match levels {
+            [] => (self.rule.severity == severity).then_some(0),
+            levels => levels.iter().position(|level| level.severity == severity),
+        }?;
+        let alert = self.found(series, |found| alert.at_level(level, found, self.rule))?;
+        Some(words::event(state, &alert, self.rule, levels, &self.subject(series), self.evaluation.now))
+    }
+
+    fn found<T>(&self, series: usize, take: impl FnOnce(&Finding<'_>) -> T) -> T {
         let (rule, sight) = (self.rule, self.at(series));
         let case = evaluate::case(rule, self.split, series, self.evaluation.names);
         let judged = evaluate::judge(rule, case, &sight.values.0);

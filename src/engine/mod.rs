@@ -193,6 +193,7 @@ impl Engine {
         let change = Change { at: now, start, budget: false };
         let before = self.endings();
         let fired = self.firing();
+        let mut own = self.all_at_alertmanagers(now);
         // What windows keep while nobody minds is no history of other ones.
         self.state.splits.iter_mut().for_each(|split| split.age_all(now));
         self.plan = Plan::new(&policy);
@@ -201,17 +202,18 @@ impl Engine {
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
         effects.extend(adopted.reports);
-        self.end_gone(change, &before, &adopted.gone, &mut effects);
+        self.end_gone(change, &before, &mut own, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         effects.extend(self.regraded(change, &fired, &firing));
         for event in &firing {
+            let (limit, own) = (self.policy.settings.limits.outbox, own.remove(&event.id));
             match event.muted {
-                None => self.state.mirror.refresh(event, self.policy.settings.limits.outbox, &mut effects),
+                None => self.state.mirror.refresh(event, own, limit, &mut effects),
                 // There it would be kept up by messages, of which there are none any more.
-                Some(Muted::Shadow) => self.state.mirror.end(&carry::shadowed(change, event), &mut effects),
+                Some(Muted::Shadow) => self.state.mirror.leave(&carry::shadowed(change, event), own, &mut effects),
                 Some(Muted::Hours { .. }) => {}
             }
         }

@@ -155,8 +155,8 @@ impl Engine {
         let receivers = self.receivers();
         let mut ways = dispatch.ways(now, settings, &scene, &self.state.outbox.queues(now, &receivers), event);
         let kept = self.kept_up(event);
-        let active = !kept.is_empty();
-        for told in if active { kept } else { self.state.mirror.end_of(now, event) } {
+        let ended = if kept.is_empty() { self.state.mirror.end_of(now, event) } else { Vec::new() };
+        for (active, told) in kept.into_iter().chain(ended.into_iter().map(|told| (false, told))) {
             if let Some(way) = ways.iter_mut().find(|way| way.receiver == told.receiver) {
                 (way.last, way.refused, way.next, way.why) = (told.last, told.refused, told.next, told.why);
                 way.active = active;
@@ -203,7 +203,7 @@ impl Engine {
     fn messages_of(&self, now: Timestamp, scene: &Scene, queues: &Queues<'_>, event: &AlertEvent) -> AlertMessages {
         let dispatch = &self.state.dispatch;
         let mut receivers = dispatch.told(now, &self.policy.settings, scene, queues, event);
-        receivers.extend(self.kept_up(event));
+        receivers.extend(self.kept_up(event).into_iter().map(|(_, message)| message));
         AlertMessages {
             alert: event.id.clone(),
             receivers,
@@ -252,7 +252,11 @@ impl Engine {
         }
         match event.state {
             AlertState::Firing if self.state.backfill => "history is being read".to_owned(),
-            AlertState::Firing if self.state.dispatch.knows(event) || !self.kept_up(event).is_empty() => String::new(),
+            AlertState::Firing
+                if self.state.dispatch.knows(event) || self.kept_up(event).iter().any(|(fires, _)| *fires) =>
+            {
+                String::new()
+            }
             AlertState::Firing => Dispatch::untold(&self.policy.settings, event),
             AlertState::Pending => "pending: nobody is told before it fires".to_owned(),
             AlertState::Inactive => "inactive: there is nothing to tell".to_owned(),
@@ -260,8 +264,9 @@ impl Engine {
         }
     }
 
-    /// What the Alertmanagers were told of an alert, and when they are told again: one entry per one that takes it.
-    pub(super) fn kept_up(&self, event: &AlertEvent) -> Vec<MessageView> {
+    /// What the Alertmanagers were told of an alert, and when they are told again: one entry per one that takes it, or
+    /// took it and does not know that it is over there, which the first says.
+    pub(super) fn kept_up(&self, event: &AlertEvent) -> Vec<(bool, MessageView)> {
         let owed = event.state == AlertState::Firing && event.muted.is_none() && !self.state.backfill;
         self.state.mirror.told(self.state.clock.unwrap_or_default(), event, owed)
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::peer::{Flight, Peer};
-use super::{Mirrored, hex};
+use super::{Mirrored, hex, version};
 use crate::engine::event::{AlertEvent, DeliveryId, Effect, Failing, NotificationReport, NotificationStatus, Report};
 use crate::model::Timestamp;
 
@@ -58,7 +58,8 @@ impl Peer {
     /// The row of a state that it is to know from now on.
     pub fn queue(&self, now: Timestamp, key: u64, event: &AlertEvent) -> Effect {
         let why = self.failing_since.map(|_| self.last_error.clone());
-        self.report(now, (key, event), 0, NotificationStatus::Queued, why.unwrap_or_default())
+        let tries = self.tries(key, version(&event.id, event.state));
+        self.report(now, (key, event), tries, NotificationStatus::Queued, why.unwrap_or_default())
     }
 
     /// The row of a state that another one took the place of before it was told, after so many attempts.
@@ -84,16 +85,25 @@ impl Peer {
         Effect::Report(Report::Failing(Failing { at: now, receiver, reason, attempts }))
     }
 
-    /// How often the newest state of an alert was tried.
-    pub fn tries(&self, key: u64) -> u32 {
-        self.tried.get(&key).copied().unwrap_or_default()
+    /// How often a version of an alert was tried.
+    pub fn tries(&self, key: u64, version: u64) -> u32 {
+        self.tried.get(&(key, version)).copied().unwrap_or_default()
+    }
+
+    /// The same is another one's from now on.
+    pub fn forget_tries(&mut self, key: u64) {
+        let known: Vec<(u64, u64)> = self.tried.range((key, 0)..=(key, u64::MAX)).map(|(of, _)| *of).collect();
+        for of in known {
+            self.tried.remove(&of);
+        }
     }
 
     /// What it is to know and does not, and what was on its way to it and is not true any more: all rows that wait, each
     /// with its attempts.
     pub fn open<'a>(&'a self, alerts: &'a BTreeMap<u64, Mirrored>) -> Vec<(u64, &'a AlertEvent, u32)> {
         let lacking = alerts.iter().filter(|(key, alert)| self.lacks(**key, alert));
-        let mut open: Vec<_> = lacking.map(|(key, alert)| (*key, &alert.event, self.tries(*key))).collect();
+        let mut open: Vec<_> =
+            lacking.map(|(key, alert)| (*key, &alert.event, self.tries(*key, alert.version))).collect();
         let flying = self.flight.iter().flat_map(|flight| flight.held());
         for held in flying.filter(|held| !self.knows(held.key, held.version)) {
             if alerts.get(&held.key).is_none_or(|alert| !(alert.says(held.event) && self.lacks(held.key, alert))) {

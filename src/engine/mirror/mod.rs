@@ -5,6 +5,7 @@
 //! handed out, and what was superseded while a peer was down never was a message. An alert that ended is kept
 //! until every peer has heard of it. Peers do not wait for each other; each has one batch in flight.
 
+mod gone;
 mod history;
 mod peer;
 mod view;
@@ -21,9 +22,10 @@ use super::event::{
 use super::notify::{self, Settled};
 use super::split::NEVER;
 use super::words;
-use crate::model::{Span, Timestamp};
+use crate::model::{Severity, Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
+use gone::Gone;
 use history::{NO_ROOM, UNWANTED};
 use peer::{Flight, Peer};
 
@@ -37,14 +39,26 @@ const EXPIRY: Span = Span::hours(24);
 pub struct Mirror {
     /// By the fingerprint of their labels, as Alertmanager tells them apart.
     alerts: BTreeMap<u64, Mirrored>,
+    /// What of those is about one episode, by its identity.
+    episodes: BTreeMap<String, Episode>,
     /// The alerts that fire, by the identity of their episode.
     firing: BTreeMap<String, u64>,
     /// Those for which there was no room, in the same way.
     waiting: BTreeMap<String, u64>,
     peers: BTreeMap<String, Peer>,
+    /// What those were told that a reload removed.
+    gone: Gone,
     batches: u64,
     /// Alerts that were not taken because there are too many.
     pub dropped: u64,
+}
+
+/// The alerts that one episode is here, or was before its level or its labels changed.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Episode {
+    keys: BTreeSet<u64>,
+    /// How it ended; `None` while it fires, though it may be kept up no more.
+    end: Option<AlertEvent>,
 }
 
 /// The newest state of an alert.
@@ -57,8 +71,13 @@ struct Mirrored {
 
 impl Mirrored {
     fn new(event: AlertEvent) -> Mirrored {
-        let version = fingerprint(&[(event.id.clone(), event.state.as_str().to_owned())].into());
+        let version = version(&event.id, event.state);
         Mirrored { event, version }
+    }
+
+    /// Whether a version is of the same episode.
+    fn is_of(&self, known: Option<u64>) -> bool {
+        [AlertState::Firing, AlertState::Resolved].iter().any(|state| known == Some(version(&self.event.id, *state)))
     }
 
     fn ended(&self) -> Option<Timestamp> {
@@ -71,6 +90,10 @@ impl Mirrored {
     }
 }
 
+fn version(id: &str, state: AlertState) -> u64 {
+    fingerprint(&[(id.to_owned(), state.as_str().to_owned())].into())
+}
+
 impl Mirror {
     /// Brings the peers in line with the policy; a new one is told everything. What the history says of it.
     pub fn adopt(&mut self, now: Timestamp, receivers: &[Receiver]) -> Vec<Effect> {
@@ -80,7 +103,7 @@ impl Mirror {
             let Some(resend) = receiver.resend() else { continue };
             let (mut peer, new) = match old.remove(&receiver.name) {
                 Some(peer) => (peer, false),
-                None => (Peer::new(&receiver.name, resend), true),
+                None => (self.gone.again(&receiver.name, resend, &self.alerts), true),
             };
             let wanted = (peer.min_severity, peer.send_resolved);
             let lacked = self.alerts.iter().filter(|(key, alert)| !new && peer.lacks(**key, alert));
@@ -96,7 +119,8 @@ impl Mirror {
                         (false, true) => effects.push(peer.queue(now, *key, &alert.event)),
                         // What is on its way to it may yet be taken.
                         (true, false) if !peer.holds(*key, alert) => {
-                            effects.push(peer.give_up(now, (*key, &alert.event), peer.tries(*key), UNWANTED))
+                            let tries = peer.tries(*key, alert.version);
+                            effects.push(peer.give_up(now, (*key, &alert.event), tries, UNWANTED))
                         }
                         _ => {}
                     }
@@ -104,27 +128,30 @@ impl Mirror {
             }
             self.peers.insert(receiver.name.clone(), peer);
         }
-        for peer in old.values() {
+        for (name, peer) in old {
             let open = peer.open(&self.alerts).into_iter();
             effects.extend(open.map(|(key, event, tried)| peer.give_up(now, (key, event), tried, notify::GONE)));
+            self.gone.remember(now, name, peer);
         }
         if self.peers.is_empty() {
             self.alerts.clear();
+            self.episodes.clear();
             self.firing.clear();
             self.waiting.clear();
         }
         effects
     }
 
-    /// Takes in that an alert fires; at most `limit` alerts are kept.
-    pub fn fire(&mut self, event: &AlertEvent, limit: u32, effects: &mut Vec<Effect>) {
+    /// Takes in that an alert fires; at most `limit` alerts are kept. `own` is how it ends at the severity that it is
+    /// known by, if that is another one.
+    pub fn fire(&mut self, event: &AlertEvent, own: Option<AlertEvent>, limit: u32, effects: &mut Vec<Effect>) {
         if self.peers.is_empty() {
             return;
         }
         let key = fingerprint(&event.identity());
         // The same episode with other labels is another alert to Alertmanager.
         if let Some(old) = self.firing.get(&event.id).copied().filter(|old| *old != key) {
-            self.rename(old, event, effects);
+            self.rename(old, event, own, effects);
         }
         let full = !self.alerts.contains_key(&key) && self.alerts.len() >= limit as usize;
         if full && !self.make_room(event.at, effects) {
@@ -141,30 +168,63 @@ impl Mirror {
         self.put(key, event.clone(), event.at, effects);
     }
 
-    /// Takes in that an alert ended; one that is not known to fire is nobody's business.
-    pub fn end(&mut self, event: &AlertEvent, effects: &mut Vec<Effect>) {
-        self.waiting.remove(&event.id);
-        let Some(key) = self.firing.remove(&event.id) else { return };
-        let Some(known) = self.alerts.get(&key) else { return };
-        let mut ended = AlertEvent { state: AlertState::Resolved, ..event.clone() };
-        // It keeps the labels under which it fired.
-        ended.severity = known.event.severity;
-        ended.labels.clone_from(&known.event.labels);
-        ended.fired_at = known.event.fired_at;
-        self.put(key, ended, event.at, effects);
+    /// Takes in that an alert ended; one that is not known to fire is nobody's business. `own` is how it did at the
+    /// severity that it is known by, if that is another one.
+    pub fn end(&mut self, event: &AlertEvent, own: Option<AlertEvent>, effects: &mut Vec<Effect>) {
+        if let Some(episode) = self.episodes.get_mut(&event.id) {
+            episode.end = Some(event.clone());
+        }
+        self.leave(event, own, effects);
     }
 
-    /// Ends the alert at `old`, as it was told last, that goes on under other labels.
-    fn rename(&mut self, old: u64, event: &AlertEvent, effects: &mut Vec<Effect>) {
+    /// The same of one that is kept up no more and may fire on.
+    pub fn leave(&mut self, event: &AlertEvent, own: Option<AlertEvent>, effects: &mut Vec<Effect>) {
+        self.waiting.remove(&event.id);
+        if let Some(key) = self.firing.remove(&event.id) {
+            self.close(key, own.into_iter().chain([event.clone()]), (event.at, &event.reason), effects);
+        }
+    }
+
+    /// Ends the alert at `old` that goes on under other labels.
+    fn rename(&mut self, old: u64, event: &AlertEvent, own: Option<AlertEvent>, effects: &mut Vec<Effect>) {
         self.firing.remove(&event.id);
         let Some(known) = self.alerts.get(&old) else { return };
-        let mut ended = AlertEvent { state: AlertState::Resolved, at: event.at, ..known.event.clone() };
-        let how = match ended.severity == event.severity {
+        let how = match known.event.severity == event.severity {
             true => "with other labels".to_owned(),
             false => format!("as severity={}", event.severity.as_str()),
         };
-        words::explain(&mut ended, format!("goes on {how}"));
-        self.put(old, ended, event.at, effects);
+        self.close(old, own, (event.at, &format!("goes on {how}")), effects);
+    }
+
+    /// Ends an alert under the labels under which it fired: as the first of these of its severity has it, else as it was
+    /// told last.
+    fn close(
+        &mut self,
+        key: u64,
+        ends: impl IntoIterator<Item = AlertEvent>,
+        (at, reason): (Timestamp, &str),
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(AlertEvent { severity, labels, fired_at, .. }) =
+            self.alerts.get(&key).map(|known| known.event.clone())
+        else {
+            return;
+        };
+        let end = ends.into_iter().find(|end| end.severity == severity);
+        let end = end.unwrap_or_else(|| self.alerts[&key].event.clone());
+        let mut end = AlertEvent { state: AlertState::Resolved, at, labels, fired_at, ..end };
+        words::explain(&mut end, reason.to_owned());
+        self.put(key, end, at, effects);
+    }
+
+    /// The severity that an alert is known by, of one that is known to fire.
+    pub fn severity(&self, id: &str) -> Option<Severity> {
+        Some(self.alerts.get(self.firing.get(id)?)?.event.severity)
+    }
+
+    /// Those of all that are known to fire.
+    pub fn severities(&self) -> BTreeMap<String, Severity> {
+        self.firing.keys().filter_map(|id| Some((id.clone(), self.severity(id)?))).collect()
     }
 
     /// Whether alerts that fire found no room, and some is there now.
@@ -183,35 +243,50 @@ impl Mirror {
     }
 
     /// Takes in that an alert still fires, if it is not known to fire under the labels that it has now.
-    pub fn refresh(&mut self, event: &AlertEvent, limit: u32, effects: &mut Vec<Effect>) {
+    pub fn refresh(&mut self, event: &AlertEvent, own: Option<AlertEvent>, limit: u32, effects: &mut Vec<Effect>) {
         if self.firing.get(&event.id) != Some(&fingerprint(&event.identity())) {
-            self.fire(event, limit, effects);
+            self.fire(event, own, limit, effects);
         }
     }
 
     fn put(&mut self, key: u64, event: AlertEvent, now: Timestamp, effects: &mut Vec<Effect>) {
         let alert = Mirrored::new(event);
         let before = self.alerts.get(&key);
-        let other = before.is_some_and(|before| before.event.id != alert.event.id);
+        let other = before.filter(|before| before.event.id != alert.event.id);
         for peer in self.peers.values_mut() {
             // What is on its way may yet be taken.
             if let Some(before) = before.filter(|before| !alert.says(&before.event))
                 && peer.lacks(key, before)
                 && !peer.holds(key, before)
             {
-                effects.push(peer.supersede(now, (key, &before.event), peer.tries(key)));
+                effects.push(peer.supersede(now, (key, &before.event), peer.tries(key, before.version)));
             }
-            peer.tried.remove(&key);
+            if other.is_some() {
+                peer.forget_tries(key);
+            }
             // What it has not heard otherwise meanwhile it knows still.
             if peer.lacks(key, &alert) {
                 effects.push(peer.queue(now, key, &alert.event));
             }
-            if let Some(told) = peer.told.get_mut(&key).filter(|_| other) {
+            if let Some(told) = peer.told.get_mut(&key).filter(|told| !alert.is_of(told.taken)) {
                 told.took = None;
             }
             peer.schedule(key, now);
         }
+        if let Some(other) = other.map(|other| other.event.id.clone()) {
+            self.part(&other, key);
+        }
+        self.episodes.entry(alert.event.id.clone()).or_default().keys.insert(key);
         self.alerts.insert(key, alert);
+    }
+
+    /// Takes an alert from an episode that it is no more about.
+    fn part(&mut self, id: &str, key: u64) {
+        let Some(episode) = self.episodes.get_mut(id) else { return };
+        episode.keys.remove(&key);
+        if episode.keys.is_empty() {
+            self.episodes.remove(id);
+        }
     }
 
     /// Forgets an alert that may be.
@@ -240,16 +315,17 @@ impl Mirror {
         effects: &mut Vec<Effect>,
     ) {
         let Some(alert) = self.alerts.remove(&key) else { return };
+        self.part(&alert.event.id, key);
         for peer in self.peers.values_mut() {
             if peer.lacks(key, &alert) {
                 let (status, reason) = lost(peer);
                 peer.failed += 1;
-                effects.push(peer.report(now, (key, &alert.event), peer.tries(key), status, reason));
+                effects.push(peer.report(now, (key, &alert.event), peer.tries(key, alert.version), status, reason));
             }
             peer.unschedule(key);
             peer.told.remove(&key);
             peer.refused.remove(&key);
-            peer.tried.remove(&key);
+            peer.forget_tries(key);
         }
     }
 
@@ -259,11 +335,11 @@ impl Mirror {
     }
 
     /// Hands out every request that is due. `newest` gives the alerts of these episodes that still fire as
-    /// they are now.
+    /// they are now at the severities that they are known by.
     pub fn pump(
         &mut self,
         now: Timestamp,
-        newest: impl Fn(&BTreeSet<&str>) -> Vec<AlertEvent>,
+        newest: impl Fn(&BTreeMap<&str, Severity>) -> Vec<AlertEvent>,
         effects: &mut Vec<Effect>,
     ) {
         let names: Vec<String> =
@@ -271,22 +347,23 @@ impl Mirror {
         for name in names {
             let Some(peer) = self.peers.get_mut(&name) else { continue };
             let keys = peer.take(now, &self.alerts);
-            let ids: BTreeSet<&str> = keys
+            let ids: BTreeMap<&str, Severity> = keys
                 .iter()
                 .filter_map(|key| self.alerts.get(key).filter(|a| a.ended().is_none()))
-                .map(|alert| alert.event.id.as_str())
+                .map(|alert| (alert.event.id.as_str(), alert.event.severity))
                 .collect();
             for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {
                 // By its episode: under the labels that it has now another one may have ended.
                 if let Some(alert) = self.firing.get(&event.id).and_then(|key| self.alerts.get_mut(key)) {
-                    let (severity, labels) = (alert.event.severity, std::mem::take(&mut alert.event.labels));
-                    alert.event = AlertEvent { severity, labels, ..event };
+                    let labels = std::mem::take(&mut alert.event.labels);
+                    alert.event = AlertEvent { labels, ..event };
                 }
             }
             let Some(peer) = self.peers.get_mut(&name) else { continue };
             let told = keys.iter().filter_map(|key| self.alerts.get(key).map(|alert| (*key, alert)));
-            let (holds, alerts): (Vec<_>, Vec<_>) =
-                told.map(|(key, alert)| ((key, alert.version, peer.tries(key)), alert.event.clone())).unzip();
+            let (holds, alerts): (Vec<_>, Vec<_>) = told
+                .map(|(key, alert)| ((key, alert.version, peer.tries(key, alert.version)), alert.event.clone()))
+                .unzip();
             if alerts.is_empty() {
                 // Of what nobody is to hear no receipt comes.
                 self.sweep(now, effects);
@@ -362,6 +439,11 @@ impl Mirror {
         let expired =
             |peer: &Peer| (NotificationStatus::Expired, format!("not delivered within {EXPIRY}: {}", peer.last_error));
         over.into_iter().for_each(|key| self.forget(now, key, expired, effects));
+        // What ended while a reload had removed a peer.
+        for peer in self.peers.values_mut().filter(|peer| peer.told.len() > self.alerts.len()) {
+            peer.told.retain(|key, _| self.alerts.contains_key(key));
+            peer.tried.retain(|(key, _), _| self.alerts.contains_key(key));
+        }
     }
 
     /// Requests that are in flight, for the shell after a restart.

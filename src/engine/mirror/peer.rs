@@ -27,8 +27,8 @@ pub struct Peer {
     pub due: BTreeSet<(Timestamp, u64)>,
     pub due_of: BTreeMap<u64, Timestamp>,
     pub flight: Option<Flight>,
-    /// How often it was tried to tell it the newest state of an alert, until it takes that.
-    pub tried: BTreeMap<u64, u32>,
+    /// How often it was tried to tell it a version of an alert that it does not believe.
+    pub tried: BTreeMap<(u64, u64), u32>,
     pub not_before: Option<Timestamp>,
     pub failures: u32,
     pub failing_since: Option<Timestamp>,
@@ -180,7 +180,12 @@ impl Peer {
                 _ => {}
             }
         }
-        keys.iter().for_each(|key| *self.tried.entry(*key).or_default() += 1);
+        for key in &keys {
+            let (version, told) = (alerts[key].version, self.told.get(key));
+            if told.and_then(|told| told.taken) != Some(version) {
+                *self.tried.entry((*key, version)).or_default() += 1;
+            }
+        }
         keys
     }
 
@@ -235,9 +240,6 @@ impl Peer {
                 *count += 1;
                 let reason = refused.cloned().unwrap_or_default();
                 effects.push(self.report(now, (key, event), attempt, status, reason));
-            }
-            if refused.is_none() && alert.says(event) {
-                self.tried.remove(&key);
             }
             // What is not true any more was on its way: it is to hear again what it knew.
             if knew && self.lacks(key, alert) {

@@ -1,18 +1,19 @@
 //! What is said of the Alertmanagers to those who ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::NO_ROOM;
 use super::peer::{Peer, Took};
-use super::{Mirror, Mirrored};
-use crate::engine::event::AlertEvent;
+use super::{Episode, Mirror, Mirrored};
+use crate::engine::event::{AlertEvent, Muted};
 use crate::engine::view::{MessageView, ReceiverView};
 use crate::model::Timestamp;
 use crate::settings::Receiver;
 
 impl Mirror {
-    /// One entry per peer that is to know of an alert that fires; `owed` says that it is to be kept up, known or not.
-    pub fn told(&self, now: Timestamp, event: &AlertEvent, owed: bool) -> Vec<MessageView> {
+    /// One entry per peer that is to know of an alert that fires, and whether as it is now or only that it is over under
+    /// labels of before; `owed` says that it is to be kept up, known or not.
+    pub fn told(&self, now: Timestamp, event: &AlertEvent, owed: bool) -> Vec<(bool, MessageView)> {
         let key = self.firing.get(&event.id);
         let known = key.and_then(|key| Some((key, self.alerts.get(key)?)));
         let wants = |peer: &Peer| match known {
@@ -20,27 +21,43 @@ impl Mirror {
             None => owed && event.severity >= peer.min_severity,
         };
         let key = known.map(|(key, _)| *key);
-        self.peers.values().filter(|peer| wants(peer)).map(|peer| peer.message(now, key)).collect()
+        // What it came to outside of its rule's hours it is not there.
+        let kept = match known.map(|(_, alert)| alert.event.severity).filter(|severity| *severity != event.severity) {
+            Some(severity) => format!("kept up as severity={}", severity.as_str()),
+            None => "kept up".to_owned(),
+        };
+        let former: Vec<(u64, &Mirrored)> = match self.episodes.get(&event.id) {
+            Some(Episode { keys, end: None }) => self.all(keys).filter(|(of, _)| Some(*of) != key).collect(),
+            _ => Vec::new(),
+        };
+        let one = |peer: &Peer| {
+            let current = wants(peer).then(|| peer.message(now, key, &kept));
+            let former = former.iter().filter_map(|(key, alert)| peer.leaving(now, *key, alert, event));
+            let Some(current) = current else {
+                let mut message = former.reduce(both)?;
+                message.why.extend(peer.failing(now, message.next).map(|failing| format!("; {failing}")));
+                return Some((false, message));
+            };
+            Some((true, former.fold(current, both)))
+        };
+        self.peers.values().filter_map(one).collect()
+    }
+
+    fn all<'a>(&'a self, keys: &'a BTreeSet<u64>) -> impl Iterator<Item = (u64, &'a Mirrored)> {
+        keys.iter().filter_map(|key| Some((*key, self.alerts.get(key)?)))
     }
 
     /// By alert: how it ended, and the peers that have not heard so.
     pub fn endings(&self, now: Timestamp) -> BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> {
-        let mut found: BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> = BTreeMap::new();
         // One that goes on under other labels has not ended.
-        let over = |alert: &Mirrored| alert.ended().is_some() && !self.firing.contains_key(&alert.event.id);
-        for (key, alert) in self.alerts.iter().filter(|(_, alert)| over(alert)) {
-            for peer in self.peers.values().filter(|peer| peer.lacks(*key, alert)) {
-                let (event, messages) = found.entry(&alert.event.id).or_insert_with(|| (&alert.event, Vec::new()));
-                // Under other labels than those it had before it is one alert all the same.
-                if event.at < alert.event.at {
-                    *event = &alert.event;
-                }
-                if messages.iter().all(|message| message.receiver != peer.name) {
-                    messages.push(peer.ending(now, *key, alert.event.at));
-                }
-            }
-        }
-        found
+        let over =
+            self.episodes.iter().filter_map(|(id, episode)| Some((id.as_str(), &episode.keys, episode.end.as_ref()?)));
+        let one = |(id, keys, end)| {
+            let messages = |peer: &Peer| peer.ending(now, self.all(keys), end);
+            let messages: Vec<MessageView> = self.peers.values().filter_map(messages).collect();
+            (!messages.is_empty()).then_some((id, (end, messages)))
+        };
+        over.filter_map(one).collect()
     }
 
     /// What is said of the peers that have not heard of the newest end of an alert of this rule on this subject.
@@ -66,6 +83,26 @@ impl Mirror {
     }
 }
 
+/// What is said of one peer of two alerts there that are one.
+fn both(one: MessageView, other: MessageView) -> MessageView {
+    MessageView {
+        last: one.last.max(other.last),
+        refused: one.refused.or(other.refused),
+        next: [one.next, other.next].into_iter().flatten().min(),
+        why: format!("{}; {}", one.why, other.why),
+        ..one
+    }
+}
+
+impl Took {
+    fn kept(self, how: &str, now: Timestamp) -> String {
+        match self {
+            Took { until, .. } if until <= now => format!("{how} until {until}"),
+            Took { first, .. } => format!("{how} since {first}"),
+        }
+    }
+}
+
 impl Peer {
     /// Since when it fails, and when the next attempt is made that is due then.
     fn failing(&self, now: Timestamp, due: Option<Timestamp>) -> Option<String> {
@@ -73,27 +110,51 @@ impl Peer {
         self.failing_since.map(|since| format!("{} fails since {since}: {}{next}", self.name, self.last_error))
     }
 
-    /// The same of an alert that ended, as it has not heard.
-    fn ending(&self, now: Timestamp, key: u64, at: Timestamp) -> MessageView {
-        let message = self.message(now, Some(key));
-        let why = match self.failing(now, message.next) {
-            Some(failing) => format!("its end at {at} is not told yet; {failing}"),
-            None => format!("its end at {at} is told now"),
+    /// What is said of an alert that ended, if it has not heard so; under labels that it had before it is one alert all
+    /// the same.
+    fn ending<'a>(
+        &self,
+        now: Timestamp,
+        alerts: impl Iterator<Item = (u64, &'a Mirrored)>,
+        end: &AlertEvent,
+    ) -> Option<MessageView> {
+        let lacking: Vec<(u64, &Mirrored)> = alerts.filter(|(key, alert)| self.lacks(*key, alert)).collect();
+        let newest = lacking.iter().map(|(_, alert)| &alert.event).max_by_key(|event| event.at)?;
+        let message = lacking.iter().map(|(key, _)| self.message(now, Some(*key), "kept up")).reduce(both)?;
+        let what = match newest.at == end.at {
+            true => String::new(),
+            false => format!(" as severity={}", newest.severity.as_str()),
         };
-        MessageView { why, ..message }
+        let why = match self.failing(now, message.next) {
+            Some(failing) => format!("its end{what} at {} is not told yet; {failing}", newest.at),
+            None => format!("its end{what} at {} is told now", newest.at),
+        };
+        Some(MessageView { why, ..message })
+    }
+
+    /// What is said of an alert that it knows under labels of before and has not heard that it is over under those, while
+    /// that goes on as `event`.
+    fn leaving(&self, now: Timestamp, key: u64, alert: &Mirrored, event: &AlertEvent) -> Option<MessageView> {
+        let took = self.told.get(&key)?.took.filter(|_| self.lacks(key, alert))?;
+        let message = self.message(now, Some(key), "kept up");
+        let AlertEvent { at, severity, reason, .. } = &alert.event;
+        let labels = match event.muted != Some(Muted::Shadow) && *severity == event.severity {
+            true => "with its labels of before".to_owned(),
+            false => format!("as severity={}", severity.as_str()),
+        };
+        let told = if self.failing_since.is_some() { "not told yet" } else { "told now" };
+        let why = format!("its end {labels} at {at} is {told} ({reason}), {}", took.kept("kept up there", now));
+        Some(MessageView { why, ..message })
     }
 
     /// What it was told of an alert, and when it is told again; of one without a key there was no room.
-    fn message(&self, now: Timestamp, key: Option<u64>) -> MessageView {
+    fn message(&self, now: Timestamp, key: Option<u64>, kept: &str) -> MessageView {
         let took = key.and_then(|key| self.told.get(&key)?.took);
         let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
         let refused = key.and_then(|key| self.refused.get(&key)).cloned();
         let failing = self.failing(now, due);
         let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
-        let kept = took.map(|took| match took {
-            Took { until, .. } if until <= now => format!("kept up until {until}"),
-            Took { first, .. } => format!("kept up since {first}"),
-        });
+        let kept = took.map(|took| took.kept(kept, now));
         let why = match (key, kept, failing) {
             (None, ..) => format!("not kept up: {NO_ROOM}"),
             (_, Some(kept), Some(failing)) => format!("{kept}; {failing}"),
