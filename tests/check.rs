@@ -436,3 +436,37 @@ fn files_of_other_programs_in_a_folder_are_passed_over_and_counted() {
     assert_eq!(messages(dir.path(), &["quota.yml"]), ["error: limits has no field `cpu`"]);
     assert_eq!(messages(dir.path(), &["agent.json"]), ["error: a profile has no field `temperature`"]);
 }
+
+/// What a shell pipes in is checked like a file: under `-`, and under the descriptor of `<(...)`.
+#[test]
+fn what_a_program_writes_is_checked_without_a_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("rules.yaml"), "alerts: [{name: a, condition: error_rate > 10%, min_samples: 20}]\n")
+        .expect("written");
+    let shell = |script: &str| {
+        let mut command = Command::new("bash");
+        let output = command.args(["-c", script]).arg(env!("CARGO_BIN_EXE_evenkeel")).current_dir(dir.path()).output();
+        let output = output.expect("bash runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), text)
+    };
+    let rule = |metric: &str| format!("alerts: [{{name: b, condition: {metric} > 10%, min_samples: 20}}]");
+    let (code, said) = shell(&format!(
+        "\"$0\" check <(echo '{}') <(echo '{}')",
+        rule("error_rate"),
+        rule("timeout_rate").replace("b,", "c,")
+    ));
+    assert_eq!((code, said.as_str()), (Some(0), "ok: 2 rule files\n"));
+    let (code, said) = shell(&format!("echo '{}' | \"$0\" check -", rule("eror_rate")));
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("--> <stdin>:1:31") && said.contains("did you mean `error_rate`?"), "{said}");
+    // A configuration names its files from the working folder.
+    let (code, said) = shell("\"$0\" check <(echo 'rules: [rules.yaml]')");
+    assert_eq!((code, said.as_str()), (Some(0), "ok: 1 configuration, 1 rule file\n"));
+    for script in ["head -c 1048577 /dev/zero | tr '\\0' '#' | \"$0\" check -", "yes '#' | \"$0\" check /dev/stdin"] {
+        let (code, said) = shell(script);
+        assert!(code == Some(78) && said.contains("it has more bytes than the limit of 1048576"), "{code:?} {said}");
+    }
+    let (code, said) = shell(&format!("\"$0\" check <(echo '{}') --against day.jsonl", rule("error_rate")));
+    assert!(code == Some(64) && said.contains("is a pipe: write it to a file"), "{code:?} {said}");
+}

@@ -32,6 +32,8 @@ Examples:
                                    of EVENKEEL_CONFIG, else evenkeel.yaml of this folder
   evenkeel check rules/mine.yaml --config etc/evenkeel.yaml
                                    under another one, which is checked too
+  evenkeel check <(make-rules)     what another program writes; `-` is standard input. Paths in
+                                   it are relative to this folder
   evenkeel check . --json          an array of faults with byte ranges
   evenkeel check . --against day.jsonl
                                    also what this recording has nothing for: labels, fields,
@@ -180,7 +182,8 @@ fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> 
         for path in found.into_iter().chain(tests) {
             // What is found below the working folder is named as one would type it.
             let path = path.strip_prefix("./").map_or(path.clone(), Path::to_owned);
-            let read = policy_files::read_file(&path);
+            let named_here = !folder && paths.contains(&path);
+            let read = if named_here { policy_files::read_named(&path) } else { policy_files::read_file(&path) };
             if folder && !policy_files::is_own(&path, read.as_ref().ok()) {
                 match read.ok().and_then(|file| slip(Level::Warning, &file)) {
                     Some(fault) => {
@@ -211,7 +214,7 @@ fn examine(paths: &[PathBuf], named: Option<PathBuf>, config: Option<&Path>) -> 
         }
         match kind {
             Kind::Config => {
-                findings.policy(&path);
+                findings.policy(&file);
                 findings.configs.push(path);
             }
             Kind::Rules => {
@@ -258,8 +261,8 @@ impl Findings {
     }
 
     /// Checks a configuration with all the files that it names.
-    fn policy(&mut self, config: &Path) {
-        let (source, unreadable) = policy_files::read(Some(config), &[]);
+    fn policy(&mut self, config: &SourceFile) {
+        let (source, unreadable) = policy_files::read_under(Some(config), &[]);
         for (files, kind) in
             [(&source.rules, Kind::Rules), (&source.profiles, Kind::Profile), (&source.prices, Kind::Prices)]
         {
@@ -319,6 +322,13 @@ impl Findings {
         };
         if config.is_none() && rules.is_empty() {
             return Err(Failure::Usage("--against needs rules: name a configuration or rule files".into()));
+        }
+        if let Some(pipe) = rules.iter().chain(&config).find(|path| policy_files::is_of_pipe(path)) {
+            let why = format!(
+                "--against reads what it checks once more, and {} is a pipe: write it to a file",
+                pipe.display()
+            );
+            return Err(Failure::Usage(why));
         }
         let (source, _) = policy_files::read(config.as_deref(), &rules);
         let policy = recording::load(config.as_deref(), &rules)?;

@@ -276,6 +276,7 @@ impl RuleReader<'_> {
 
     pub(super) fn by(&self, fields: &Fields<'_>) -> Vec<Dimension> {
         let Some(words) = fields.texts("by") else { return vec![Dimension::Agent] };
+        fields.is_empty("by", "the rule looks at the whole fleet", "write `by: fleet`, or leave it out for each agent");
         let mut by = Vec::new();
         let fleet = |word: &Spanned<String>| word.value == "fleet";
         if words.iter().any(fleet) {

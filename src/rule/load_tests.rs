@@ -33,7 +33,6 @@ fn fields_are_read() {
     assert_eq!(rule.labels.get("team").map(String::as_str), Some("core"));
     for (by, expected) in [
         ("fleet", vec![]),
-        ("[]", vec![]),
         ("model", vec![Dimension::Model]),
         ("[agent, task_type]", vec![Dimension::Agent, Dimension::TaskType]),
     ] {

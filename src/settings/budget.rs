@@ -83,6 +83,7 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
         found
     };
     let mut by = Vec::new();
+    section.fields.is_empty("by", "it is for the whole fleet", "write `by: fleet`, or leave it out");
     for word in section.texts("by").unwrap_or_default().iter().filter(|word| word.value != "fleet") {
         by.extend(dimension(&word.value, &word.bytes).filter(|d| !by.contains(d)));
     }

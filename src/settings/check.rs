@@ -63,6 +63,17 @@ impl Settings {
     }
 }
 
+/// What an empty list at the top means, and what to write instead.
+const EMPTY: [(&str, &str, &str); 3] = [
+    ("rules", "the shipped rules hold", "leave it out, or name a file; one with `alerts: []` has none"),
+    ("sources", "no executions are read", "add one such as `{name: fleet, path: executions.jsonl}`, or leave it out"),
+    (
+        "receivers",
+        "nobody is told of alerts",
+        "add one such as `{name: ops, webhook: {url: \"http://localhost:8080/\"}}`, or leave it out",
+    ),
+];
+
 /// Reads the whole file; where something is at fault, the default stands in.
 fn check(config: Section<'_>) -> Settings {
     let default = Settings::default();
@@ -97,6 +108,9 @@ fn check(config: Section<'_>) -> Settings {
         limits: config.section("limits").map(limits).unwrap_or_default(),
         state_dir,
     };
+    for (name, message, help) in EMPTY {
+        config.fields.is_empty(name, message, help);
+    }
     config.finish();
     settings
 }

@@ -183,3 +183,35 @@ fn a_secret_in_the_text_never_shows() {
         assert!(!format!("{diagnostic} {diagnostic:?}").contains("hunter2"), "{diagnostic}");
     }
 }
+
+#[test]
+fn a_list_without_entries_that_means_something_is_named() {
+    for (text, expected) in [
+        (
+            "rules: []\n",
+            "1:8 `rules` is empty: the shipped rules hold (leave it out, or name a file; one with `alerts: []` has none)",
+        ),
+        (
+            "sources: []\n",
+            "1:10 `sources` is empty: no executions are read (add one such as `{name: fleet, path: executions.jsonl}`, or leave it out)",
+        ),
+        (
+            "receivers: []\n",
+            "1:12 `receivers` is empty: nobody is told of alerts (add one such as `{name: ops, webhook: {url: \"http://localhost:8080/\"}}`, or leave it out)",
+        ),
+        (
+            "budgets: [{name: b, amount: $5, period: day, by: []}]\n",
+            "1:50 `by` is empty: it is for the whole fleet (write `by: fleet`, or leave it out)",
+        ),
+    ] {
+        let (settings, found) = load(text);
+        assert_eq!(found, [expected]);
+        assert!(settings.is_some(), "it can be obeyed: {text}");
+    }
+    // What has no entries without the key has none with it.
+    for text in
+        ["routes: []\n", "inhibit: []\nmaintenance: []\ndigests: []\nbudgets: []\n", "profiles: []\nprices: []\n"]
+    {
+        assert_eq!(load(text).1, [""; 0]);
+    }
+}

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Diagnostic, Level, SourceFile, has_errors};
@@ -54,18 +55,24 @@ pub fn load(config: Option<&Path>, rules: &[PathBuf]) -> Result<Loaded, Vec<Diag
 
 /// Reads every file of a policy, see [`load`]; what cannot be read is left out and said.
 pub fn read(config: Option<&Path>, rules: &[PathBuf]) -> (PolicySource, Vec<Diagnostic>) {
+    match config.map(read_file).transpose() {
+        Ok(config) => read_under(config.as_ref(), rules),
+        Err(fault) => {
+            let (source, faults) = read_under(None, rules);
+            (source, std::iter::once(*fault).chain(faults).collect())
+        }
+    }
+}
+
+/// The same of a configuration that is read already.
+pub fn read_under(config: Option<&SourceFile>, rules: &[PathBuf]) -> (PolicySource, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let mut source = PolicySource::default();
     let mut settings = Settings::default();
-    if let Some(path) = config {
-        match read_file(path) {
-            Ok(file) => {
-                source.config = Some((file.path.clone(), file.text.to_string()));
-                // Its faults are said when the whole is checked.
-                settings = Settings::salvage(&file, source.base_dir()).0;
-            }
-            Err(fault) => diagnostics.push(*fault),
-        }
+    if let Some(file) = config {
+        source.config = Some((file.path.clone(), file.text.to_string()));
+        // Its faults are said when the whole is checked.
+        settings = Settings::salvage(file, source.base_dir()).0;
     }
     let named = if rules.is_empty() { &settings.rules } else { rules };
     if named.is_empty() {
@@ -243,17 +250,59 @@ pub fn read_file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
             "split it into several files",
         ));
     }
-    let bytes = fs::read(path).map_err(failed)?;
+    text(&shown(path), fs::read(path).map_err(failed)?)
+}
+
+/// The text of a file that is named on the command line, or of a pipe that the shell opened for that: `-` is standard
+/// input, `<(...)` a descriptor. A pipe is read once, and what it names is relative to the working folder.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_named(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
+    let (name, pipe): (_, Box<dyn io::Read>) = match path.to_str() {
+        Some("-" | "/dev/stdin") => ("<stdin>".to_owned(), Box::new(io::stdin())),
+        Some(word) if is_pipe(path) => match ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|at| word.strip_prefix(at))
+        {
+            Some(number) => {
+                let pipe = fs::File::open(path).map_err(|error| Box::new(unreadable(path, &error)))?;
+                (format!("<fd {number}>"), Box::new(pipe))
+            }
+            None => return read_file(path),
+        },
+        _ => return read_file(path),
+    };
+    let mut bytes = Vec::new();
+    let read = pipe.take(BYTES_LIMIT as u64 + 1).read_to_end(&mut bytes);
+    let failed = |message: String, help: &str| Box::new(Diagnostic::of_file(Level::Error, &name, message, help));
+    read.map_err(|error| {
+        failed(format!("cannot read {}: {error}", shown(path)), "write the text to a file and name that")
+    })?;
+    if bytes.len() > BYTES_LIMIT {
+        let message = format!("it has more bytes than the limit of {BYTES_LIMIT}");
+        return Err(failed(message, "split it into several files"));
+    }
+    text(&name, bytes)
+}
+
+/// Whether a text was read from a pipe, by the name that it has then.
+pub fn is_of_pipe(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path == "<stdin>" || path.starts_with("<fd "))
+}
+
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+/// What was read, if it is a text.
+fn text(name: &str, bytes: Vec<u8>) -> Result<SourceFile, Box<Diagnostic>> {
+    let fault =
+        |message| Box::new(Diagnostic::of_file(Level::Error, name, message, "write the file anew as UTF-8 text"));
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err(fault(format!("byte {at} is NUL: this is no text"), "write the file anew as UTF-8 text"));
+        return Err(fault(format!("byte {at} is NUL: this is no text")));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile::new(shown(path), text)),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            Err(fault(format!("byte {at} is not UTF-8"), "write the file anew as UTF-8 text"))
-        }
-    }
+    let text = String::from_utf8(bytes);
+    text.map(|text| SourceFile::new(name, text))
+        .map_err(|error| fault(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
 }
 
 /// Whether a file that was found in a folder is recognisably evenkeel's; `read` is its text, if it could be read as

@@ -161,6 +161,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Warns of a list without entries, of which a reader may expect something else than it means.
+    pub fn is_empty(&self, name: &str, means: &str, help: &str) {
+        if let Some(Node { bytes, value: Value::Sequence(items) }) = self.node(name)
+            && items.is_empty()
+        {
+            self.faults.warning(bytes.clone(), format!("`{name}` is empty: {means}"), help);
+        }
+    }
+
     /// A text of one value.
     pub fn text(&self, name: &str) -> Option<Spanned<String>> {
         self.node(name).and_then(|node| scalar(node, name, self.faults))
