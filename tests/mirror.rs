@@ -401,13 +401,20 @@ fn an_alert_that_ended_is_shown_until_every_peer_has_heard_so() {
     let [ended] = &world.engine.view().ended[..] else { panic!("one ended") };
     let [am] = &ended.messages.receivers[..] else { panic!("bm has heard of it: {:?}", ended.messages) };
     let next = am.next.expect("it is tried again");
-    let why = "its end at 2023-11-14T22:14:15.000Z is not told yet; am fails since 2023-11-14T22:14:15.000Z: down";
+    let why = "its end at 2023-11-14T22:14:15.000Z is not told yet, kept up there since 2023-11-14T22:13:30.000Z; am fails \
+               since 2023-11-14T22:14:15.000Z: down";
     assert_eq!((am.receiver.as_str(), am.why.clone()), ("am", format!("{why}; next attempt at {next}")));
     assert!(am.last.is_some() && next > world.at(), "{am:?}");
     let ways = world.engine.why(world.at(), "failing", "a").expect("it is known").telling.ways;
     assert!(ways[0].why == am.why && !ways[0].active && ways[1].why.contains("kept up while"), "{ways:?}");
+    // It was told at 10 s, and to believe it for four minutes.
+    world.until(251);
+    let why = &world.engine.view().ended[0].messages.receivers[0].why;
+    let until =
+        "its end at 2023-11-14T22:14:15.000Z is not told yet, kept up there until 2023-11-14T22:17:30.000Z; am fails";
+    assert!(why.starts_with(until), "{why}");
     world.down.clear();
-    world.until(90);
+    world.until(270);
     assert_eq!(world.engine.view().ended, []);
 }
 
@@ -437,7 +444,7 @@ fn a_level_that_changed_has_not_ended_for_a_peer_that_is_down() {
         };
         let (severity, condition, at, why, told) = ended(&world);
         assert_eq!((severity, condition.as_str(), told), (Severity::Critical, "mean(price) > 100", true));
-        assert!(why.starts_with(&format!("its end at {at} is not told yet; am fails")), "{why}");
+        assert!(why.starts_with(&format!("its end at {at} is not told yet, kept up there ")), "{why}");
         assert!(at.to_string() > fell, "{why}");
         world.down.clear();
         world.priced(700, 1.0);
@@ -530,7 +537,9 @@ fn an_alert_that_fires_on_is_not_among_those_that_ended_whatever_a_peer_was_told
     assert_eq!((view.alerts.len(), view.ended.len()), (0, 1));
     let why = &view.ended[0].messages.receivers[0].why;
     assert!(
-        why.starts_with("its end as severity=critical at 2023-11-14T22:17:20.000Z is not told yet; am fails"),
+        why.starts_with(
+            "its end as severity=critical at 2023-11-14T22:17:20.000Z is not told yet, kept up there since "
+        ),
         "{why}"
     );
     world.down.clear();
@@ -1008,6 +1017,9 @@ fn every_level_of_an_alert_has_its_beginning_and_its_end_in_the_history() {
         rows(&world).iter().filter(|row| **row == format!("{receiver} a {state} delivered")).count()
     };
     assert_eq!([of("am", "firing"), of("am", "resolved")], [2, 1], "warning, its end, critical: {:?}", rows(&world));
+    let reason =
+        "SELECT severity || ': ' || reason FROM deliveries WHERE state = 'resolved' AND receiver = 'bm' ORDER BY at";
+    assert_eq!(history(&world, reason).concat(), ["warning: goes on as severity=critical"]);
     world.down.insert("am");
     world.priced(600, 50.0);
     assert_eq!(not_told(&world), ["am a firing queued down", "am a resolved queued down"]);
@@ -1016,6 +1028,11 @@ fn every_level_of_an_alert_has_its_beginning_and_its_end_in_the_history() {
     world.priced(900, 1.0);
     assert_eq!(not_told(&world), ["am a firing superseded the alert changed before it was told: down"]);
     assert_eq!(rows(&world).iter().filter(|row| row.starts_with("bm")).count(), 4, "{:?}", rows(&world));
+    assert_eq!(
+        history(&world, reason).concat(),
+        ["critical: goes on as severity=warning", "warning: "],
+        "one is its end"
+    );
 }
 
 /// Room for one alert alone, which b has, and a has not.

@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Level};
 use crate::engine::event::{
     AlertEvent, AlertState, Failing, NotificationReport, NotificationStatus, OtherAlert, Report,
 };
-use crate::model::{Span, Timestamp};
+use crate::model::{Severity, Span, Timestamp};
 
 /// Sets the process-wide reader of log lines. `EVENKEEL_LOG` filters them (`debug`, `evenkeel=trace`); a second
 /// call changes nothing.
@@ -109,21 +109,33 @@ fn notification_line(report: &NotificationReport) {
     // A digest is about no rule and nobody.
     let digest = state.is_none().then_some(report.alert_id.as_str());
     let (rule, subject) = (state.map(|_| report.rule.as_str()), state.map(|_| subjects(report)));
+    let severity = report.severity.map(Severity::as_str);
     match report.status {
         NotificationStatus::Delivered => {
-            tracing::info!(receiver, digest, rule, subject, state, id, attempts, "delivered");
+            tracing::info!(receiver, digest, rule, subject, severity, state, id, attempts, "delivered");
         }
         NotificationStatus::Queued if reason.is_empty() => {
-            tracing::debug!(receiver, digest, rule, subject, state, id, "queued");
+            tracing::debug!(receiver, digest, rule, subject, severity, state, id, "queued");
         }
         NotificationStatus::Queued => {
-            tracing::warn!(receiver, digest, rule, subject, state, id, attempts, reason, "not delivered, trying again");
+            tracing::warn!(
+                receiver,
+                digest,
+                rule,
+                subject,
+                severity,
+                state,
+                id,
+                attempts,
+                reason,
+                "not delivered, trying again"
+            );
         }
         NotificationStatus::Refused | NotificationStatus::Expired | NotificationStatus::Dropped => {
-            tracing::error!(receiver, digest, rule, subject, state, id, attempts, reason, "given up");
+            tracing::error!(receiver, digest, rule, subject, severity, state, id, attempts, reason, "given up");
         }
         NotificationStatus::Superseded => {
-            tracing::info!(receiver, digest, rule, subject, state, id, attempts, reason, "not told");
+            tracing::info!(receiver, digest, rule, subject, severity, state, id, attempts, reason, "not told");
         }
     }
 }
@@ -132,7 +144,7 @@ fn notification_line(report: &NotificationReport) {
 mod tests {
     use super::*;
     use crate::engine::event::DeliveryId;
-    use crate::model::{Severity, Subject};
+    use crate::model::Subject;
 
     fn agent(name: &str) -> Subject {
         Subject([("agent".to_owned(), name.to_owned())].into())

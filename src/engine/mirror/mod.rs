@@ -26,7 +26,7 @@ use crate::model::{Severity, Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
 use gone::Gone;
-use history::{NO_ROOM, UNWANTED};
+use history::{GOES_ON, NO_ROOM, UNWANTED};
 use peer::{Flight, Peer};
 
 /// Alerts in one request.
@@ -193,7 +193,7 @@ impl Mirror {
             true => "with other labels".to_owned(),
             false => format!("as severity={}", event.severity.as_str()),
         };
-        self.close(old, own, (event.at, &format!("goes on {how}")), effects);
+        self.close(old, own, (event.at, &format!("{GOES_ON}{how}")), effects);
     }
 
     /// Ends an alert under the labels under which it fired: as the first of these of its severity has it, else as it was

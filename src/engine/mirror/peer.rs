@@ -238,7 +238,7 @@ impl Peer {
             if before != Some(version) {
                 let count = if refused.is_none() { &mut self.delivered } else { &mut self.failed };
                 *count += 1;
-                let reason = refused.cloned().unwrap_or_default();
+                let reason = refused.cloned().unwrap_or_else(|| Peer::beside(event));
                 effects.push(self.report(now, (key, event), attempt, status, reason));
             }
             // What is not true any more was on its way: it is to hear again what it knew.

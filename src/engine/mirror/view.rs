@@ -125,8 +125,11 @@ impl Peer {
             true => String::new(),
             false => format!(" as severity={}", newest.severity.as_str()),
         };
+        // What it hears nothing of it takes for ended at last.
+        let took = lacking.iter().filter_map(|(key, _)| self.told.get(key)?.took).max_by_key(|took| took.until);
+        let kept = took.map_or_else(String::new, |took| format!(", {}", took.kept("kept up there", now)));
         let why = match self.failing(now, message.next) {
-            Some(failing) => format!("its end{what} at {} is not told yet; {failing}", newest.at),
+            Some(failing) => format!("its end{what} at {} is not told yet{kept}; {failing}", newest.at),
             None => format!("its end{what} at {} is told now", newest.at),
         };
         Some(MessageView { why, ..message })
