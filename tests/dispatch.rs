@@ -1962,3 +1962,49 @@ fn who_refuses_the_graver_level_after_the_alert_fell_is_told_of_it_when_it_comes
     plan.until(100);
     assert_eq!(open(&plan, "ops"), ["a/late"]);
 }
+
+#[test]
+fn who_took_the_graver_level_and_refused_its_repeat_is_not_told_of_it_anew() {
+    let rules = format!("alerts:\n- {LATE}\n");
+    let policy = policy_of(&rules, "routes:\n- {receivers: [ops], repeat_interval: 5m}\n");
+    let mut plan = Plan { engine: Engine::new(policy, State::default()), ..Plan::new("") };
+    plan.agent("a", "latest");
+    plan.until(280);
+    plan.refusing.push("ops".to_owned());
+    plan.until(310);
+    plan.refusing.clear();
+    plan.agent("a", "late");
+    plan.until(340);
+    plan.agent("a", "latest");
+    plan.until(380);
+    assert_eq!(plan.told("ops"), ["2 firing a/late", "302 firing a/late"]);
+}
+
+/// Its end waits for the group, and a milder alert that it is not to hear of has begun; then a reload has it hear of that.
+#[test]
+fn what_a_reload_leads_to_who_is_still_to_be_told_an_end_goes_on() {
+    let route = "routes:\n- {receivers: [ops], group_by: [BY], group_wait: 0s, group_interval: 2m}\n";
+    let with = |severity: Severity, by: &str| {
+        let mut policy = (*policy_of(&format!("alerts:\n- {LATE}\n"), &route.replace("BY", by))).clone();
+        policy.settings.receivers[0].min_severity = severity;
+        Arc::new(policy)
+    };
+    for by in ["alertname", "severity"] {
+        let mut plan =
+            Plan { engine: Engine::new(with(Severity::Critical, "alertname"), State::default()), ..Plan::new("") };
+        plan.agent("a", "latest");
+        plan.until(20);
+        plan.agent("a", "ok");
+        plan.until(40);
+        plan.agent("a", "late");
+        plan.until(60);
+        let effects = plan.engine.reload(plan.at(), with(Severity::Warning, by));
+        plan.answer(effects);
+        plan.until(200);
+        assert_eq!(plan.told("ops"), ["2 firing a/late"], "{by}");
+        plan.agent("a", "ok");
+        plan.until(400);
+        let ends = plan.told("ops").len() == 2 && plan.told("ops")[1].ends_with("ended a/late");
+        assert!(ends, "{by}: {:?}", plan.told("ops"));
+    }
+}

@@ -61,13 +61,14 @@ impl Heard {
 }
 
 impl Dispatch {
-    /// An alert became milder: for who refused the graver level it is news again when it comes back to that.
+    /// An alert became milder: for who refused the graver level, and took none as grave, it is news again when it comes
+    /// back to that.
     pub fn fall(&mut self, event: &AlertEvent) {
         let key = lineage(&event.rule, &event.subject);
         for place in self.places.get(&key).into_iter().flatten() {
             let member = self.groups.get_mut(place).and_then(|group| group.members.get_mut(&key));
             if let Some(member) = member.filter(|member| member.heard.refused().is_some()) {
-                member.told = member.told.min(Some(event.severity));
+                member.told = member.told.min(member.heard.took().max(Some(event.severity)));
             }
         }
     }

@@ -25,20 +25,29 @@ impl Dispatch {
         let ended: Vec<AlertEvent> = known.values().filter_map(|m| m.ended.as_deref().cloned()).collect();
         let mut seen = BTreeSet::new();
         let live: BTreeSet<&str> = firing.iter().map(|event| event.id.as_str()).collect();
-        for event in ended.iter().chain(firing) {
+        for event in firing.iter().chain(&ended) {
             let key = lineage(&event.rule, &event.subject);
             if !seen.insert((event.id.clone(), key)) {
                 continue;
             }
+            let begins = event.muted.is_none() && live.contains(event.id.as_str());
             for destination in route::destinations(settings, event) {
                 let exact = (destination.receiver.clone(), key, destination.key.clone());
-                let own = |(at, member): &(&(String, u64, String), &Member)| {
-                    at.0 == destination.receiver && at.1 == key && member.id == event.id
+                let own = |member: &Member| member.id == event.id;
+                // As when it begins: where the end of the one before is not told yet, or is held, it goes on.
+                let over = |member: &Member| begins && member.ended.is_some();
+                let any = |pass: &dyn Fn(&Member) -> bool| {
+                    let here = |at: &(String, u64, String)| at.0 == destination.receiver && at.1 == key;
+                    known.iter().find(|(at, member)| here(at) && pass(member)).map(|(at, _)| at.clone())
                 };
-                let any = || known.iter().find(own).map(|(at, _)| at.clone());
-                let from =
-                    if known.get(&exact).is_some_and(|member| member.id == event.id) { Some(exact) } else { any() };
-                let before = from.and_then(|from| known.remove_entry(&from));
+                let from = match known.get(&exact).is_some_and(own) {
+                    true => Some(exact),
+                    false => any(&own).or_else(|| any(&over)),
+                };
+                let mut before = from.and_then(|from| known.remove_entry(&from));
+                if let Some((_, member)) = before.as_mut().filter(|(_, member)| !own(member)) {
+                    member.go_on(&event.id);
+                }
                 if before.is_none() && !live.contains(event.id.as_str()) {
                     continue;
                 }
