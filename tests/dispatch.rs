@@ -1964,6 +1964,27 @@ fn who_refuses_the_graver_level_after_the_alert_fell_is_told_of_it_when_it_comes
 }
 
 #[test]
+fn a_flood_ends_although_the_last_alert_of_it_was_told_to_nobody() {
+    let mut plan = Plan::new("damping: {flood: 3}\n");
+    plan.command(Command::Silence(silence("agent=e", &plan, 900)));
+    for agent in ["a", "b", "c", "d", "e"] {
+        plan.agent(agent, "down");
+    }
+    plan.until(100);
+    let mut down = open(&plan, "ops");
+    down.sort();
+    assert_eq!(down, ["a/down", "b/down", "c/down", "d/down"]);
+    for agent in ["a", "b", "c", "d"] {
+        plan.agent(agent, "ok");
+    }
+    plan.until(200);
+    assert_eq!(open(&plan, "ops").len(), 4, "its end is that of all");
+    plan.agent("e", "ok");
+    plan.until(400);
+    assert_eq!(open(&plan, "ops"), [""; 0], "{:?}", plan.told("ops"));
+}
+
+#[test]
 fn who_took_the_graver_level_and_refused_its_repeat_is_not_told_of_it_anew() {
     let rules = format!("alerts:\n- {LATE}\n");
     let policy = policy_of(&rules, "routes:\n- {receivers: [ops], repeat_interval: 5m}\n");

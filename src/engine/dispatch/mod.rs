@@ -189,6 +189,9 @@ impl Dispatch {
                     group.members.remove(&key);
                     if group.members.is_empty() {
                         self.groups.remove(&place);
+                    } else if group.flood {
+                        // It may be the last that the end of the others waits for.
+                        group.schedule(now, route::of(settings, group.route));
                     }
                 }
             }

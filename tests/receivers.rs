@@ -1,0 +1,441 @@
+//! Random stories of receivers that are slow, down and picky, under reloads that route and group otherwise, restarts,
+//! acknowledgements, silences, incidents, floods and flaps: what they took is true when peace comes, and nothing is said
+//! twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use evenkeel::engine::event::{
+    Acknowledgement, AlertEvent, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
+};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
+use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::wire::matcher::{LabelMatcher, all_match};
+
+const START: i64 = 1_772_550_000_000;
+const STEP: i64 = 5_000;
+/// Steps of a story, and those after it in which nothing changes and all receivers take all.
+const STEPS: i64 = 200;
+const CALM: i64 = 80;
+const AGENTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+const RECEIVERS: [&str; 3] = ["ops", "team", "pager"];
+
+struct Random(u64);
+
+impl Random {
+    /// `splitmix64`.
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.below(of.len() as u64)).expect("it is small")]
+    }
+}
+
+/// What is the same in all policies of a story.
+#[derive(Clone, Copy)]
+struct Kind {
+    crowded: bool,
+    repeats: bool,
+    flaps: u64,
+    floods: u64,
+}
+
+fn policy(random: &mut Random, kind: Kind) -> Arc<Policy> {
+    let mut rules = "alerts:\n".to_owned();
+    let base = "window: 20s, min_samples: 1";
+    if random.chance(90) {
+        let levels = random.pick(&[
+            "levels: {warning: max(price) > 10, critical: max(price) > 100}",
+            "levels: {warning: max(price) > 10, critical: max(price) > 100}",
+            "levels: {info: max(price) > 5, warning: max(price) > 10}",
+            "condition: max(price) > 10, severity: high",
+        ]);
+        let more = random.pick(&["", "", ", labels: {part: x}", ", shadow: true", ", keep_firing_for: 15s"]);
+        writeln!(rules, "- {{name: dear, {levels}, {base}{more}}}").expect("a text");
+    }
+    let more = random.pick(&["", "", "", ", for: 10s", ", shadow: true"]);
+    writeln!(rules, "- {{name: down, condition: error_rate > 50%, severity: high, {base}{more}}}").expect("a text");
+    if random.chance(30) {
+        rules += "- {name: outage, condition: alerting_agents >= 3, covers: [down], by: provider, min_samples: 1, severity: critical}\n";
+    }
+    let mut config = format!("evaluation_interval: 5s\ndamping: {{flaps: {}, flood: {}}}\n", kind.flaps, kind.floods);
+    let mut there: Vec<&str> = RECEIVERS.into_iter().filter(|_| random.chance(92)).collect();
+    if there.is_empty() {
+        there.push("ops");
+    }
+    config += "receivers:\n";
+    for name in &there {
+        let least = random.pick(&["info", "info", "warning", "high", "critical"]);
+        let ends = !random.chance(8);
+        writeln!(
+            config,
+            "- {{name: {name}, min_severity: {least}, send_resolved: {ends}, webhook: {{url: \"http://127.0.0.1:1\"}}}}"
+        )
+        .expect("a text");
+    }
+    if random.chance(80) {
+        config += "routes:\n";
+        for at in 0..=random.below(2) {
+            let matchers = random.pick(&["", "alertname=dear", "alertname=down", "agent=a|b|c", "severity>=high"]);
+            if at > 0 && matchers.is_empty() {
+                break;
+            }
+            let to = random.pick(&there);
+            let both = if random.chance(50) { there.join(", ") } else { to.to_owned() };
+            let by = random.pick(&[
+                "",
+                ", group_by: [alertname]",
+                ", group_by: [agent]",
+                ", group_by: [severity]",
+                ", group_by: []",
+            ]);
+            let (wait, interval) = (random.pick(&["0s", "10s", "30s"]), random.pick(&["1s", "5s", "30s", "2m"]));
+            let repeat =
+                if kind.repeats { random.pick(&["", ", repeat_interval: 1m", ", repeat_interval: 5m"]) } else { "" };
+            let matchers = if matchers.is_empty() { String::new() } else { format!("matchers: [{matchers}], ") };
+            writeln!(
+                config,
+                "- {{{matchers}receivers: [{both}]{by}, group_wait: {wait}, group_interval: {interval}{repeat}}}"
+            )
+            .expect("a text");
+            if matchers.is_empty() {
+                break;
+            }
+        }
+    }
+    if random.chance(20) {
+        config += "inhibit: [{source: severity=critical, target: \"severity!=critical\", equal: [agent]}]\n";
+    }
+    let source = PolicySource {
+        config: Some(("evenkeel.yaml".to_owned(), config.clone())),
+        rules: vec![("rules.yaml".to_owned(), rules)],
+        ..PolicySource::default()
+    };
+    let (policy, faults) = Policy::load(&source, Path::new(""));
+    let mut policy = policy.unwrap_or_else(|| panic!("{config}: {faults:#?}"));
+    policy.settings.limits.outbox = if kind.crowded { random.pick(&[3, 6]) } else { 1_000 };
+    Arc::new(policy)
+}
+
+/// A receiver, a group, a rule and a subject.
+type Key = [String; 4];
+
+#[derive(Default)]
+struct World {
+    /// What they took and were not told the end of, and how grave that was.
+    open: BTreeMap<Key, Severity>,
+    /// The gravest that was handed out for them, unless they refused it.
+    said: BTreeMap<Key, (Severity, String)>,
+    /// By receiver and alert: the group that it was told in.
+    group: BTreeMap<[String; 2], String>,
+    /// They refused the newest that was said.
+    refused: BTreeSet<Key>,
+    /// Receivers that were told no ends at some time.
+    deaf: BTreeSet<String>,
+    flights: Vec<(i64, Delivery)>,
+    /// What receivers do: 0 take, 1 fail, 2 refuse.
+    down: [u64; 3],
+    repeats: bool,
+    messages: usize,
+    log: Vec<String>,
+}
+
+fn key(delivery: &Delivery, alert: &AlertEvent) -> Key {
+    [&delivery.receiver, delivery.message.group(), &alert.rule, &alert.subject.to_string()].map(str::to_owned)
+}
+
+impl World {
+    fn see(&mut self, now: i64, effects: Vec<Effect>, random: &mut Random) {
+        for effect in effects {
+            let Effect::Deliver(delivery) = effect else { continue };
+            if delivery.attempt == 1 {
+                self.hand_out(now, &delivery);
+            }
+            let slow = if random.chance(40) { random.below(60_000) } else { 0 };
+            self.flights.push((now + i64::try_from(slow).expect("it is small"), delivery));
+        }
+    }
+
+    /// What happened to the receiver and the subject of a key.
+    fn of(&self, key: &Key) -> String {
+        let own = |line: &&String| line.contains("reload") || [0, 3].iter().all(|at| line.contains(&*key[*at]));
+        format!("{key:?}\n{}", self.log.iter().filter(own).cloned().collect::<Vec<_>>().join("\n"))
+    }
+
+    fn line(&mut self, now: i64, what: &str, delivery: &Delivery) {
+        let said = delivery.notification().expect("about alerts");
+        let alert = |a: &AlertEvent| {
+            format!("{} {} {} {}#{}", a.state.as_str(), a.severity.as_str(), a.rule, a.subject, &a.id[..4])
+        };
+        let alerts: Vec<String> = said.alerts.iter().map(alert).collect();
+        let ack = if said.acknowledged.is_some() { " (ack)" } else { "" };
+        let (to, second) = (&delivery.receiver, (now - START) / 1_000);
+        self.log.push(format!("{second} {what} {to} {}{ack}: {}", said.group, alerts.join(", ")));
+    }
+
+    /// A message says something new, or is a repeat.
+    fn hand_out(&mut self, now: i64, delivery: &Delivery) {
+        self.line(now, "to", delivery);
+        self.messages += 1;
+        let said = delivery.notification().expect("about alerts");
+        if said.acknowledged.is_some() {
+            return;
+        }
+        assert_eq!(said.truncated, 0, "so few are all shown");
+        let mut news = false;
+        for alert in &said.alerts {
+            let key = key(delivery, alert);
+            let place = [delivery.receiver.clone(), alert.id.clone()];
+            if alert.state == AlertState::Resolved {
+                self.said.remove(&key);
+                self.group.remove(&place);
+                news = true;
+                continue;
+            }
+            // Who is told no ends is told of every beginning.
+            let deaf = self.deaf.contains(&delivery.receiver);
+            let before = self.said.get(&key).filter(|(_, id)| !deaf || *id == alert.id);
+            let before = before.map(|(severity, _)| *severity);
+            news |= before < Some(alert.severity);
+            self.said.insert(key.clone(), (alert.severity.max(before.unwrap_or(alert.severity)), alert.id.clone()));
+            let group = self.group.entry(place).or_insert(said.group.clone()).clone();
+            assert!(group == said.group, "in another group: {}", self.of(&key));
+        }
+        let key = key(delivery, &said.alerts[0]);
+        assert!(news || self.repeats, "said twice: {}", self.of(&key));
+    }
+
+    /// The answer to a message whose time has come.
+    fn answer(&mut self, now: i64) -> Option<Receipt> {
+        let at = self.flights.iter().position(|(at, _)| *at <= now)?;
+        let (_, delivery) = self.flights.remove(at);
+        let place = RECEIVERS.iter().position(|name| *name == delivery.receiver).expect("it is one of them");
+        let result = match self.down[place] {
+            0 => Attempt::Done,
+            1 => Attempt::Retry { reason: "down".into(), after: None },
+            _ => Attempt::Refuse { reason: "400".into() },
+        };
+        match result {
+            Attempt::Done => self.take(now, &delivery),
+            Attempt::Refuse { .. } => self.refuse(now, &delivery),
+            Attempt::Retry { .. } => {}
+        }
+        Some(Receipt::Delivery { id: delivery.id, result })
+    }
+
+    fn take(&mut self, now: i64, delivery: &Delivery) {
+        self.line(now, "taken by", delivery);
+        let said = delivery.notification().expect("about alerts");
+        if said.acknowledged.is_some() {
+            return;
+        }
+        let alone = said.alerts.iter().all(|alert| !self.open.contains_key(&key(delivery, alert)))
+            && said.state() == AlertState::Resolved;
+        for alert in &said.alerts {
+            let key = key(delivery, alert);
+            self.refused.remove(&key);
+            if alert.state == AlertState::Resolved {
+                let severity = self.open.remove(&key);
+                // Together with others it may be told the end of what it refused since that was decided.
+                assert!(severity.is_some() || !alone, "the end of what it does not know: {}", self.of(&key));
+                let milder = severity > Some(alert.severity) && !self.deaf.contains(&delivery.receiver);
+                assert!(!milder, "milder than told: {}", self.of(&key));
+                continue;
+            }
+            let severity = self.open.entry(key).or_insert(alert.severity);
+            *severity = alert.severity.max(*severity);
+        }
+    }
+
+    fn refuse(&mut self, now: i64, delivery: &Delivery) {
+        self.line(now, "refused by", delivery);
+        let said = delivery.notification().expect("about alerts");
+        if said.acknowledged.is_some() {
+            return;
+        }
+        for alert in &said.alerts {
+            let key = key(delivery, alert);
+            if alert.state == AlertState::Resolved {
+                // It does not want to know.
+                self.open.remove(&key);
+                continue;
+            }
+            self.refused.insert(key.clone());
+            self.group.remove(&[delivery.receiver.clone(), alert.id.clone()]);
+            match self.open.get(&key) {
+                Some(severity) => drop(self.said.insert(key, (*severity, alert.id.clone()))),
+                None => drop(self.said.remove(&key)),
+            }
+        }
+    }
+
+    fn obey(&mut self, policy: &Policy) {
+        let receivers = &policy.settings.receivers;
+        let known = |name: &str| receivers.iter().any(|receiver| receiver.name == name);
+        self.open.retain(|[to, ..], _| known(to));
+        self.said.retain(|[to, ..], _| known(to));
+        self.group.retain(|[to, ..], _| known(to));
+        self.refused.retain(|[to, ..]| known(to));
+        self.flights.retain(|(_, delivery)| known(&delivery.receiver));
+        self.deaf.extend(receivers.iter().filter(|r| !r.send_resolved).map(|r| r.name.clone()));
+    }
+
+    /// Who fires and is held back by nothing is known to those on its routes.
+    fn check_told(&self, engine: &Engine) {
+        let settings = &engine.policy().settings;
+        let view = engine.view();
+        let mut matchers = settings.routing.routes.iter().flat_map(|route| &route.matchers);
+        let by_severity = matchers.any(|matcher| matcher.to_string().starts_with("severity"));
+        for (alert, messages) in view.alerts.iter().zip(&view.messages) {
+            // One that fell is led nowhere else.
+            let fell = by_severity && alert.severity < Severity::High;
+            if alert.state != AlertState::Firing || fell || !messages.mutes.is_empty() {
+                continue;
+            }
+            let labels = alert.identity();
+            let route = settings.routing.routes.iter().find(|route| all_match(&route.matchers, &labels));
+            for receiver in &settings.receivers {
+                let on = route.is_none_or(|route| route.receivers.contains(&receiver.name));
+                let own = |[to, _, rule, subject]: &Key| {
+                    *to == receiver.name && *rule == alert.rule && *subject == alert.subject.to_string()
+                };
+                if !on || alert.severity < receiver.min_severity || self.refused.iter().any(own) {
+                    continue;
+                }
+                let knows = self.open.iter().any(|(key, severity)| own(key) && *severity >= alert.severity);
+                let key = [&receiver.name, "", &alert.rule, &alert.subject.to_string()].map(str::to_owned);
+                assert!(knows, "not told: {messages:#?}\n{}", self.of(&key));
+            }
+        }
+    }
+}
+
+fn restarted(engine: &Engine) -> Engine {
+    let bytes = postcard::to_stdvec(engine.state()).expect("encodes");
+    Engine::new(Arc::clone(engine.policy()), postcard::from_bytes::<State>(&bytes).expect("decodes"))
+}
+
+/// What somebody does, if they do something.
+fn command(engine: &Engine, now: Timestamp, random: &mut Random) -> Option<Command> {
+    let author = || "ada".to_owned();
+    if random.chance(4) {
+        let alerts = engine.alerts();
+        let at = random.below(alerts.len().max(1) as u64);
+        let alert = alerts.get(usize::try_from(at).expect("it is small"))?.id.clone();
+        return Some(Command::Acknowledge(Acknowledgement { alert, author: author(), note: String::new(), at: now }));
+    }
+    let matcher = random.pick(&["agent=a|b", "alertname=dear", "severity=critical"]);
+    let ends = now + Span::seconds(random.pick(&[20, 60, 200]));
+    let matchers = vec![LabelMatcher::parse(matcher).expect("a matcher")];
+    let silence = Silence { id: "s".into(), matchers, author: author(), comment: String::new(), starts: now, ends };
+    random.chance(2).then_some(Command::Silence(silence))
+}
+
+/// Time comes to `now`: what was due is done, receivers answer, and the agents work.
+fn pass(engine: &mut Engine, world: &mut World, random: &mut Random, now: i64, work: &[(f64, bool)]) {
+    let record = |(agent, (price, fails)): (&&'static str, &(f64, bool))| {
+        let outcome = if *fails { Outcome::Error } else { Outcome::Ok };
+        let mut record = Record::new("test", *agent, Some(Timestamp(now)), outcome);
+        record.provider = Some("acme".into());
+        record.extra.extend([("price", *price)]);
+        record
+    };
+    let records: Vec<Record<'_>> = AGENTS.iter().zip(work).map(record).collect();
+    while let Some(due) = engine.next_deadline().filter(|due| due.0 <= now) {
+        let effects = engine.handle(due, Event::Deadline);
+        world.see(due.0, effects, random);
+    }
+    while let Some(receipt) = world.answer(now) {
+        let effects = engine.handle(Timestamp(now), Event::Receipt(receipt));
+        world.see(now, effects, random);
+    }
+    let effects = engine.handle(Timestamp(now), Event::Records(&records));
+    world.see(now, effects, random);
+}
+
+/// The messages that a story has.
+fn story(seed: u64) -> usize {
+    let random = &mut Random(seed);
+    let kind = Kind {
+        crowded: seed % 4 == 3,
+        repeats: seed % 2 == 1,
+        flaps: random.pick(&[0, 0, 4]),
+        floods: random.pick(&[0, 0, 3]),
+    };
+    let first = policy(random, kind);
+    let mut engine = Engine::new(Arc::clone(&first), State::default());
+    let mut world = World { repeats: kind.repeats, ..World::default() };
+    world.obey(&first);
+    let mut work = [(0.0, false); AGENTS.len()];
+    for step in 1..STEPS + CALM {
+        let now = START + step * STEP;
+        pass(&mut engine, &mut world, random, now, &work);
+        if step > STEPS {
+            world.down = [0; 3];
+            continue;
+        }
+        if random.chance(10) {
+            world.down = std::array::from_fn(|_| random.pick(&[0, 0, 1, 2]));
+        }
+        for work in &mut work {
+            if random.chance(10) {
+                *work = (random.pick(&[0.0, 0.0, 7.0, 20.0, 60.0, 200.0]), random.chance(30));
+            }
+        }
+        if random.chance(4) {
+            let next = policy(random, kind);
+            let (routes, receivers) = (&next.settings.routing.routes, &next.settings.receivers);
+            world.log.push(format!("{} reload {routes:?} {receivers:?}", (now - START) / 1_000));
+            let effects = engine.reload(Timestamp(now), Arc::clone(&next));
+            world.obey(&next);
+            world.see(now, effects, random);
+        }
+        if random.chance(4) {
+            engine = restarted(&engine);
+        }
+        if let Some(command) = command(&engine, Timestamp(now), random) {
+            let effects = engine.handle(Timestamp(now), Event::Command(command));
+            world.see(now, effects, random);
+        }
+    }
+    if !kind.crowded && kind.flaps == 0 {
+        world.check_told(&engine);
+    }
+    // All recovers, and what flapped is steady for long.
+    for step in 1..500 {
+        let now = START + (STEPS + CALM) * STEP + step * 15_000;
+        pass(&mut engine, &mut world, random, now, &[(0.0, false); AGENTS.len()]);
+    }
+    assert!(engine.alerts().is_empty(), "{:?}", engine.alerts());
+    let open: Vec<_> = world.open.keys().filter(|[to, ..]| !world.deaf.contains(to)).collect();
+    assert!(open.is_empty(), "not ended: {}", world.of(open[0]));
+    let state = format!("{:?}", engine.state());
+    assert!(state.contains("dispatch: Dispatch { groups: {}, places: {}, "), "{state}");
+    assert!(state.contains("acks: Acks { all: {} }"), "{state}");
+    world.messages
+}
+
+/// `EVENKEEL_SEED=n` tells that story alone, `EVENKEEL_SEEDS=n` so many.
+#[test]
+fn receivers_know_what_is_true_and_are_told_it_once() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let seeds = match number("EVENKEEL_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("EVENKEEL_SEEDS").unwrap_or(40),
+    };
+    let tell = |seed| std::panic::catch_unwind(|| story(seed)).unwrap_or_else(|_| panic!("story {seed}"));
+    let messages: usize = seeds.map(tell).sum();
+    assert!(messages > 10, "much happens in them: {messages}");
+}
