@@ -112,7 +112,8 @@ fn notification_line(report: &NotificationReport) {
     let severity = report.severity.map(Severity::as_str);
     match report.status {
         NotificationStatus::Delivered => {
-            tracing::info!(receiver, digest, rule, subject, severity, state, id, attempts, "delivered");
+            let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
+            tracing::info!(receiver, digest, rule, subject, severity, state, id, attempts, reason, "delivered");
         }
         NotificationStatus::Queued if reason.is_empty() => {
             tracing::debug!(receiver, digest, rule, subject, severity, state, id, "queued");
