@@ -8,16 +8,24 @@ use super::rules::Inputs;
 use super::split::Split;
 use crate::model::Span;
 use crate::rule::program::Slots;
-use crate::rule::{LEVEL_LIMIT, Level, Node, Rule, Verdict};
+use crate::rule::{LEVEL_LIMIT, Level, Node, Recover, Rule, Verdict};
 
 /// The verdicts of one subject.
 pub struct Judged<'a> {
-    levels: &'a [Level],
+    /// The levels of the subject; empty for a rule without.
+    pub levels: &'a [Level],
+    /// What lets its alert end, if the rule says so.
+    pub recover: Option<&'a Recover>,
     verdicts: [Option<Verdict>; LEVEL_LIMIT],
     recovers: bool,
 }
 
 impl Judged<'_> {
+    /// Whether a level holds.
+    pub fn holds(&self, level: usize) -> bool {
+        self.verdicts[level].is_some_and(|verdict| verdict.holds)
+    }
+
     /// As the alert takes it, from what was read, with what its annotations say beside.
     pub fn finding<'a>(&'a self, inputs: &'a Inputs, context: Context) -> Finding<'a> {
         let verdicts = &self.verdicts[..self.levels.len().clamp(1, LEVEL_LIMIT)];
@@ -25,9 +33,12 @@ impl Judged<'_> {
     }
 }
 
-/// Evaluates every level of the `case` that the subject is, on the values of the rule's slots.
-pub fn judge<'a>(rule: &'a Rule, case: usize, values: &[Option<f64>]) -> Judged<'a> {
-    let (levels, recover) = rule.terms.case(case);
+/// Evaluates every level of the subject, and what lets its alert end, on the values of the rule's slots.
+pub fn judge<'a>(
+    rule: &Rule,
+    (levels, recover): (&'a [Level], Option<&'a Recover>),
+    values: &[Option<f64>],
+) -> Judged<'a> {
     let mut verdicts = [None; LEVEL_LIMIT];
     match levels {
         [] => verdicts[0] = rule.program.eval(values),
@@ -38,7 +49,7 @@ pub fn judge<'a>(rule: &'a Rule, case: usize, values: &[Option<f64>]) -> Judged<
         }
     }
     let recovers = recover.is_none_or(|recover| recover.root.eval(values).is_some_and(|v| v.holds));
-    Judged { levels, verdicts, recovers }
+    Judged { levels, recover, verdicts, recovers }
 }
 
 /// Whether the condition or any level of the `case` that a subject is holds; asks only for the values that decide.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::alert::{self, Alert};
 use super::budget::{self, Read};
+use super::evaluate::{self, Judged};
 use super::event::{AlertEvent, AlertState};
 use super::finding::{Context, Finding};
 use super::partial::Partial;
@@ -16,7 +17,7 @@ use super::reading::Reading;
 use super::rules::{Evaluation, INPUTS, Inputs, RuleState};
 use super::split::Split;
 use super::telling::Telling;
-use super::{Engine, evaluate, words};
+use super::{Engine, words};
 use crate::model::{Metric, Severity, Span, Subject, Timestamp, Unit};
 use crate::rule::names::reads_window;
 use crate::rule::program::{Margin, Traced};
@@ -153,9 +154,7 @@ pub(super) struct Gaze<'a> {
 /// What a rule finds on one subject.
 pub(super) struct Sight<'a> {
     pub values: Inputs,
-    /// The levels of the subject; empty for a rule without.
-    pub levels: &'a [Level],
-    pub recover: Option<&'a Recover>,
+    pub judged: Judged<'a>,
     /// Of several levels, that of an alert that fires; else the gravest that holds, else the mildest.
     pub level: usize,
     pub root: &'a Node,
@@ -200,18 +199,14 @@ impl<'a> Gaze<'a> {
         self.sight(self.rule.terms.case_of(subject), values, None)
     }
 
-    fn sight(
-        &self,
-        (levels, recover): (&'a [Level], Option<&'a Recover>),
-        values: Inputs,
-        alert: Option<&Alert>,
-    ) -> Sight<'a> {
-        let holds = |at: usize| levels.get(at).is_some_and(|level| level.root.eval(&values.0).is_some_and(|v| v.holds));
-        let gravest = || (0..levels.len()).rev().find(|at| holds(*at)).unwrap_or(0);
-        let level = alert.map_or_else(gravest, |alert| alert.shown(holds, levels.len()));
+    fn sight(&self, terms: (&'a [Level], Option<&'a Recover>), values: Inputs, alert: Option<&Alert>) -> Sight<'a> {
+        let judged = evaluate::judge(self.rule, terms, &values.0);
+        let levels = judged.levels;
+        let gravest = || (0..levels.len()).rev().find(|at| judged.holds(*at)).unwrap_or(0);
+        let level = alert.map_or_else(gravest, |alert| alert.shown(|at| judged.holds(at), levels.len()));
         let root = levels.get(level).map_or(&self.rule.program.root, |level| &level.root);
         let margin = root.margin(&values.0);
-        Sight { holds: margin.map(|margin| margin.holds), margin, values, levels, recover, level, root }
+        Sight { holds: margin.map(|margin| margin.holds), margin, values, judged, level, root }
     }
 
     pub fn subject(&self, series: usize) -> Subject {
@@ -277,14 +272,12 @@ impl<'a> Gaze<'a> {
     }
 
     fn found<T>(&self, series: usize, take: impl FnOnce(&Finding<'_>) -> T) -> T {
-        let (rule, sight) = (self.rule, self.at(series));
-        let case = evaluate::case(rule, self.split, series, self.evaluation.names);
-        let judged = evaluate::judge(rule, case, &sight.values.0);
+        let sight = self.at(series);
         let context = match self.plan.recites {
             true => self.evaluation.context(self.index, series, &sight.values.0),
             false => Context::default(),
         };
-        take(&judged.finding(&sight.values, context))
+        take(&sight.judged.finding(&sight.values, context))
     }
 
     /// What is well with a part of evenkeel of which there is no data: it says something only when it is not.
@@ -378,8 +371,8 @@ impl Engine {
             shown: value.map_or_else(|| "no data".to_owned(), |v| input.unit().show(v)),
             n: *n,
         });
-        let level = sight.levels.get(sight.level);
-        let recover = sight.recover.map(|recover| RecoverView {
+        let level = sight.judged.levels.get(sight.level);
+        let recover = sight.judged.recover.map(|recover| RecoverView {
             condition: recover.condition.clone(),
             nodes: rule.program.trace(&recover.root, values),
             holds: recover.root.eval(values).map(|verdict| verdict.holds),
@@ -388,8 +381,8 @@ impl Engine {
         let telling = match &alert {
             Some(event) => self.telling(now, event),
             None => {
-                let imagined = Alert::imagined(now, rule, sight.levels, sight.level, &sight.values);
-                let event = words::event(AlertState::Inactive, &imagined, rule, sight.levels, &subject, now);
+                let imagined = Alert::imagined(now, rule, sight.judged.levels, sight.level, &sight.values);
+                let event = words::event(AlertState::Inactive, &imagined, rule, sight.judged.levels, &subject, now);
                 self.telling(now, &event)
             }
         };
@@ -436,7 +429,7 @@ impl Engine {
             unit: sight.margin.map_or(Unit::Any, |margin| margin.unit),
             margin: sight.margin.map(|margin| margin.share).filter(|share| share.is_finite()),
             recover,
-            due: active.and_then(|alert| alert::due(alert, rule, sight.levels, now)),
+            due: active.and_then(|alert| alert::due(alert, rule, sight.judged.levels, now)),
             alert,
             last_seen: series.and_then(|series| gaze.split.series[series].newest()),
             telling,

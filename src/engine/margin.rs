@@ -206,7 +206,7 @@ impl Engine {
 
 fn margin(gaze: &Gaze<'_>, series: usize) -> MarginView {
     let (rule, sight) = (gaze.rule, gaze.at(series));
-    let level = sight.levels.get(sight.level);
+    let level = sight.judged.levels.get(sight.level);
     MarginView {
         rule: rule.name.clone(),
         subject: gaze.subject(series),

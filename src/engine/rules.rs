@@ -289,7 +289,7 @@ impl Evaluation<'_> {
         let inputs = self.read(rule_index, &reading, rule.min_samples, index, state);
         let values = &inputs.0;
         let case = state.case(rule, split, index, self.names);
-        let judged = evaluate::judge(rule, case, &values[..rule.program.inputs.len().min(INPUTS)]);
+        let judged = evaluate::judge(rule, rule.terms.case(case), &values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = state.alerts.take(index);
         let context = if plan.recites { self.context(rule_index, index, values) } else { Context::default() };
