@@ -10,7 +10,7 @@ use super::carry::{Change, Gone};
 use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
-use super::inspect::Gaze;
+use super::gaze::Gaze;
 use super::names::Name;
 use super::rules::Transition;
 use super::{Engine, State, budget, carry, words};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::AlertState;
-use super::inspect::Gaze;
+use super::gaze::Gaze;
 use super::partial::Partial;
 use super::{Engine, budget};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};

@@ -25,6 +25,7 @@ mod few;
 mod field;
 mod finding;
 mod gaps;
+mod gaze;
 mod index;
 pub mod inspect;
 mod intake;

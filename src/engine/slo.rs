@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::inspect::Gaze;
+use super::gaze::Gaze;
 use super::partial::Partial;
 use super::view::RateView;
 use super::{Engine, budget};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::inspect::Gaze;
+use super::gaze::Gaze;
 use super::{Engine, budget};
 use crate::model::{Subject, Unit};
 
