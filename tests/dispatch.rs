@@ -1621,8 +1621,17 @@ fn what_an_alert_came_to_outside_of_its_hours_is_news_when_they_begin_although_i
     plan.until(190);
     assert_eq!(plan.told("ops"), [2, 62, 122, 182].map(|second| format!("{second} firing a/late")));
     assert!(plan.why("a").starts_with("repeat at "), "{}", plan.why("a"));
+    // Until then it is what its receiver knows, with the newest value against the limit of that.
+    let said = |plan: &Plan| -> Vec<(Severity, String, Option<f64>, Option<f64>)> {
+        let of = |delivery: &Delivery| delivery.notification().expect("about alerts").lead().clone();
+        let all = plan.got.iter().filter(|(_, to, _)| to == "ops").map(|(_, _, delivery)| of(delivery));
+        all.map(|alert| (alert.severity, alert.condition, alert.value, alert.threshold)).collect()
+    };
+    let (mild, grave) = ("p50_latency > 100s".to_owned(), "p50_latency > 200s".to_owned());
+    assert_eq!(said(&plan)[3], (Severity::Warning, mild, Some(300_000.0), Some(100_000.0)));
     plan.until(230);
     assert_eq!(plan.told("ops")[4..], ["200 firing a/late"], "its hours begin");
+    assert_eq!(said(&plan)[4], (Severity::Critical, grave, Some(300_000.0), Some(200_000.0)));
 
     // One that was not told before they ended is in no message until they begin.
     let route = "routes:\n- {receivers: [ops], group_by: [], group_wait: 60s, group_interval: 1s}\n";
@@ -1636,6 +1645,68 @@ fn what_an_alert_came_to_outside_of_its_hours_is_news_when_they_begin_although_i
     assert_eq!(plan.why("a"), "outside of the rule's active hours until 2026-05-28T20:30:00.000Z");
     plan.until(230);
     assert_eq!(plan.told("ops"), ["112 firing b/down", "200 firing a/late b/down"]);
+}
+
+/// What nobody was told it came to outside of its rule's hours, nobody is told when it ends there or is taken on.
+#[test]
+fn an_alert_that_rose_outside_of_its_hours_ends_as_what_was_told() {
+    let hours = "active_hours: [\"20:00-20:28\", \"20:50-21:00\"]";
+    let rules = format!("alerts:\n- {}, {hours}}}\n- {DOWN}\n", LATE.trim_end_matches('}'));
+    let route = "routes:\n- {receivers: [ops], group_by: [], group_wait: 1s, group_interval: 1s}\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(&rules, route), State::default()), ..Plan::new("") };
+    plan.agent("a", "late");
+    plan.until(100);
+    plan.agent("a", "latest");
+    plan.until(150);
+    // The news of another one in its group shows it, too.
+    plan.agent("b", "down");
+    plan.until(200);
+    plan.agent("a", "ok");
+    plan.until(230);
+    let said: Vec<String> = plan
+        .got
+        .iter()
+        .filter(|(_, to, _)| to == "ops")
+        .flat_map(|(_, _, delivery)| delivery.notification().expect("about alerts").alerts.clone())
+        .filter(|alert| alert.rule == "late")
+        .map(|alert| format!("{} {} {}", alert.state.as_str(), alert.severity.as_str(), alert.condition))
+        .collect();
+    let firing = "firing warning p50_latency > 100s";
+    assert_eq!(said, [firing, firing, "resolved warning p50_latency > 100s"]);
+}
+
+/// A message that shows a hundred alerts of a group says of these alone that they flap.
+#[test]
+fn an_alert_that_no_message_shows_is_not_held_for_flapping() {
+    let routing = "damping: {flaps: 1, flood: 0}\nroutes:\n- {receivers: [ops], group_by: [], group_wait: 60s, group_interval: 10s}\n";
+    let mut plan = Plan::new(routing);
+    let change = |plan: &mut Plan, wrong: &str, second: i64| {
+        plan.agent("z", wrong);
+        plan.until(second);
+    };
+    change(&mut plan, "slow", 5);
+    change(&mut plan, "ok", 25);
+    change(&mut plan, "slow", 28);
+    (0..120).for_each(|n| plan.agent(&format!("a{n}"), "down"));
+    plan.until(100);
+    let first =
+        plan.got.iter().rfind(|(_, to, _)| to == "ops").expect("a message").2.notification().expect("of alerts");
+    assert_eq!((first.alerts.len(), first.truncated), (100, 21));
+    assert!(first.alerts.iter().all(|alert| alert.rule == "down"), "z is not shown");
+    let messages = plan.got.len();
+    change(&mut plan, "ok", 140);
+    let news: Vec<&AlertEvent> = plan.got[messages..]
+        .iter()
+        .filter(|(_, to, _)| to == "ops")
+        .map(|(_, _, delivery)| delivery.notification().expect("of alerts").lead())
+        .collect();
+    let [end] = news[..] else { panic!("{news:?}") };
+    assert_eq!((end.rule.as_str(), end.state), ("slow", AlertState::Resolved));
+    assert!(end.annotations[notice::FLAPPING].contains("held until"), "from here on: {end:?}");
+    // It was said now: what follows is held.
+    let messages = plan.got.len();
+    change(&mut plan, "slow", 200);
+    assert_eq!(plan.got.len(), messages, "{:?}", plan.got.last());
 }
 
 #[test]

@@ -70,13 +70,14 @@ impl Engine {
             }
             AlertState::Resolved => {
                 self.state.counters.resolved += 1;
+                let milder = self.milder_end((now, index, series), &alert, &event);
                 Engine::note_for_digests(&mut self.state, &event);
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
                 self.state.mirror.end(&event, own, effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
-                self.state.dispatch.end(now, &self.policy.settings, &event);
+                self.state.dispatch.end(now, &self.policy.settings, &event, &milder);
                 if covers {
                     self.state.dispatch.look_again(now, &self.policy.settings);
                 }
@@ -95,6 +96,45 @@ impl Engine {
         let severity = self.state.mirror.severity(&event.id).filter(|known| *known != event.severity)?;
         let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
         Gaze::new(self, index, now, &budgets).known_as(series, alert, AlertState::Resolved, severity)
+    }
+
+    /// How an alert ended at the milder severities that somebody was told who was not told of its own.
+    fn milder_end(
+        &self,
+        (now, index, series): (Timestamp, usize, usize),
+        alert: &Alert,
+        event: &AlertEvent,
+    ) -> Vec<AlertEvent> {
+        let told = self.state.dispatch.told_milder(event);
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
+        let gaze = Gaze::new(self, index, now, &budgets);
+        told.into_iter().filter_map(|told| gaze.known_as(series, alert, AlertState::Resolved, told)).collect()
+    }
+
+    /// By alert that came to its severity outside of its rule's hours: what is known of it at milder ones, for those who
+    /// were told these before.
+    fn milder<'a>(
+        &self,
+        now: Timestamp,
+        firing: impl Iterator<Item = &'a AlertEvent>,
+    ) -> BTreeMap<String, Vec<AlertEvent>> {
+        let late = firing.filter(|event| matches!(event.muted, Some(Muted::Hours { .. })));
+        let told =
+            late.flat_map(|event| self.state.dispatch.told_milder(event).into_iter().map(|told| (&event.id, told)));
+        let told: BTreeSet<(&String, Severity)> = told.collect();
+        let mut milder = BTreeMap::<String, Vec<AlertEvent>>::new();
+        for severity in Severity::ALL.into_iter().filter(|_| !told.is_empty()) {
+            let events = self.look_at(
+                now,
+                |alert| told.contains(&(&alert.id, severity)),
+                |gaze, series| gaze.known_as(series, &gaze.seen(series)?, AlertState::Firing, severity),
+            );
+            events.into_iter().for_each(|event| milder.entry(event.id.clone()).or_default().push(event));
+        }
+        milder
     }
 
     /// The same of all that they know to fire, whatever their severity, before the policy changes.
@@ -172,8 +212,10 @@ impl Engine {
             };
             (rule.name.clone(), (self.state.splits[plan.split].series.len() as u64, noun))
         });
+        let now = self.state.clock.unwrap_or_default();
         Scene {
             subjects: subjects.collect(),
+            milder: if wanted.is_some() { self.milder(now, firing.iter()) } else { BTreeMap::new() },
             gravest: if wanted.is_none() { self.gravest(&firing) } else { BTreeMap::new() },
             sources: Sources::new(inhibitions, &firing, self.incidents(&firing)),
             firing: firing.into_iter().map(|event| (event.id.clone(), event)).collect(),
@@ -209,7 +251,7 @@ impl Engine {
             if fired {
                 self.state.counters.resolved += 1;
                 self.state.mirror.end(&event, own.remove(&event.id), effects);
-                self.state.dispatch.end(change.at, &self.policy.settings, &event);
+                self.state.dispatch.end(change.at, &self.policy.settings, &event, &[]);
             }
         }
     }
@@ -322,6 +364,7 @@ impl Engine {
     pub(super) fn acknowledge(&mut self, now: Timestamp, ack: Acknowledgement, effects: &mut Vec<Effect>) {
         let found = self.events(|alert| alert.id == ack.alert && alert.fired.is_some());
         let Some(event) = found.first() else { return };
+        let milder = self.milder(now, found.iter()).remove(&event.id).unwrap_or_default();
         let settings = &self.policy.settings;
         let State { dispatch, outbox, backfill, .. } = &mut self.state;
         let before = dispatch.acks.of(&ack.alert);
@@ -330,7 +373,7 @@ impl Engine {
         if said || *backfill {
             return;
         }
-        for (receiver, notification) in dispatch.taken_on(now, settings, event, &ack) {
+        for (receiver, notification) in dispatch.taken_on(now, settings, (event, &milder), &ack) {
             outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Dispatch, Group, Member, Place, Sources, flap, flood, mute, route};
+use super::{Dispatch, Group, Member, Place, Sources, flap, flood, lineage, mute, route};
 use crate::engine::event::{AlertEvent, AlertState, Notification};
 use crate::engine::split::NEVER;
 use crate::model::{Severity, Span, Timestamp};
@@ -34,6 +34,8 @@ pub struct Scene {
     pub subjects: BTreeMap<String, (u64, String)>,
     /// Per alert, for those who only look: the gravest severity that it may come to.
     pub gravest: BTreeMap<String, Severity>,
+    /// Per alert outside of its rule's hours, for a flush: what is known of it at its milder severities.
+    pub milder: BTreeMap<String, Vec<AlertEvent>>,
 }
 
 impl Dispatch {
@@ -121,7 +123,9 @@ impl Dispatch {
                 }
                 continue;
             }
-            let Some(event) = scene.firing.get(&member.id).filter(|event| !member.waits(event)) else { continue };
+            let Some(newest) = scene.firing.get(&member.id) else { continue };
+            let milder = scene.milder.get(&member.id).map_or(&[][..], Vec::as_slice);
+            let Some(event) = member.sees(newest, milder) else { continue };
             if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&receiver.name, event), now) {
                 group.muted = true;
                 next = next.min(mute.until().unwrap_or(NEVER));
@@ -131,7 +135,7 @@ impl Dispatch {
                 next = next.min(until);
                 continue;
             }
-            let mut event = event.clone();
+            let mut event = AlertEvent { trend: newest.trend.clone(), ..event.clone() };
             if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id, event.severity)) {
                 event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
             }
@@ -156,7 +160,7 @@ impl Dispatch {
             for alerts in [&mut news, &mut known] {
                 alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
             }
-            let tells = |(key, event): &(u64, AlertEvent)| (*key, group.members[key].tells(event));
+            let tells = |(key, event): &(u64, AlertEvent)| (*key, event.severity);
             let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(tells).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
@@ -164,6 +168,12 @@ impl Dispatch {
             let taken_on = self.taken_on_before(group, receiver, &firing, &message);
             let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
             let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
+            // Who is not shown was not said to flap; the message of a flood stands for all of it.
+            let whole = group.flood || message.truncated == 0;
+            let some = message.alerts.iter().filter(|_| !whole);
+            let shown: BTreeSet<u64> = some.map(|alert| lineage(&alert.rule, &alert.subject)).collect();
+            let says = |key: &u64| whole || shown.contains(key);
+            let flaps = |key: u64| self.flaps.held_until(now, key, damping.flaps);
             group.full = !say(receiver, message, manner);
             if group.full {
                 next = next.min(now + FULL);
@@ -171,12 +181,12 @@ impl Dispatch {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
                     (member.told, member.again) = (member.told.max(Some(severity)), false);
-                    member.held = self.flaps.held_until(now, key, damping.flaps).and(member.told.max(member.held));
+                    member.held = flaps(key).and(if says(&key) { member.told.max(member.held) } else { member.held });
                     member.heard.said(now);
                 }
                 for key in gone {
                     let Some(member) = group.members.remove(&key) else { continue };
-                    let steady = self.flaps.held_until(now, key, damping.flaps).filter(|_| !group.flood);
+                    let steady = flaps(key).filter(|_| says(&key) && !group.flood);
                     if let Some(until) = steady {
                         next = next.min(until);
                         let (id, ended, held) = (member.id, member.ended, member.told.max(member.held));

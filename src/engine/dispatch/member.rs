@@ -64,9 +64,12 @@ impl Member {
         event.muted.is_some() && self.told.is_none()
     }
 
-    /// The severity at which a message tells of it: what it came to outside of its rule's hours may stand in one, and
-    /// is news all the same when they begin.
-    pub fn tells(&self, event: &AlertEvent) -> Severity {
-        self.told.filter(|told| event.muted.is_some() && *told < event.severity).unwrap_or(event.severity)
+    /// The alert as its receiver may be told of it: outside of its rule's hours as what it was told before, of which
+    /// `milder` is what is known of its milder severities. `None`: not at all.
+    pub fn sees<'a>(&self, event: &'a AlertEvent, milder: &'a [AlertEvent]) -> Option<&'a AlertEvent> {
+        if event.muted.is_none() || self.told >= Some(event.severity) {
+            return Some(event);
+        }
+        milder.iter().find(|known| Some(known.severity) == self.told)
     }
 }

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
 use super::event::AlertEvent;
-use crate::model::{Span, Subject, Timestamp};
+use crate::model::{Severity, Span, Subject, Timestamp};
 use crate::settings::Settings;
 use crate::settings::routing::Route;
 use flap::Flaps;
@@ -163,7 +163,8 @@ impl Dispatch {
     }
 
     /// An alert ended: those who were told of it are told so, nobody else, and not who refused to hear of it.
-    pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
+    /// `milder` is how it ends at milder severities that somebody was told.
+    pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, milder: &[AlertEvent]) {
         let key = lineage(&event.rule, &event.subject);
         self.acks.release(&event.id);
         let anew = self.flaps.note(now, key, settings.routing.damping.flaps);
@@ -181,7 +182,10 @@ impl Dispatch {
                 Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
                     // Whoever keys by labels closes what it was told of, whatever a hold or a reload made of it since.
                     let severity = member.told.map_or(event.severity, |told| told.max(event.severity));
-                    member.ended = Some(Box::new(AlertEvent { severity, ..event.clone() }));
+                    let own = milder.iter().find(|own| Some(own.severity) == member.told).unwrap_or(event);
+                    let severity = if own.severity < event.severity { own.severity } else { severity };
+                    let trend = event.trend.clone();
+                    member.ended = Some(Box::new(AlertEvent { severity, trend, ..own.clone() }));
                     group.schedule(now, route::of(settings, group.route));
                     kept.push(place);
                 }
@@ -202,6 +206,15 @@ impl Dispatch {
         if !settings.routing.inhibitions.is_empty() {
             self.look_again(now, settings);
         }
+    }
+
+    /// The severities below that of an alert at which somebody was told of it.
+    pub fn told_milder(&self, event: &AlertEvent) -> BTreeSet<Severity> {
+        let key = lineage(&event.rule, &event.subject);
+        let members = self.places.get(&key).into_iter().flatten();
+        let members = members.filter_map(|place| self.groups.get(place)?.members.get(&key));
+        let told = members.filter(|member| member.id == event.id).filter_map(|member| member.told);
+        told.filter(|told| *told < event.severity).collect()
     }
 
     /// Whether an alert that fires is on its way to somebody.

@@ -330,7 +330,7 @@ impl Dispatch {
         &self,
         now: Timestamp,
         settings: &Settings,
-        event: &AlertEvent,
+        (event, milder): (&AlertEvent, &[AlertEvent]),
         ack: &Acknowledgement,
     ) -> Vec<(String, Notification)> {
         let key = lineage(&event.rule, &event.subject);
@@ -342,9 +342,8 @@ impl Dispatch {
             let told = |m: &&Member| m.is_told() && m.ended.is_none();
             let open = |m: &Member| m.told.is_some_and(|told| !self.acks.cover(&m.id, told));
             let waits = channel.has_incidents() && group.members.values().filter(told).any(open);
-            if waits || group.members.get(&key).filter(told).is_none() {
-                continue;
-            }
+            let member = group.members.get(&key).filter(told);
+            let Some(event) = member.filter(|_| !waits).and_then(|member| member.sees(event, milder)) else { continue };
             let notification = Notification {
                 at: now,
                 group: group.name.clone(),

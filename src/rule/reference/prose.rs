@@ -131,9 +131,8 @@ alerts:
 The hours may stand in one line, too, `mon-thu,sat 08:00-12:00,13:00-17:30 Europe/Berlin`, and a list has several of either form.
 Outside of its hours a rule is evaluated and recorded; an alert that still fires when they begin is told then. `zone` is `UTC` when absent,
 `days` every day, `times` the whole day. `22:00-06:00` belongs to the day on which it begins. An alert that was told ends with a
-message at any hour. A rise of severity outside of the hours is told when they begin, too: till then repeats show what the alert came to
-and are no news, and at an Alertmanager, which takes another severity for another alert, it goes on as the milder one, with that one's
-threshold, condition and texts, and ends as that. What nobody is told of because of its rule's hours inhibits nothing. A shadow rule is evaluated and
+message at any hour. A rise of severity outside of the hours is told when they begin, too: till then the alert goes on as what it was
+told as, with the threshold, condition and texts of that, in repeats and at an Alertmanager, and ends as that. What nobody is told of because of its rule's hours inhibits nothing. A shadow rule is evaluated and
 recorded and tells nobody; it inhibits nothing and its alerts do not keep baselines from learning."#;
 
 /// The example of the section on `where`.
