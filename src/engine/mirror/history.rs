@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::peer::{Flight, Peer};
-use super::{Mirrored, hex, version};
+use super::{Mirrored, version};
+use crate::engine::alert::hex;
 use crate::engine::event::{
     AlertEvent, AlertState, DeliveryId, Effect, Failing, NotificationReport, NotificationStatus, Report,
 };
