@@ -4,6 +4,7 @@
 //! others would only repeat their last verdict. Rules that have an alert on a series look at every record of it, and the
 //! leeway of the others goes on meanwhile.
 
+mod inputs;
 mod state;
 
 use std::cell::RefCell;
@@ -25,8 +26,8 @@ use super::sheet::Sheet;
 use super::split::{NEVER, Split};
 use super::window::WindowSet;
 use crate::model::{Span, Timestamp, Unit};
-use crate::rule::program::Slots;
 use crate::rule::{Input, NoData, Node, Rule};
+pub use inputs::{Glimpse, INPUTS, Inputs};
 pub use state::RuleState;
 
 /// Series whose memory is fetched together.
@@ -76,26 +77,6 @@ pub struct Evaluation<'a> {
     pub asked: &'a [Asked],
     /// What was read so far of the series that is evaluated.
     pub sheet: RefCell<Sheet>,
-}
-
-/// A rule's inputs on one series, each read when asked for.
-pub(super) struct Glimpse<'a> {
-    evaluation: &'a Evaluation<'a>,
-    pub rule: usize,
-    pub split: &'a Split,
-    pub index: usize,
-    state: &'a RuleState,
-}
-
-impl Slots for Glimpse<'_> {
-    fn value(&self, slot: usize) -> Option<f64> {
-        let Glimpse { evaluation, rule, split, index, state } = self;
-        let place = evaluation.plans[*rule].places[slot] as usize;
-        match evaluation.asked.get(place) {
-            Some(asked) => evaluation.sheet.borrow_mut().value(place, asked, (split, *index), evaluation.now),
-            None => evaluation.aside(*rule, slot, (split, *index), *index, state).0,
-        }
-    }
 }
 
 impl Evaluation<'_> {
@@ -340,86 +321,6 @@ impl Evaluation<'_> {
         }
     }
 
-    /// The inputs of a rule on one series in slot order, and the samples behind each; those with fewer
-    /// than `least` are no data. `reading` is of one of the windows; slots that read another one look there.
-    pub(super) fn read(
-        &self,
-        rule_index: usize,
-        reading: &Reading<'_>,
-        least: u32,
-        index: usize,
-        state: &RuleState,
-    ) -> Inputs {
-        let (mut values, mut counts) = ([None; INPUTS], [None; INPUTS]);
-        let plan = &self.plans[rule_index];
-        let inputs = self.rules[rule_index].program.inputs.iter().enumerate();
-        for ((value, n), (slot, input)) in values.iter_mut().zip(&mut counts).zip(inputs) {
-            let window = usize::from(plan.windows[slot]);
-            let apart;
-            let reading = if window == reading.window {
-                reading
-            } else {
-                apart = reading.over(window);
-                &apart
-            };
-            (*value, *n) = match input {
-                Input::Metric(metric, _) if !metric.is_of_alerts() => {
-                    let (value, n) = reading.metric(*metric, least);
-                    (value, Some(n))
-                }
-                Input::Field { name, aggregate, .. } => reading.field(name, *aggregate, least),
-                _ => self.aside(rule_index, slot, reading.of, index, state),
-            };
-        }
-        (values, counts)
-    }
-
-    /// An input that is no value of a window, and the samples behind it if there are any; `index` is that of
-    /// the series in the rule's state.
-    fn aside(
-        &self,
-        rule_index: usize,
-        slot: usize,
-        of: (&Split, usize),
-        index: usize,
-        state: &RuleState,
-    ) -> (Option<f64>, Option<u64>) {
-        let (rule, plan) = (&self.rules[rule_index], &self.plans[rule_index]);
-        let inputs = &rule.program.inputs;
-        let before = |of_kind: fn(&Input) -> bool| inputs[..slot].iter().filter(|input| of_kind(input)).count();
-        let standing = || self.standings.0.of(of.0, of.1);
-        match &inputs[slot] {
-            Input::Baseline { percent, .. } if inputs[slot].usual().is_some() => {
-                (state.gaps.usual(index, *percent), None)
-            }
-            Input::Baseline { .. } => {
-                let centre = state.centres(index, plan).get(before(|input| input.baseline().is_some()));
-                (centre.copied().flatten().map(f64::from), None)
-            }
-            Input::Peers(_) => {
-                let peers = state.peers.of(index, rule).get(before(|input| input.peers().is_some()));
-                (peers.copied().flatten(), None)
-            }
-            Input::Budget => match self.budgets.get(rule_index).copied().flatten() {
-                Some((budget, used)) => {
-                    let (share, n) = used.share(budget, index);
-                    (Some(share), Some(n))
-                }
-                None => (None, None),
-            },
-            Input::Score => match standing() {
-                Some(own) => ((own.n >= u64::from(rule.min_samples)).then_some(own.score), Some(own.n)),
-                None => (None, None),
-            },
-            Input::PeersScore => (standing().and_then(|standing| standing.peers), None),
-            Input::Metric(metric, _) => {
-                let (value, n) = state.covered.metric(index, *metric, rule.min_samples);
-                (value, Some(n))
-            }
-            Input::Field { .. } => (None, None),
-        }
-    }
-
     /// Keeps the value of a window that just ended, for the rule's baseline.
     fn remember(&self, rule: &Rule, reading: &Reading<'_>, state: &mut RuleState, index: usize, active: bool) {
         let baselines = || rule.program.inputs.iter().filter_map(Input::baseline);
@@ -437,9 +338,3 @@ impl Evaluation<'_> {
         }
     }
 }
-
-/// Inputs of a rule, at most; the rule loader refuses more.
-pub const INPUTS: usize = crate::rule::INPUT_LIMIT;
-
-/// The values of a rule's inputs, and how many samples are behind each that has any.
-pub type Inputs = ([Option<f64>; INPUTS], [Option<u64>; INPUTS]);
