@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
 use super::event::{
-    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, NotificationReport, NotificationStatus,
-    OtherAlert, Report,
+    AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationReport,
+    NotificationStatus, OtherAlert, Report,
 };
 use super::split::NEVER;
 use crate::model::{Span, Subject, Timestamp};
@@ -53,17 +53,37 @@ struct Envelope {
 impl Envelope {
     /// Whether who takes this message has the beginning of something that a later one tells of.
     fn begins(&self, later: &Envelope) -> bool {
-        let (Message::Alerts(said), Message::Alerts(next)) = (&self.delivery.message, &later.delivery.message) else {
-            return false;
-        };
-        let same = |a: &AlertEvent, b: &AlertEvent| (&a.rule, &a.subject) == (&b.rule, &b.subject);
+        let Some((said, next)) = self.same_group(later) else { return false };
         let mut begun = said.alerts.iter().filter(|alert| alert.state == AlertState::Firing);
-        let shared = |alert: &AlertEvent| next.alerts.iter().any(|other| same(alert, other));
         // What a message does not show it may be about all the same.
-        said.group == next.group
-            && said.acknowledged.is_none()
-            && (said.truncated + next.truncated > 0 || begun.any(shared))
+        said.acknowledged.is_none()
+            && (said.truncated + next.truncated > 0 || begun.any(|alert| next.alerts.iter().any(|a| alike(a, alert))))
     }
+
+    /// Whether it tells the end of all that a later one tells of, which is then about episodes after that.
+    fn ends(&self, later: &Envelope) -> bool {
+        let Some((said, next)) = self.same_group(later) else { return false };
+        let over = |of: &AlertEvent| said.alerts.iter().any(|a| a.state == AlertState::Resolved && alike(a, of));
+        next.truncated == 0 && next.alerts.iter().all(over)
+    }
+
+    /// What both say, if they are about alerts of one group.
+    fn same_group<'a>(&'a self, later: &'a Envelope) -> Option<(&'a Notification, &'a Notification)> {
+        match (&self.delivery.message, &later.delivery.message) {
+            (Message::Alerts(said), Message::Alerts(next)) if said.group == next.group => Some((said, next)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether two alerts are of one rule on one subject.
+fn alike(one: &AlertEvent, other: &AlertEvent) -> bool {
+    (&one.rule, &one.subject) == (&other.rule, &other.subject)
+}
+
+/// Whether one of these messages, in order, tells the beginning of what a later one tells of.
+fn tell_beginning<'a>(before: impl Iterator<Item = &'a Envelope>, later: &Envelope) -> bool {
+    before.fold(false, |begun, message| message.begins(later) || begun && !message.ends(later))
 }
 
 /// What an attempt came to.
@@ -175,8 +195,12 @@ impl Outbox {
             Attempt::Done => {
                 queue.delivered += 1;
                 queue.refusing_since = None;
-                let waiting = queue.waiting.iter_mut();
-                waiting.filter(|next| message.begins(next)).for_each(|next| next.hinges = false);
+                for at in 0..queue.waiting.len() {
+                    let (next, mut before) = (&queue.waiting[at], queue.waiting.iter().take(at));
+                    if next.hinges && message.begins(next) && !before.any(|m| m.ends(next)) {
+                        queue.waiting[at].hinges = false;
+                    }
+                }
                 queue.recover();
                 effects.push(report(now, &message.delivery, NotificationStatus::Delivered, String::new()));
                 Some(message.delivery.message)
@@ -308,7 +332,7 @@ impl Queue {
     fn drop_hinging(&mut self, now: Timestamp, group: &str, effects: &mut Vec<Effect>) {
         let waiting = &self.waiting;
         let useless = |(at, m): &(usize, &Envelope)| {
-            m.hinges && m.delivery.message.group() == group && !waiting.iter().take(*at).any(|before| before.begins(m))
+            m.hinges && m.delivery.message.group() == group && !tell_beginning(waiting.iter().take(*at), m)
         };
         let useless: BTreeSet<u64> = waiting.iter().enumerate().filter(useless).map(|(_, m)| m.number).collect();
         for message in waiting.iter().filter(|m| useless.contains(&m.number)) {
