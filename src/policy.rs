@@ -80,6 +80,21 @@ impl Policy {
     /// diagnostics are all there are, file by file. `base_dir` is what paths of the configuration
     /// are relative to, see [`PolicySource::base_dir`].
     pub fn load(source: &PolicySource, base_dir: &Path) -> (Option<Policy>, Vec<Diagnostic>) {
+        let (policy, diagnostics) = Policy::read(source, base_dir, rule::load::load_with);
+        ((!has_errors(&diagnostics)).then_some(policy), diagnostics)
+    }
+
+    /// A policy that was obeyed before, by an evenkeel that may have had other checks: as much of it as can be read, for
+    /// what it left behind to go on from. The diagnostics are those of [`load`](Policy::load).
+    pub fn recall(source: &PolicySource, base_dir: &Path) -> (Policy, Vec<Diagnostic>) {
+        Policy::read(source, base_dir, rule::load::recall)
+    }
+
+    fn read(
+        source: &PolicySource,
+        base_dir: &Path,
+        rules: fn(&[SourceFile], &Settings, Option<&str>) -> Read,
+    ) -> (Policy, Vec<Diagnostic>) {
         let file = |(path, text): &(String, String)| SourceFile::new(path, text.as_str());
         let files = |files: &[(String, String)]| files.iter().map(file).collect::<Vec<_>>();
         let (settings, mut diagnostics) = match &source.config {
@@ -88,7 +103,7 @@ impl Policy {
         };
         let rule_files = files(&source.rules);
         let path = source.config.as_ref().map(|(path, _)| path.as_str());
-        let Read { rules, left_out, diagnostics: of_rules } = rule::load::load_with(&rule_files, &settings, path);
+        let Read { rules, left_out, diagnostics: of_rules } = rules(&rule_files, &settings, path);
         let (profiles, of_profiles) = Profiles::load(&files(&source.profiles));
         let (prices, of_prices) = PriceTable::load(&files(&source.prices));
         diagnostics.extend(of_rules.into_iter().chain(of_profiles).chain(of_prices));
@@ -96,7 +111,7 @@ impl Policy {
             diagnostics.extend(reach::faults(&file(config), &rule_files, &settings, (&rules, &left_out)));
         }
         let policy = Policy { settings, rules, left_out, profiles, prices, fingerprint: source.fingerprint() };
-        ((!has_errors(&diagnostics)).then_some(policy), diagnostics)
+        (policy, diagnostics)
     }
 }
 

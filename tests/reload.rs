@@ -222,3 +222,25 @@ fn an_alert_that_ends_because_its_rule_went_while_evenkeel_was_down_is_in_the_lo
     let said = line.split("by the start at ").nth(1).and_then(|rest| rest.get(..24)).expect("a time");
     assert!(said >= stopped.as_str(), "{said} {stopped}: {line}");
 }
+
+#[test]
+fn a_start_with_files_at_fault_names_them_and_leaves_the_alerts_as_they_are() {
+    let sink = Sink::start(Duration::ZERO);
+    let mut home = Home::new(&config(&sink.url, free_port()), RULE);
+    home.start();
+    home.until_logged("caught up");
+    home.append("fleet.jsonl", execution(now_ms(), "a", false));
+    home.until("an alert is told", || told(&sink) == ["failing a firing"]);
+    home.stop();
+    std::fs::write(home.path("rules.yaml"), RULE.replace("window: 5m", "widow: 5m")).expect("written");
+    let (code, _, said) = live::run(&home, &["run"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("rules.yaml:2:") && said.contains("did you mean `window`?"), "{said}");
+    std::fs::write(home.path("rules.yaml"), RULE).expect("written");
+    home.start();
+    home.until("it fires still", || live::run(&home, &["alerts"]).1.contains("failing"));
+    std::fs::write(home.path("rules.yaml"), "alerts: []\n").expect("written");
+    home.until("its end is told", || told(&sink).len() == 2);
+    assert_eq!(told(&sink), ["failing a firing", "failing a resolved"], "its beginning was told once");
+    home.stop();
+}

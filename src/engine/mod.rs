@@ -139,6 +139,13 @@ pub struct Engine {
 }
 
 impl State {
+    /// Rules with alerts that fire which a policy does not have, and how many.
+    pub fn without_rule(&self, policy: &Policy) -> Vec<(&str, usize)> {
+        let gone = self.rules.iter().filter(|known| policy.rules.iter().all(|rule| rule.name != known.name));
+        let fires = |known: &RuleState| known.alerts.iter().filter(|(_, alert)| alert.fired.is_some()).count();
+        gone.map(|known| (known.name.as_str(), fires(known))).filter(|(_, fires)| *fires > 0).collect()
+    }
+
     /// When something that is due at `at` may be said: not before alerts of changed rules are judged.
     fn judged(&self, at: Timestamp) -> Timestamp {
         self.judged_at.map_or(at, |judged| at.max(judged))

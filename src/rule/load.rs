@@ -53,6 +53,16 @@ pub fn load(files: &[SourceFile], evaluation_interval: Span) -> (Vec<Rule>, Vec<
 /// [`load`], under settings: rules may name their budgets and labels. `config` is the file they come from; without
 /// one nobody said which budgets and labels there are.
 pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>) -> Read {
+    read(files, settings, config, false)
+}
+
+/// The same of files that were obeyed before: rules with faults of today's checks are among them, as far as they say whom
+/// they look at and what for.
+pub fn recall(files: &[SourceFile], settings: &Settings, config: Option<&str>) -> Read {
+    read(files, settings, config, true)
+}
+
+fn read(files: &[SourceFile], settings: &Settings, config: Option<&str>, lenient: bool) -> Read {
     let own = settings.labels();
     let left_out = RefCell::default();
     let mut rules: Vec<Rule> = Vec::new();
@@ -76,6 +86,7 @@ pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>
             config,
             missing: RefCell::default(),
             left_out: &left_out,
+            lenient,
         };
         let top = Fields::open(&root, "a rule file", &faults);
         let (alerts, also) = (top.list("alerts"), top.list("rules"));
@@ -97,7 +108,9 @@ pub fn load_with(files: &[SourceFile], settings: &Settings, config: Option<&str>
         }
         diagnostics.extend(faults.into_diagnostics());
     }
-    diagnostics.extend(cover::check(covering, &names, &mut rules));
+    let mut held = rules.clone();
+    diagnostics.extend(cover::check(covering, &names, &mut held));
+    let rules = if lenient { rules } else { held };
     Read { rules, left_out: left_out.into_inner(), diagnostics }
 }
 
@@ -113,6 +126,8 @@ pub(super) struct RuleReader<'a> {
     /// What the rule that is being read names and the settings do not have.
     pub(super) missing: RefCell<Option<Missing>>,
     pub(super) left_out: &'a RefCell<Vec<LeftOut>>,
+    /// Rules with faults are wanted, too.
+    lenient: bool,
 }
 
 impl RuleReader<'_> {
@@ -131,7 +146,10 @@ impl RuleReader<'_> {
         let name = self.name(&fields, names);
         let mut inputs = Vec::new();
         let mut levels = self.levels(&fields, &mut inputs, None);
+        // A level that cannot be read would have the others take its place.
+        let whole = !self.lenient || levels.len() == fields.table("levels").len().max(1);
         let window = self.window(&fields, &inputs);
+        let window = if self.lenient { window.max(self.evaluation_interval) } else { window };
         let budget = self.budget(&fields);
         covers.extend(self.covers(&fields));
         let (by, filter) = match budget {
@@ -161,7 +179,7 @@ impl RuleReader<'_> {
         let place = self.place(node);
         fields.finish();
         let missing = self.leave_out(name.as_deref(), &place);
-        if self.faults.errors() > before || levels.is_empty() || missing {
+        if !self.holds(before) || !whole || levels.is_empty() || missing {
             return None;
         }
         let (Level { severity, condition, root, hold }, _) = levels.swap_remove(0);
@@ -182,6 +200,11 @@ impl RuleReader<'_> {
             terms,
             place,
         })
+    }
+
+    /// Whether what was read since there were so many faults is wanted.
+    pub(super) fn holds(&self, before: usize) -> bool {
+        self.lenient || self.faults.errors() == before
     }
 
     /// File and line of a rule.

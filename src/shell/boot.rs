@@ -227,7 +227,14 @@ impl Folding {
             match snapshot::read(&folder, number) {
                 Ok(snapshot) => {
                     folding.first = number;
-                    let policy = folding.load(&snapshot.policy);
+                    let policy = fold::recall(&snapshot.policy);
+                    for (rule, alerts) in snapshot.state.without_rule(&policy) {
+                        tracing::error!(
+                            rule,
+                            alerts,
+                            "no rule of before is known for alerts that fire: nobody is told their end"
+                        );
+                    }
                     folding.fold = Some(Fold::new(policy, snapshot.policy, snapshot.state, snapshot.backfill));
                     for checkpoint in snapshot.checkpoints {
                         folding.keep(checkpoint);
@@ -247,16 +254,6 @@ impl Folding {
         }
     }
 
-    /// A policy of the past, else the one on disk: a newer evenkeel may refuse what an older one took.
-    fn load(&self, source: &PolicySource) -> Arc<Policy> {
-        fold::load(source).unwrap_or_else(|diagnostics| {
-            for diagnostic in diagnostics {
-                tracing::warn!("a policy of the past cannot be read any more, the newest stands in: {diagnostic:#}");
-            }
-            Arc::clone(&self.policy)
-        })
-    }
-
     fn apply(&mut self, entry: &Entry<'_>) {
         if let Logged::Lines { checkpoint, .. } = &entry.event {
             self.keep(checkpoint.clone());
@@ -268,7 +265,7 @@ impl Folding {
                 self.keep_reports(now, effects);
             }
             (None, Logged::Policy(source) | Logged::Start { policy: source, .. }) => {
-                self.fold = Some(Fold::new(self.load(source), source.clone(), State::default(), false));
+                self.fold = Some(Fold::new(fold::recall(source), source.clone(), State::default(), false));
             }
             // The policy was set aside, for every other journal begins with one.
             (None, _) => {

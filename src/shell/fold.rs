@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::journal::{Entry, Logged, Pace};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Level};
 use crate::engine::event::{Command, Effect, Event, Report};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
@@ -82,29 +82,10 @@ impl Fold {
             }
             Logged::Receipt(receipt) => self.engine.handle(entry.now, Event::Receipt(receipt.clone())),
             Logged::Deadline => self.engine.handle(entry.now, Event::Deadline),
-            Logged::Policy(source) => self.recall(source, |fold, policy| fold.adopt(entry.now, policy, source.clone())),
-            Logged::Start { policy: source, at } => {
-                self.recall(source, |fold, policy| fold.start(*at, policy, source.clone()))
-            }
+            Logged::Policy(source) => self.adopt(entry.now, recall(source), source.clone()),
+            Logged::Start { policy, at } => self.start(*at, recall(policy), policy.clone()),
         };
         Applied { effects, ..Applied::default() }
-    }
-
-    /// Obeys a policy of the past, if it can still be read.
-    fn recall(
-        &mut self,
-        source: &PolicySource,
-        adopt: impl FnOnce(&mut Fold, Arc<Policy>) -> Vec<Effect>,
-    ) -> Vec<Effect> {
-        match load(source) {
-            Ok(policy) => adopt(self, policy),
-            Err(diagnostics) => {
-                for diagnostic in diagnostics {
-                    tracing::warn!("a policy of the past cannot be read any more and is passed over: {diagnostic}");
-                }
-                Vec::new()
-            }
-        }
     }
 
     /// Obeys another policy from now on; the caller has written it to the journal.
@@ -186,6 +167,16 @@ pub fn load(source: &PolicySource) -> Result<Arc<Policy>, Vec<Diagnostic>> {
         (Some(policy), _) => Ok(Arc::new(policy)),
         (None, diagnostics) => Err(diagnostics),
     }
+}
+
+/// A policy of the past. A newer evenkeel may refuse what an older one obeyed: what can be read of it is what alerts go
+/// on from until the policy on disk takes its place, which a start sees to.
+pub fn recall(source: &PolicySource) -> Arc<Policy> {
+    let (policy, diagnostics) = Policy::recall(source, source.base_dir());
+    for fault in diagnostics.iter().filter(|diagnostic| diagnostic.level == Level::Error) {
+        tracing::warn!("this version does not take a policy of the past, of which the rest stands in: {fault:#}");
+    }
+    Arc::new(policy)
 }
 
 #[cfg(test)]

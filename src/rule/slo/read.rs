@@ -32,15 +32,14 @@ impl RuleReader<'_> {
         let mut labels = self.labels(&fields, &by);
         let own = fields.node("annotations").is_some();
         let mut annotations = self.annotations(&fields, (&[], true), &by, &labels);
-        let whole = |objective: Spanned<f64>| (objective.value, self.faults.errors() == before);
+        let whole = |objective: Spanned<f64>| (objective.value, self.holds(before));
         let mut inputs = Vec::new();
         let written = match (&indicator, objective.map(whole)) {
             (Some(indicator), Some((objective, true))) => {
                 let levels = self.slo_levels(&fields, indicator, &burns, 1.0 - objective, hold, &mut inputs);
                 let min_failures = min_failures.unwrap_or(MIN_FAILURES);
                 let terms = (objective, period, min_failures);
-                let slo = (self.faults.errors() == before)
-                    .then(|| self.budget_of(&fields, indicator, &burns, terms, &mut inputs));
+                let slo = self.holds(before).then(|| self.budget_of(&fields, indicator, &burns, terms, &mut inputs));
                 Some((levels, slo.flatten()))
             }
             _ => None,
@@ -48,7 +47,7 @@ impl RuleReader<'_> {
         self.inputs_are_there(&fields, &inputs, Takes::of(&by, &filter).reading(&inputs));
         fields.finish();
         let missing = self.leave_out(name.as_deref(), &self.place(node));
-        let (levels, slo) = written.filter(|_| self.faults.errors() == before && !missing)?;
+        let (levels, slo) = written.filter(|_| self.holds(before) && !missing)?;
         let (name, slo, first) = (name?, slo?, levels.first()?.clone());
         labels.entry("slo".to_owned()).or_insert_with(|| name.clone());
         if !own {
