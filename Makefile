@@ -47,7 +47,7 @@ simulate:
 
 KILLS ?= 300
 kill:
-	EVENKEEL_KILLS=$(KILLS) $(CARGO) test --locked --test kill -- --nocapture
+	EVENKEEL_KILLS=$(KILLS) $(CARGO) test --locked --test live kill:: -- --nocapture
 
 # Alone first, then as whole processes: records per second of CPU time and peak memory; a hundred rules over
 # ten thousand agents; from a line in a file to its message at a webhook.
