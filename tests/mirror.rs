@@ -1245,3 +1245,209 @@ fn a_level_that_ended_and_came_back_is_kept_up_since_then() {
     let why = &world.engine.view().messages[0].receivers[0].why;
     assert!(why.starts_with(&format!("kept up since {}, ", Timestamp(rose))), "{why}");
 }
+
+#[test]
+fn an_alert_that_is_too_mild_for_a_peer_since_a_reload_ends_there_with_it() {
+    let reason = "goes on, but below `min_severity: critical` of am";
+    let ends = |world: &World| {
+        let all =
+            "SELECT state || ' ' || status || ' ' || reason FROM deliveries WHERE severity = 'warning' ORDER BY 1";
+        history(world, all).concat()
+    };
+    for down in [false, true] {
+        let mut world = World { engine: Engine::new(policy_of(SAID, &["am"]), State::default()), ..World::new(&[]) };
+        let mut strict = Arc::unwrap_or_clone(policy_of(SAID, &["am"]));
+        strict.settings.receivers[0].min_severity = Severity::Critical;
+        world.priced(200, 50.0);
+        world.until(205);
+        world.down.extend(down.then_some("am"));
+        world.reload(Arc::new(strict));
+        world.until(240);
+        if down {
+            assert_eq!(ends(&world), ["firing delivered ", "resolved queued down"]);
+            let why = world.engine.view().messages[0].receivers[0].why.clone();
+            let said = "its end as severity=warning at 2023-11-14T22:16:45.000Z is not told yet";
+            let kept = "kept up there since 2023-11-14T22:13:30.000Z; am fails since ";
+            assert!(why.starts_with(&format!("{said} ({reason}), {kept}")), "{why}");
+            assert_eq!(world.engine.view().receivers[0].queued, 1);
+            // It stays so when the alert ends meanwhile.
+            world.down.clear();
+            world.until(260);
+        } else {
+            assert_eq!(world.seconds("am", AlertState::Resolved), [205], "at once");
+        }
+        let end = world.taken.last().expect("its end").2[0].clone();
+        assert_eq!(end, ("agent=a".into(), AlertState::Resolved, format!("50 > 10 warning ({reason})")));
+        assert_eq!(ends(&world), ["firing delivered ".to_owned(), format!("resolved delivered {reason}")]);
+        assert!(world.engine.view().messages[0].receivers.is_empty(), "{:?}", world.engine.view().messages);
+        assert_eq!(world.engine.view().receivers[0].queued, 0);
+        // It is another one as soon as it is grave enough, and the same one again when it may be as mild.
+        let before = world.taken.len();
+        world.priced(400, 500.0);
+        assert!(world.taken[before..].iter().all(|taken| taken.2[0].2.ends_with(" critical")), "{:?}", world.taken);
+        world.priced(600, 50.0);
+        world.reload(policy_of(SAID, &["am"]));
+        world.until(610);
+        assert_eq!(world.taken.last().expect("it is told").2[0].2, "50 > 10 warning");
+        world.priced(800, 1.0);
+        assert_eq!(not_told(&world), [""; 0]);
+    }
+}
+
+#[test]
+fn what_was_told_before_a_peer_took_graver_alerts_alone_ends_there_whatever_comes_first() {
+    let last = |world: &World| world.last[&Severity::Warning].0;
+    // It ends by its value, or its rule goes, before the peer has heard so.
+    for gone in [false, true] {
+        let mut world = World::new(&["am"]);
+        world.priced(100, 50.0);
+        world.down.insert("am");
+        let rules = if gone { &RULES[..RULES.find("  - name: dear").expect("it is there")] } else { RULES };
+        let mut strict = Arc::unwrap_or_clone(policy_of(rules, &["am"]));
+        strict.settings.receivers[0].min_severity = Severity::Critical;
+        world.reload(Arc::new(strict));
+        world.priced(200, 1.0);
+        let [ended] = &world.engine.view().ended[..] else { panic!("one ended") };
+        let why = &ended.messages.receivers[0].why;
+        assert!(why.contains(" is not told yet, kept up there since 2023-11-14T22:13:30.000Z; am fails"), "{why}");
+        world.down.clear();
+        world.until(300);
+        assert_eq!(last(&world), AlertState::Resolved);
+        assert_eq!((world.engine.view().ended, not_told(&world)), (vec![], vec![]));
+    }
+    // The peer takes milder ones again before it has.
+    let mut world = World::new(&["am"]);
+    world.priced(100, 50.0);
+    world.down.insert("am");
+    world.reload(strict(&["am"]));
+    world.priced(120, 50.0);
+    world.reload(policy(&["am"]));
+    assert_eq!(rows(&world), ["am a firing delivered", "am a resolved superseded"]);
+    world.down.clear();
+    world.priced(200, 50.0);
+    assert_eq!((last(&world), not_told(&world)), (AlertState::Firing, vec![]));
+    // It was on its way.
+    let mut world = World { slow: Some(Vec::new()), ..World::new(&["am"]) };
+    world.priced(100, 50.0);
+    world.reload(strict(&["am"]));
+    assert_eq!(rows(&world), ["am a firing queued"]);
+    world.answer_slow(&Attempt::Done);
+    world.until(120);
+    assert_eq!(rows(&world), ["am a firing delivered", "am a resolved delivered"]);
+    // And did not come.
+    let mut world = World { slow: Some(Vec::new()), ..World::new(&["am"]) };
+    world.priced(100, 50.0);
+    world.reload(strict(&["am"]));
+    world.answer_slow(&Attempt::Retry { reason: "down".into(), after: None });
+    world.until(120);
+    assert_eq!((rows(&world), world.taken.len()), (vec!["am a firing dropped".to_owned()], 0));
+}
+
+#[test]
+fn a_peer_that_heard_the_end_of_a_level_is_not_said_to_keep_it_up() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 500.0);
+    world.priced(400, 50.0);
+    world.down.insert("am");
+    world.priced(600, 500.0);
+    let [line] = &lines(&world)[..] else { panic!("one peer") };
+    let (own, before) = line.split_once("; its end as severity=warning at ").expect("that of the level before");
+    assert!(own.contains(" am fails since ") && !own.contains("kept up"), "it heard of its end alone: {line}");
+    assert!(before.contains(" is not told yet (goes on as severity=critical), kept up there since "), "{line}");
+}
+
+#[test]
+fn of_an_alert_that_ended_all_levels_that_are_up_there_are_named() {
+    let mut world = World::new(&["am"]);
+    world.priced(200, 50.0);
+    world.down.insert("am");
+    world.priced(400, 500.0);
+    world.priced(600, 1.0);
+    let [ended] = &world.engine.view().ended[..] else { panic!("one ended") };
+    let why = &ended.messages.receivers[0].why;
+    let kept = " is not told yet, kept up there as severity=warning ";
+    assert!(why.starts_with(&format!("its end at {}{kept}", ended.alert.at)), "{why}");
+}
+
+#[test]
+fn the_end_of_a_level_says_how_long_it_was() {
+    let rules = SAID.replace("{{ value }} > {{ threshold }}", "{{ value }} for {{ duration }}");
+    let mut world =
+        World { engine: Engine::new(policy_of(&rules, &["am", "bm"]), State::default()), ..World::new(&[]) };
+    world.priced(100, 500.0);
+    world.priced(210, 50.0);
+    let end = |world: &World, who: &str| {
+        let of = world.taken.iter().filter(|taken| taken.1 == who).flat_map(|taken| &taken.2);
+        of.rev().find(|said| said.1 == AlertState::Resolved).expect("it ended").2.clone()
+    };
+    let fell = world.engine.view().messages[0].receivers[0].clone();
+    let fell = (fell.last.expect("it is told").0 - START) / 1_000;
+    assert!(
+        end(&world, "am").contains(" for 2m") || end(&world, "am").contains(" for 1m"),
+        "{} {fell}",
+        end(&world, "am")
+    );
+    // By a reload, with and without data; whatever is tried elsewhere.
+    world.down.insert("bm");
+    for (second, rules) in
+        [(290, rules.replace("    window: 1m", "    labels: {team: x}\n    window: 1m")), (380, rules)]
+    {
+        world.priced(second, 50.0);
+        world.reload(policy_of(&rules, &["am", "bm"]));
+        let end = end(&world, "am");
+        let minutes = format!(" for {}m{}s warning", (second - 10) / 60, (second - 10) % 60);
+        assert!(end.contains(&minutes), "{end}: {minutes}");
+    }
+}
+
+#[test]
+fn an_alert_that_ended_is_the_same_whoever_waits() {
+    let mut mixed = Arc::unwrap_or_clone(policy(&["am"]));
+    mixed.settings.receivers.push(hook("ops"));
+    let mut world = World { engine: Engine::new(Arc::new(mixed), State::default()), ..World::new(&[]) };
+    world.priced(200, 500.0);
+    world.priced(400, 50.0);
+    world.down.extend(["am", "ops"]);
+    world.priced(600, 1.0);
+    let ended = |world: &World| world.engine.view().ended.iter().map(|ended| ended.alert.severity).collect::<Vec<_>>();
+    assert_eq!(ended(&world), [Severity::Critical]);
+    world.down.remove("ops");
+    world.until(610);
+    assert_eq!(ended(&world), [Severity::Critical]);
+    assert_eq!(world.engine.view().ended[0].messages.receivers.len(), 1, "ops has it");
+}
+
+#[test]
+fn a_refusal_is_not_shown_while_the_peer_fails_otherwise() {
+    let mut world = World { refusing: BTreeSet::from(["am"]), ..World::new(&["am"]) };
+    world.executions("a", 80, 20);
+    world.until(130);
+    let message = |world: &World| world.engine.view().messages[0].receivers[0].clone();
+    assert!(message(&world).refused.is_some(), "{:?}", message(&world));
+    world.down.insert("am");
+    world.error = "answered 429";
+    world.until(200);
+    assert_eq!(message(&world).refused, None);
+    assert!(
+        message(&world).why.starts_with("am fails since 2023-11-14T22:16:30.000Z: answered 429"),
+        "{:?}",
+        message(&world)
+    );
+    world.down.clear();
+    world.until(210);
+    let since = Some("2023-11-14T22:13:30.000Z".to_owned());
+    assert_eq!(message(&world).refused.map(|refused| refused.since.to_string()), since, "it never took it");
+}
+
+#[test]
+fn nothing_is_told_again_in_the_past() {
+    let mut world = World::new(&["am"]);
+    world.priced(205, 50.0);
+    // Until the changed rule is judged nothing is said.
+    let mut milder = Arc::unwrap_or_clone(policy_of(&RULES.replace("> 10,", "> 11,"), &["am"]));
+    milder.settings.receivers[0].send_resolved = false;
+    world.reload(Arc::new(milder));
+    let message = world.engine.view().messages[0].receivers[0].clone();
+    assert!(message.next.is_none_or(|next| next >= world.at()), "{message:?}");
+    assert!(message.why.ends_with(", told again now"), "{message:?}");
+}

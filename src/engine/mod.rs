@@ -217,7 +217,7 @@ impl Engine {
         let mut firing = if self.state.backfill { Vec::new() } else { self.firing() };
         effects.extend(self.regraded(change, &fired, &firing));
         for event in &firing {
-            let (limit, own) = (self.policy.settings.limits.outbox, own.remove(&event.id));
+            let (limit, own) = (self.policy.settings.limits.outbox, own.get(&event.id).cloned());
             match event.muted {
                 None => self.state.mirror.refresh(event, own, limit, &mut effects),
                 // There it would be kept up by messages, of which there are none any more.
@@ -225,6 +225,7 @@ impl Engine {
                 Some(Muted::Hours { .. }) => {}
             }
         }
+        self.state.mirror.withdraw(now, &own, &mut effects);
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);

@@ -20,7 +20,7 @@ pub const NO_ROOM: &str = "there are as many alerts already as `limits.outbox` a
 /// Why a state is not told that an Alertmanager was to know before a reload.
 pub const UNWANTED: &str = "the receiver takes it no more since a reload";
 /// How the reason begins of the end of an alert that goes on under other labels.
-pub const GOES_ON: &str = "goes on ";
+pub const GOES_ON: &str = "goes on";
 
 impl Peer {
     /// What became of a state that it was to know, after so many attempts.
@@ -88,7 +88,7 @@ impl Peer {
     /// That no request reaches it from now on, which is the reason of all rows that wait; `flight` is the one that did not.
     pub fn fail(&self, now: Timestamp, flight: &Flight, alerts: &BTreeMap<u64, Mirrored>) -> Effect {
         let waits = |key: u64, event: &AlertEvent| {
-            alerts.get(&key).is_some_and(|alert| alert.says(event) && self.lacks(key, alert))
+            self.state(key, alerts).is_some_and(|alert| alert.says(event) && self.lacks(key, alert))
         };
         let waiting = flight.held().filter(|held| waits(held.key, held.event));
         let attempts = waiting.map(|held| (self.id(held.key, held.event), held.attempt)).collect();
@@ -112,12 +112,13 @@ impl Peer {
     /// What it is to know and does not, and what was on its way to it and is not true any more: all rows that wait, each
     /// with its attempts.
     pub fn open<'a>(&'a self, alerts: &'a BTreeMap<u64, Mirrored>) -> Vec<(u64, &'a AlertEvent, u32)> {
-        let lacking = alerts.iter().filter(|(key, alert)| self.lacks(**key, alert));
+        let lacking = self.states(alerts).filter(|(key, alert)| self.lacks(*key, alert));
         let mut open: Vec<_> =
-            lacking.map(|(key, alert)| (*key, &alert.event, self.tries(*key, alert.version))).collect();
+            lacking.map(|(key, alert)| (key, &alert.event, self.tries(key, alert.version))).collect();
         let flying = self.flight.iter().flat_map(|flight| flight.held());
         for held in flying.filter(|held| !self.knows(held.key, held.version)) {
-            if alerts.get(&held.key).is_none_or(|alert| !(alert.says(held.event) && self.lacks(held.key, alert))) {
+            if self.state(held.key, alerts).is_none_or(|alert| !(alert.says(held.event) && self.lacks(held.key, alert)))
+            {
                 open.push((held.key, held.event, held.attempt));
             }
         }

@@ -7,6 +7,7 @@
 
 mod gone;
 mod history;
+mod left;
 mod peer;
 mod requests;
 mod view;
@@ -86,6 +87,14 @@ impl Mirrored {
     }
 }
 
+/// How an alert ends under the labels under which it is known to fire.
+fn ended(known: &AlertEvent, end: AlertEvent, at: Timestamp, reason: &str) -> AlertEvent {
+    let (labels, fired_at) = (known.labels.clone(), known.fired_at);
+    let mut end = AlertEvent { state: AlertState::Resolved, at, labels, fired_at, ..end };
+    words::explain(&mut end, reason.to_owned());
+    end
+}
+
 fn version(id: &str, state: AlertState) -> u64 {
     fingerprint(&[(id.to_owned(), state.as_str().to_owned())].into())
 }
@@ -102,8 +111,8 @@ impl Mirror {
                 None => (self.gone.again(&receiver.name, resend, &self.alerts), true),
             };
             let wanted = (peer.min_severity, peer.send_resolved);
-            let lacked = self.alerts.iter().filter(|(key, alert)| !new && peer.lacks(**key, alert));
-            let lacked: BTreeSet<u64> = lacked.map(|(key, _)| *key).collect();
+            let lacked = peer.states(&self.alerts).filter(|(key, alert)| !new && peer.lacks(*key, alert));
+            let lacked: BTreeSet<u64> = lacked.map(|(key, _)| key).collect();
             peer.resend = resend;
             peer.min_severity = receiver.min_severity;
             peer.send_resolved = receiver.send_resolved;
@@ -111,7 +120,13 @@ impl Mirror {
             if new || wanted != (peer.min_severity, peer.send_resolved) {
                 for (key, alert) in &self.alerts {
                     peer.schedule(*key, alert.event.at);
-                    match (lacked.contains(key), peer.lacks(*key, alert)) {
+                    let mut lacked = lacked.contains(key);
+                    if peer.left.contains_key(key) && alert.event.severity >= peer.min_severity {
+                        effects.extend(peer.take_back(now, *key));
+                        lacked = false;
+                    }
+                    let Some(alert) = peer.state(*key, &self.alerts) else { continue };
+                    match (lacked, peer.lacks(*key, alert)) {
                         (false, true) => effects.push(peer.queue(now, *key, &alert.event)),
                         // What is on its way to it may yet be taken.
                         (true, false) if !peer.holds(*key, alert) => {
@@ -186,8 +201,8 @@ impl Mirror {
         self.firing.remove(&event.id);
         let Some(known) = self.alerts.get(&old) else { return };
         let how = match known.event.severity == event.severity {
-            true => "with other labels".to_owned(),
-            false => format!("as severity={}", event.severity.as_str()),
+            true => " with other labels".to_owned(),
+            false => format!(" as severity={}", event.severity.as_str()),
         };
         self.close(old, own, (event.at, &format!("{GOES_ON}{how}")), effects);
     }
@@ -201,15 +216,9 @@ impl Mirror {
         (at, reason): (Timestamp, &str),
         effects: &mut Vec<Effect>,
     ) {
-        let Some(AlertEvent { severity, labels, fired_at, .. }) =
-            self.alerts.get(&key).map(|known| known.event.clone())
-        else {
-            return;
-        };
-        let end = ends.into_iter().find(|end| end.severity == severity);
-        let end = end.unwrap_or_else(|| self.alerts[&key].event.clone());
-        let mut end = AlertEvent { state: AlertState::Resolved, at, labels, fired_at, ..end };
-        words::explain(&mut end, reason.to_owned());
+        let Some(Mirrored { event: known, .. }) = self.alerts.get(&key) else { return };
+        let end = ends.into_iter().find(|end| end.severity == known.severity).unwrap_or_else(|| known.clone());
+        let end = ended(known, end, at, reason);
         self.put(key, end, at, effects);
     }
 
@@ -250,6 +259,10 @@ impl Mirror {
         let before = self.alerts.get(&key);
         let other = before.filter(|before| before.event.id != alert.event.id);
         for peer in self.peers.values_mut() {
+            // For whom it was over before.
+            if peer.left.contains_key(&key) {
+                continue;
+            }
             // What is on its way may yet be taken.
             if let Some(before) = before.filter(|before| !alert.says(&before.event))
                 && peer.lacks(key, before)
@@ -293,13 +306,14 @@ impl Mirror {
 
     /// The alert that ended first, of those that every peer has the end of, or else cannot be told; none that is on its way.
     fn dispensable(&self) -> Option<u64> {
-        let lacks = |key: u64, alert: &Mirrored| self.peers.values().any(|peer| peer.lacks(key, alert));
-        let kept = |key: u64, alert: &Mirrored| {
-            self.peers.values().any(|peer| peer.flies(key) || peer.failing_since.is_none() && peer.lacks(key, alert))
+        let lacks = |key: u64| self.peers.values().any(|peer| peer.lacks_newest(key, &self.alerts));
+        let kept = |key: u64| {
+            let waits = |peer: &Peer| peer.failing_since.is_none() && peer.lacks_newest(key, &self.alerts);
+            self.peers.values().any(|peer| peer.flies(key) || waits(peer))
         };
-        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key, alert)));
-        let spare = ended.filter(|(_, key, alert)| !kept(*key, alert));
-        spare.map(|(end, key, alert)| (lacks(key, alert), end, key)).min().map(|(.., key)| key)
+        let ended = self.alerts.iter().filter_map(|(key, alert)| Some((alert.ended()?, *key)));
+        let spare = ended.filter(|(_, key)| !kept(*key));
+        spare.map(|(end, key)| (lacks(key), end, key)).min().map(|(.., key)| key)
     }
 
     /// Forgets an alert; what becomes of it where it was to be known and is not.
@@ -313,7 +327,9 @@ impl Mirror {
         let Some(alert) = self.alerts.remove(&key) else { return };
         self.part(&alert.event.id, key);
         for peer in self.peers.values_mut() {
-            if peer.lacks(key, &alert) {
+            let left = peer.left.remove(&key);
+            let alert = left.as_ref().unwrap_or(&alert);
+            if peer.lacks(key, alert) {
                 let (status, reason) = lost(peer);
                 peer.failed += 1;
                 effects.push(peer.report(now, (key, &alert.event), peer.tries(key, alert.version), status, reason));
@@ -328,7 +344,8 @@ impl Mirror {
     /// Forgets ended alerts that no peer is to be told of any more.
     fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let over = |(key, alert): &(&u64, &Mirrored)| {
-            let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key) && peer.wants(alert));
+            let wants = |peer: &Peer| peer.state(**key, &self.alerts).is_some_and(|alert| peer.wants(**key, alert));
+            let due = || self.peers.values().any(|peer| peer.due_of.contains_key(key) && wants(peer));
             let kept = || self.peers.values().any(|peer| peer.flies(**key) || peer.misses(now, **key, alert));
             alert.ended().is_some_and(|end| (now >= end + EXPIRY || !due()) && !kept())
         };
@@ -336,6 +353,9 @@ impl Mirror {
         let expired =
             |peer: &Peer| (NotificationStatus::Expired, format!("not delivered within {EXPIRY}: {}", peer.last_error));
         over.into_iter().for_each(|key| self.forget(now, key, expired, effects));
+        for peer in self.peers.values_mut() {
+            effects.extend(peer.settle_left(now, |peer| expired(peer)));
+        }
         // What ended while a reload had removed a peer.
         for peer in self.peers.values_mut().filter(|peer| peer.told.len() > self.alerts.len()) {
             peer.told.retain(|key, _| self.alerts.contains_key(key));

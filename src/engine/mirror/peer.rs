@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::UNWANTED;
 use super::{BATCH, Mirrored};
-use crate::engine::event::{AlertEvent, Delivery, Effect, NotificationStatus};
+use crate::engine::event::{AlertEvent, AlertState, Delivery, Effect, NotificationStatus};
 use crate::engine::split::NEVER;
 use crate::engine::view::RefusedView;
 use crate::model::{Severity, Timestamp};
@@ -21,6 +21,8 @@ pub struct Peer {
     pub send_resolved: bool,
     /// What it was told last, by alert.
     pub told: BTreeMap<u64, Told>,
+    /// How those end for it that fire on and are too mild for it since a reload, until it took that.
+    pub left: BTreeMap<u64, Mirrored>,
     /// Alerts of which it refused the newest request.
     pub refused: BTreeMap<u64, RefusedView>,
     /// What it is to be told next and when; one entry per alert at most.
@@ -44,6 +46,8 @@ pub struct Peer {
 pub struct Told {
     /// The version that it took last: what it believes.
     pub taken: Option<u64>,
+    /// Whether by that the alert fires.
+    pub fires: bool,
     /// The version that it refused since.
     pub refused: Option<u64>,
     /// Of this episode.
@@ -100,6 +104,7 @@ impl Peer {
             min_severity: Severity::Info,
             send_resolved: true,
             told: BTreeMap::new(),
+            left: BTreeMap::new(),
             refused: BTreeMap::new(),
             due: BTreeSet::new(),
             due_of: BTreeMap::new(),
@@ -116,8 +121,20 @@ impl Peer {
         }
     }
 
-    pub fn wants(&self, alert: &Mirrored) -> bool {
-        alert.event.severity >= self.min_severity && (self.send_resolved || alert.ended().is_none())
+    /// Whether it is to know the newest state of an alert: of one that is too mild for it since a reload its end, if it
+    /// takes it to fire.
+    pub fn wants(&self, key: u64, alert: &Mirrored) -> bool {
+        match alert.ended() {
+            None => alert.event.severity >= self.min_severity,
+            Some(_) => {
+                self.send_resolved && (alert.event.severity >= self.min_severity || self.believes(key).is_some())
+            }
+        }
+    }
+
+    /// What it was told of an alert that fires by that.
+    pub fn believes(&self, key: u64) -> Option<Told> {
+        self.told.get(&key).copied().filter(|told| told.fires)
     }
 
     /// Whether a version of an alert is what it was told last, or refused since.
@@ -133,7 +150,7 @@ impl Peer {
 
     /// Whether it is to know the newest state of an alert and does not.
     pub fn lacks(&self, key: u64, alert: &Mirrored) -> bool {
-        self.wants(alert) && !self.knows(key, alert.version)
+        self.wants(key, alert) && !self.knows(key, alert.version)
     }
 
     /// Whether that state of an alert is on its way to it.
@@ -175,14 +192,13 @@ impl Peer {
             && let Some((_, key)) = self.due.first().copied().filter(|(at, _)| *at <= now)
         {
             self.unschedule(key);
-            match alerts.get(&key) {
-                Some(alert) if self.wants(alert) => keys.push(key),
-                _ => {}
+            if self.state(key, alerts).is_some_and(|alert| self.wants(key, alert)) {
+                keys.push(key);
             }
         }
         for key in &keys {
-            let (version, told) = (alerts[key].version, self.told.get(key));
-            if told.and_then(|told| told.taken) != Some(version) {
+            let Some(version) = self.state(*key, alerts).map(|alert| alert.version) else { continue };
+            if self.told.get(key).and_then(|told| told.taken) != Some(version) {
                 *self.tried.entry((*key, version)).or_default() += 1;
             }
         }
@@ -211,7 +227,8 @@ impl Peer {
         let at = flight.delivery.message.at();
         let next = at + self.resend.every;
         for Held { key, version, attempt, event } in flight.held() {
-            let Some(alert) = alerts.get(&key) else { continue };
+            let left = self.left.get(&key).cloned();
+            let Some(alert) = left.as_ref().or_else(|| alerts.get(&key)) else { continue };
             match (refused, self.refused.get_mut(&key)) {
                 (None, _) => drop(self.refused.remove(&key)),
                 (Some(reason), Some(known)) => known.reason.clone_from(reason),
@@ -219,7 +236,7 @@ impl Peer {
                     self.refused.insert(key, RefusedView { since: now, reason: reason.clone() });
                 }
             }
-            let knew = self.knows(key, alert.version);
+            let lacked = self.lacks(key, alert);
             let told = self.told.entry(key).or_default();
             let (status, before) = match refused {
                 None => {
@@ -228,7 +245,7 @@ impl Peer {
                         let first = goes_on.map_or(now, |took| took.first);
                         told.took = Some(Took { first, last: now, until: at + self.resend.ahead });
                     }
-                    told.refused = None;
+                    (told.refused, told.fires) = (None, event.state == AlertState::Firing);
                     (NotificationStatus::Delivered, told.taken.replace(version))
                 }
                 // What it took is told, though it refuses to hear it again.
@@ -241,9 +258,15 @@ impl Peer {
                 let reason = refused.cloned().unwrap_or_else(|| Peer::beside(event));
                 effects.push(self.report(now, (key, event), attempt, status, reason));
             }
-            // What is not true any more was on its way: it is to hear again what it knew.
-            if knew && self.lacks(key, alert) {
-                effects.push(self.queue(now, key, &alert.event));
+            // What is not true any more was on its way: it is to hear again what it knew, or the end of what it is to
+            // hear of no more.
+            match (lacked, self.lacks(key, alert)) {
+                (false, true) => effects.push(self.queue(now, key, &alert.event)),
+                // Of an episode before it was told the end, and this one is too mild for it.
+                (true, false) if alert.version != version => {
+                    effects.push(self.give_up(now, (key, &alert.event), self.tries(key, alert.version), UNWANTED));
+                }
+                _ => {}
             }
             let over = alert.ended().is_some_and(|end| next > end + self.resend.resolved_for);
             // One that changed meanwhile is due already.
@@ -262,12 +285,14 @@ impl Peer {
         effects: &mut Vec<Effect>,
     ) {
         for Held { key, version, attempt, event } in flight.held() {
-            let Some(alert) = alerts.get(&key) else { continue };
+            let left = self.left.get(&key).cloned();
+            let Some(alert) = left.as_ref().or_else(|| alerts.get(&key)) else { continue };
             self.schedule(key, flight.delivery.message.at());
             if self.knows(key, version) || alert.says(event) && self.lacks(key, alert) {
                 continue;
             }
-            effects.push(match alert.says(event) {
+            // One that left is too mild for it by now.
+            effects.push(match alert.says(event) || left.is_some() {
                 true => self.give_up(now, (key, event), attempt, UNWANTED),
                 false => self.supersede(now, (key, event), attempt),
             });

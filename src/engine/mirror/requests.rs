@@ -33,7 +33,7 @@ impl Mirror {
             let keys = peer.take(now, &self.alerts);
             let ids: BTreeMap<&str, Severity> = keys
                 .iter()
-                .filter_map(|key| self.alerts.get(key).filter(|a| a.ended().is_none()))
+                .filter_map(|key| peer.state(*key, &self.alerts).filter(|a| a.ended().is_none()))
                 .map(|alert| (alert.event.id.as_str(), alert.event.severity))
                 .collect();
             for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {
@@ -44,7 +44,7 @@ impl Mirror {
                 }
             }
             let Some(peer) = self.peers.get_mut(&name) else { continue };
-            let told = keys.iter().filter_map(|key| self.alerts.get(key).map(|alert| (*key, alert)));
+            let told = keys.iter().filter_map(|key| Some((*key, peer.state(*key, &self.alerts)?)));
             let (holds, alerts): (Vec<_>, Vec<_>) = told
                 .map(|(key, alert)| ((key, alert.version, peer.tries(key, alert.version)), alert.event.clone()))
                 .unzip();

@@ -7,7 +7,7 @@ use super::peer::{Peer, Took};
 use super::{Episode, Mirror, Mirrored};
 use crate::engine::event::{AlertEvent, Muted};
 use crate::engine::view::{MessageView, ReceiverView};
-use crate::model::Timestamp;
+use crate::model::{Severity, Timestamp};
 use crate::settings::Receiver;
 
 impl Mirror {
@@ -17,7 +17,7 @@ impl Mirror {
         let key = self.firing.get(&event.id);
         let known = key.and_then(|key| Some((key, self.alerts.get(key)?)));
         let wants = |peer: &Peer| match known {
-            Some((_, alert)) => peer.wants(alert),
+            Some((key, alert)) => peer.wants(*key, alert),
             None => owed && event.severity >= peer.min_severity,
         };
         let key = known.map(|(key, _)| *key);
@@ -26,13 +26,14 @@ impl Mirror {
             Some(severity) => format!("kept up as severity={}", severity.as_str()),
             None => "kept up".to_owned(),
         };
-        let former: Vec<(u64, &Mirrored)> = match self.episodes.get(&event.id) {
-            Some(Episode { keys, end: None }) => self.all(keys).filter(|(of, _)| Some(*of) != key).collect(),
+        let keys: Vec<u64> = match self.episodes.get(&event.id) {
+            Some(Episode { keys, end: None }) => keys.iter().copied().collect(),
             _ => Vec::new(),
         };
         let one = |peer: &Peer| {
             let current = wants(peer).then(|| peer.message(now, key, &kept));
-            let former = former.iter().filter_map(|(key, alert)| peer.leaving(now, *key, alert, event));
+            let former = keys.iter().filter(|of| Some(**of) != key || peer.left.contains_key(of));
+            let former = former.filter_map(|key| peer.leaving(now, *key, peer.state(*key, &self.alerts)?, event));
             let Some(current) = current else {
                 let mut message = former.reduce(both)?;
                 message.why.extend(peer.failing(now, message.next).map(|failing| format!("; {failing}")));
@@ -43,17 +44,13 @@ impl Mirror {
         self.peers.values().filter_map(one).collect()
     }
 
-    fn all<'a>(&'a self, keys: &'a BTreeSet<u64>) -> impl Iterator<Item = (u64, &'a Mirrored)> {
-        keys.iter().filter_map(|key| Some((*key, self.alerts.get(key)?)))
-    }
-
     /// By alert: how it ended, and the peers that have not heard so.
     pub fn endings(&self, now: Timestamp) -> BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> {
         // One that goes on under other labels has not ended.
         let over =
             self.episodes.iter().filter_map(|(id, episode)| Some((id.as_str(), &episode.keys, episode.end.as_ref()?)));
-        let one = |(id, keys, end)| {
-            let messages = |peer: &Peer| peer.ending(now, self.all(keys), end);
+        let one = |(id, keys, end): (_, &BTreeSet<u64>, _)| {
+            let messages = |peer: &Peer| peer.ending(now, peer.states_of(keys, &self.alerts), end);
             let messages: Vec<MessageView> = self.peers.values().filter_map(messages).collect();
             (!messages.is_empty()).then_some((id, (end, messages)))
         };
@@ -72,7 +69,7 @@ impl Mirror {
         let peer = self.peers.get(&receiver.name)?;
         Some(ReceiverView {
             receiver: receiver.name.clone(),
-            queued: self.alerts.iter().filter(|(key, alert)| peer.lacks(**key, alert)).count() as u64,
+            queued: peer.states(&self.alerts).filter(|(key, alert)| peer.lacks(*key, alert)).count() as u64,
             delivered: peer.delivered,
             failed: peer.failed,
             retries: peer.retries,
@@ -126,8 +123,13 @@ impl Peer {
             false => format!(" as severity={}", newest.severity.as_str()),
         };
         // What it hears nothing of it takes for ended at last.
-        let took = lacking.iter().filter_map(|(key, _)| self.told.get(key)?.took).max_by_key(|took| took.until);
-        let kept = took.map_or_else(String::new, |took| format!(", {}", took.kept("kept up there", now)));
+        let took = lacking.iter().filter_map(|(key, alert)| Some((alert.event.severity, self.believes(*key)?.took?)));
+        let took: Vec<(Severity, Took)> = took.collect();
+        let alone = took.iter().all(|(severity, _)| *severity == end.severity);
+        let how =
+            |severity: Severity| if alone { String::new() } else { format!(" as severity={}", severity.as_str()) };
+        let kept = took.iter().map(|(severity, took)| took.kept(&format!(", kept up there{}", how(*severity)), now));
+        let kept: String = kept.collect();
         let why = match self.failing(now, message.next) {
             Some(failing) => format!("its end{what} at {} is not told yet{kept}; {failing}", newest.at),
             None => format!("its end{what} at {} is told now", newest.at),
@@ -138,13 +140,14 @@ impl Peer {
     /// What is said of an alert that it knows under labels of before and has not heard that it is over under those, while
     /// that goes on as `event`.
     fn leaving(&self, now: Timestamp, key: u64, alert: &Mirrored, event: &AlertEvent) -> Option<MessageView> {
-        let took = self.told.get(&key)?.took.filter(|_| self.lacks(key, alert))?;
+        let took = self.believes(key)?.took.filter(|_| self.lacks(key, alert))?;
         let message = self.message(now, Some(key), "kept up");
         let AlertEvent { at, severity, reason, .. } = &alert.event;
-        let labels = match event.muted != Some(Muted::Shadow) && *severity == event.severity {
-            true => "with its labels of before".to_owned(),
-            false => format!("as severity={}", severity.as_str()),
-        };
+        let labels =
+            match event.muted != Some(Muted::Shadow) && *severity == event.severity && !self.left.contains_key(&key) {
+                true => "with its labels of before".to_owned(),
+                false => format!("as severity={}", severity.as_str()),
+            };
         let told = if self.failing_since.is_some() { "not told yet" } else { "told now" };
         let why = format!("its end {labels} at {at} is {told} ({reason}), {}", took.kept("kept up there", now));
         Some(MessageView { why, ..message })
@@ -152,11 +155,13 @@ impl Peer {
 
     /// What it was told of an alert, and when it is told again; of one without a key there was no room.
     fn message(&self, now: Timestamp, key: Option<u64>, kept: &str) -> MessageView {
-        let took = key.and_then(|key| self.told.get(&key)?.took);
+        let took = key.and_then(|key| self.believes(key)?.took);
         let due = key.and_then(|key| self.due_of.get(&key)).map(|at| self.not_before.map_or(*at, |t| t.max(*at)));
-        let refused = key.and_then(|key| self.refused.get(&key)).cloned();
         let failing = self.failing(now, due);
-        let again = due.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
+        // While it answers otherwise, or not at all, that is what keeps it from being told.
+        let refused = key.and_then(|key| self.refused.get(&key)).filter(|_| failing.is_none()).cloned();
+        let later = due.filter(|due| *due > now);
+        let again = later.map_or_else(|| "told again now".to_owned(), |at| format!("told again at {at}"));
         let kept = took.map(|took| took.kept(kept, now));
         let why = match (key, kept, failing) {
             (None, ..) => format!("not kept up: {NO_ROOM}"),
@@ -167,6 +172,6 @@ impl Peer {
             (_, None, None) => "an Alertmanager, told now".to_owned(),
         };
         let (receiver, group, last) = (self.name.clone(), self.name.clone(), took.map(|took| took.last));
-        MessageView { receiver, group, last, waiting: None, refused, next: due, why }
+        MessageView { receiver, group, last, waiting: None, refused, next: due.map(|due| due.max(now)), why }
     }
 }
