@@ -1451,3 +1451,36 @@ fn nothing_is_told_again_in_the_past() {
     assert!(message.next.is_none_or(|next| next >= world.at()), "{message:?}");
     assert!(message.why.ends_with(", told again now"), "{message:?}");
 }
+
+#[test]
+fn a_peer_is_said_once_to_fail_and_once_to_answer_again() {
+    let mut world = World { down: BTreeSet::from(["am"]), ..World::new(&["am"]) };
+    world.executions("a", 80, 20);
+    world.until(60);
+    world.executions("b", 80, 20);
+    world.until(120);
+    world.down.clear();
+    world.until(300);
+    let said = |report: &Report| match report {
+        Report::Failing(failing) => Some(format!("{} {}", failing.receiver, failing.reason)),
+        Report::Answers(again) => Some(format!("{} since {}", again.receiver, again.since)),
+        _ => None,
+    };
+    let said: Vec<String> = world.reports.iter().filter_map(said).collect();
+    assert_eq!(said, ["am down", "am since 2023-11-14T22:13:30.000Z"]);
+}
+
+#[test]
+fn a_peer_is_told_first_what_was_decided_on() {
+    let rules = SAID.replace("{{ value }} > {{ threshold }}", "{{ value }} for {{ duration }}");
+    let mut world = World { engine: Engine::new(policy_of(&rules, &["am"]), State::default()), ..World::new(&[]) };
+    world.priced(10, 50.0);
+    // The evaluation was due before what wakes the engine.
+    let late = Timestamp(START + 10_200);
+    while world.taken.is_empty() && world.now < 100 {
+        let effects = world.engine.handle(Timestamp(late.0 + world.now * 1_000), Event::Deadline);
+        world.answer(world.at(), effects);
+        world.now += 1;
+    }
+    assert_eq!(world.taken[0].2[0].2, "50 for 0s warning");
+}

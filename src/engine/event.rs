@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::{AlertEvent, AlertState, Muted};
 pub use message::{Delivery, Digest, DigestSection, Message, Notification};
-pub use report::{Failing, NotificationReport, NotificationStatus, OtherAlert, Report};
+pub use report::{Answers, Failing, NotificationReport, NotificationStatus, OtherAlert, Report};
 
 use crate::model::{Befell, Part, Record, Span, Timestamp};
 use crate::settings::ParameterKind;

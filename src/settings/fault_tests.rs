@@ -64,6 +64,20 @@ limits: {series: 1}
 }
 
 #[test]
+fn a_name_that_an_address_of_another_receiver_has_is_a_fault() {
+    let peers = "- {name: am, alertmanager: {urls: ['http://h:1', 'http://h:2']}}\n";
+    let hook = "- {name: 'am/h:1', webhook: {url: http://a}}\n";
+    let says = |line: u32| {
+        format!(
+            "3:4 `am/h:1` is a name for an address of the receiver `am` (the other one stands in line {line}; rename one of them)"
+        )
+    };
+    assert_eq!(load(&format!("receivers:\n{peers}{hook}")).1, [says(2)]);
+    assert_eq!(load(&format!("receivers:\n{hook}{peers}")).1, [says(2)]);
+    assert_eq!(load(&format!("receivers:\n{peers}- {{name: am2, webhook: {{url: http://a}}}}\n")).1, [""; 0]);
+}
+
+#[test]
 fn a_required_list_without_entries_is_a_fault() {
     let pager = "receivers:\n- {name: ops, webhook: {url: http://a}}\n";
     let of = |text: &str| format!("{pager}{text}");

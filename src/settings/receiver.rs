@@ -25,6 +25,7 @@ const WAYS: [&str; 7] = ["webhook", "email", "alertmanager", "slack", "pagerduty
 fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, interval: Span) -> Vec<Receiver> {
     let before = section.reader.faults.errors();
     let name = unique_name(&section, names);
+    name.iter().for_each(|name| is_apart(&section, name, names));
     let severity = section.word("min_severity").and_then(|word| Severity::from_word(word.value));
     let send_resolved = section.flag("send_resolved").unwrap_or(true);
     let place = section.fields.place("name");
@@ -55,6 +56,20 @@ fn receivers(section: Section<'_>, names: &mut BTreeMap<String, Range<usize>>, i
         channel,
     };
     channels.into_iter().map(receiver).collect()
+}
+
+/// Says when a name is that of an address of another receiver, or could be, see [`named`].
+fn is_apart(section: &Section<'_>, name: &str, names: &BTreeMap<String, Range<usize>>) {
+    let below = |name: &str, whole: &str| name.strip_prefix(whole).is_some_and(|rest| rest.starts_with('/'));
+    let Some((other, first)) = names.iter().find(|(other, _)| below(name, other) || below(other, name)) else { return };
+    let (one, whole) = if name.len() > other.len() { (name, other.as_str()) } else { (other.as_str(), name) };
+    let (line, _) = section.reader.faults.file.line_column(first.start);
+    let message = format!("`{one}` is a name for an address of the receiver `{whole}`");
+    section.reader.error(
+        section.fields.place("name"),
+        message,
+        format!("the other one stands in line {line}; rename one of them"),
+    );
 }
 
 /// What stands for a channel with faults: nothing that only some receivers can is asked of it.

@@ -9,7 +9,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::diagnostic::{Diagnostic, Level};
 use crate::engine::event::{
-    AlertEvent, AlertState, Failing, NotificationReport, NotificationStatus, OtherAlert, Report,
+    AlertEvent, AlertState, Answers, Failing, NotificationReport, NotificationStatus, OtherAlert, Report,
 };
 use crate::model::{Severity, Span, Timestamp};
 
@@ -59,6 +59,9 @@ pub fn report(report: &Report, now: Timestamp) {
         Report::Alert(alert) => alert_line(alert, now),
         Report::Notification(notification) => notification_line(notification),
         Report::Failing(Failing { receiver, reason, .. }) => tracing::warn!(receiver, reason, "fails, trying again"),
+        Report::Answers(Answers { receiver, since, .. }) => {
+            tracing::info!(receiver, failed_since = since.to_rfc3339(), "answers again");
+        }
         Report::Recommendation(advice) => {
             tracing::debug!(advice.target, advice.agent, ?advice.decision, "{}", advice.reason);
         }
@@ -115,8 +118,10 @@ fn notification_line(report: &NotificationReport) {
             let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
             tracing::info!(receiver, digest, rule, subject, severity, state, id, attempts, reason, "delivered");
         }
-        NotificationStatus::Queued if reason.is_empty() => {
-            tracing::debug!(receiver, digest, rule, subject, severity, state, id, "queued");
+        // That an Alertmanager fails is said once, and not of every state that waits for it.
+        NotificationStatus::Queued if *attempts == 0 || reason.is_empty() => {
+            let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
+            tracing::debug!(receiver, digest, rule, subject, severity, state, id, reason, "queued");
         }
         NotificationStatus::Queued => {
             tracing::warn!(

@@ -15,6 +15,8 @@ pub enum Report {
     Notification(NotificationReport),
     /// No request reaches an Alertmanager any more, or not for another reason than before.
     Failing(Failing),
+    /// An Alertmanager answers again.
+    Answers(Answers),
     /// A recommendation was made or kept back.
     Recommendation(Recommendation),
 }
@@ -61,6 +63,17 @@ pub struct Failing {
     pub reason: String,
     /// Of the states that the request held and that wait: how often they were tried.
     pub attempts: Vec<(DeliveryId, u32)>,
+}
+
+/// An Alertmanager that a request reached after others had not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// When.
+    pub at: Timestamp,
+    /// The receiver's name.
+    pub receiver: String,
+    /// Since when it had failed.
+    pub since: Timestamp,
 }
 
 /// One of several alerts of a message.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::UNWANTED;
 use super::{BATCH, Mirrored};
-use crate::engine::event::{AlertEvent, AlertState, Delivery, Effect, NotificationStatus};
+use crate::engine::event::{AlertEvent, AlertState, Answers, Delivery, Effect, NotificationStatus, Report};
 use crate::engine::split::NEVER;
 use crate::engine::view::RefusedView;
 use crate::model::{Severity, Timestamp};
@@ -215,7 +215,10 @@ impl Peer {
         effects: &mut Vec<Effect>,
     ) {
         self.failures = 0;
-        self.failing_since = None;
+        if let Some(since) = self.failing_since.take() {
+            let receiver = self.name.clone();
+            effects.push(Effect::Report(Report::Answers(Answers { at: now, receiver, since })));
+        }
         self.not_before = None;
         match refused {
             Some(reason) => {

@@ -10,7 +10,10 @@ use crate::engine::alert::hex;
 use crate::engine::event::{AlertEvent, Attempt, Delivery, DeliveryId, Effect, Message, Notification};
 use crate::engine::notify::{self, Settled};
 use crate::engine::split::NEVER;
-use crate::model::{Severity, Timestamp};
+use crate::model::{Severity, Span, Timestamp};
+
+/// What was decided on less long ago is told as it was then, as it is to receivers of messages.
+const FRESH: Span = Span::seconds(1);
 
 impl Mirror {
     /// When [`Mirror::pump`] could hand something out next.
@@ -34,6 +37,7 @@ impl Mirror {
             let ids: BTreeMap<&str, Severity> = keys
                 .iter()
                 .filter_map(|key| peer.state(*key, &self.alerts).filter(|a| a.ended().is_none()))
+                .filter(|alert| now.since(alert.event.at) >= FRESH)
                 .map(|alert| (alert.event.id.as_str(), alert.event.severity))
                 .collect();
             for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {

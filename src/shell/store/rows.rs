@@ -15,6 +15,7 @@ pub fn put(connection: &Connection, now: Timestamp, report: &Report) -> Result<(
         Report::Alert(alert) => put_alert(connection, alert),
         Report::Notification(notification) => put_notification(connection, notification),
         Report::Failing(failing) => put_failing(connection, failing),
+        Report::Answers(_) => Ok(()),
         Report::Recommendation(recommendation) => put_recommendation(connection, now, recommendation),
     }
 }
