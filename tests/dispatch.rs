@@ -1701,7 +1701,7 @@ fn an_alert_that_no_message_shows_is_not_held_for_flapping() {
     let news: Vec<&AlertEvent> = plan.got[messages..]
         .iter()
         .filter(|(_, to, _)| to == "ops")
-        .map(|(_, _, delivery)| delivery.notification().expect("of alerts").lead())
+        .map(|(_, _, delivery)| &delivery.notification().expect("of alerts").alerts[0])
         .collect();
     let [end] = news[..] else { panic!("{news:?}") };
     assert_eq!((end.rule.as_str(), end.state), ("slow", AlertState::Resolved));

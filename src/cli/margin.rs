@@ -65,6 +65,7 @@ fn text(out: &mut Output, margins: &Margins) -> Result<(), Failure> {
     if margins.subjects == 0 {
         match margins.at == Timestamp::default() {
             true => writeln!(out, "no executions were read")?,
+            false if !margins.lacking.is_empty() => writeln!(out, "{} by {}", margins.lacking, margins.at)?,
             false => writeln!(out, "no rule has seen a record by {}", margins.at)?,
         }
         return Ok(());

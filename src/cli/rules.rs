@@ -180,6 +180,7 @@ fn terms(rule: &RuleView) -> Vec<String> {
         terms.push(format!("{}: {}", own.subjects.join(" "), all.join(", ")));
     }
     terms.extend(rule.partial.map(|partial| partial.to_string()));
+    terms.extend(rule.uncounted.iter().map(|uncounted| uncounted.to_string()));
     terms.extend(rule.active_hours.iter().map(|hours| format!("told {hours}")));
     terms
 }

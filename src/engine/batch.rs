@@ -106,9 +106,7 @@ impl Engine {
                 *place = split.series_of(labels, sample.at, limits.series) as u32;
             }
             let own = places[Plan::AGENTS] as usize;
-            if !self.plan.homes.is_empty() {
-                homes.see(own, labels, record.outcome);
-            }
+            homes.see(own, labels, record.outcome);
             if let Some(work) = record.work.filter(|_| self.plan.works) {
                 // Agents beyond the bound are not told apart, so none of them repeats another.
                 let known = splits[Plan::AGENTS].label(own, Dimension::Agent) != Some(Name::OVERFLOW);

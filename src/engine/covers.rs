@@ -17,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::{Incident, Incidents};
 use super::evaluate;
 use super::event::AlertEvent;
+use super::homes::place;
 use super::names::Name;
 use super::plan::{CoverPlan, Plan};
 use super::reading::Reading;
-use super::split::{Labels, NEVER, Split};
+use super::split::{NEVER, Split};
 use super::{Engine, State};
-use crate::model::{Dimension, Metric, Outcome, Span, Timestamp};
+use crate::model::{Dimension, Metric, Span, Timestamp};
 use crate::rule::Input;
 
 /// The agents that a rule counts, by its series.
@@ -60,64 +61,6 @@ impl Covered {
         let value = if metric == Metric::AlertingShare { alerting / f64::from(known) } else { alerting };
         ((known >= least.max(1)).then_some(value), known.into())
     }
-}
-
-/// Where agents are: by agent what its newest record said, and what its newest failure said.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Homes {
-    /// The labels that are kept.
-    labels: Vec<Dimension>,
-    /// By series of the agents' split: as many of the newest record, then of the newest failure.
-    names: Vec<Name>,
-}
-
-impl Homes {
-    /// Keeps other labels from now on, and learns them anew.
-    pub fn keep(&mut self, labels: &[Dimension]) {
-        // Equal by names; where a label is found depends on the settings.
-        let names = if self.labels == labels { std::mem::take(&mut self.names) } else { Vec::new() };
-        *self = Homes { labels: labels.to_vec(), names };
-    }
-
-    /// Takes in where an execution of an agent was.
-    #[inline]
-    pub fn see(&mut self, agent: usize, labels: &Labels, outcome: Outcome) {
-        let width = self.labels.len();
-        let first = agent * width * 2;
-        if self.names.len() < first + width * 2 {
-            self.names.resize(first + width * 2, Name::NONE);
-        }
-        let (newest, failed) = self.names[first..first + width * 2].split_at_mut(width);
-        let fails = !matches!(outcome, Outcome::Ok | Outcome::Unknown);
-        for ((newest, failed), label) in newest.iter_mut().zip(failed).zip(&self.labels) {
-            *newest = labels[label.place()];
-            if fails {
-                *failed = *newest;
-            }
-        }
-    }
-
-    /// The labels of an agent; of its newest failure, if there was one and that is asked for.
-    fn of(&self, agent: usize, failed: bool) -> Labels {
-        let mut labels = [Name::NONE; Dimension::PLACES];
-        let width = self.labels.len();
-        let Some(own) = self.names.get(agent * width * 2..(agent + 1) * width * 2) else { return labels };
-        let (newest, failures) = own.split_at(width);
-        let failures = Some(failures).filter(|names| failed && names.iter().any(|name| *name != Name::NONE));
-        let names = failures.unwrap_or(newest);
-        self.labels.iter().zip(names).for_each(|(label, name)| labels[label.place()] = *name);
-        labels
-    }
-}
-
-/// What of an agent's labels makes its subject: the first of those of `by` that is known; `None` when none is.
-fn place(by: &[Dimension], all: &Labels) -> Option<Labels> {
-    let mut labels = [Name::NONE; Dimension::PLACES];
-    if let Some(first) = by.iter().find(|label| all[label.place()] != Name::NONE) {
-        labels[first.place()] = all[first.place()];
-        return Some(labels);
-    }
-    by.is_empty().then_some(labels)
 }
 
 impl Engine {
@@ -246,7 +189,7 @@ impl Engine {
     }
 
     /// The agents that some rules have data on, and whether any of them has an alert.
-    fn judged(&self, now: Timestamp, rules: &[usize]) -> BTreeMap<Name, bool> {
+    pub(super) fn judged(&self, now: Timestamp, rules: &[usize]) -> BTreeMap<Name, bool> {
         let mut agents: BTreeMap<Name, bool> = BTreeMap::new();
         // The longest window first: who has data there need not be looked at in the others.
         let mut rules = rules.to_vec();

@@ -6,6 +6,7 @@ use super::alert::{self, Alert};
 use super::budget;
 use super::event::{AlertEvent, AlertState};
 use super::gaze::{Gaze, Sight};
+use super::homes::Uncounted;
 use super::partial::Partial;
 use super::telling::Telling;
 use super::{Engine, words};
@@ -41,6 +42,9 @@ pub struct Inspection {
     /// What of its windows is missing since a reload began them; absent when they are full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Partial>,
+    /// Agents that the rule covers and cannot count; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<Uncounted>,
     /// Fewer samples than this are no data.
     pub min_samples: u32,
     /// What no data means: `ok`, `alert` or `keep`.
@@ -215,6 +219,7 @@ impl Engine {
             hold: level.map_or(rule.hold, |level| level.hold),
             keep_firing_for: rule.keep_firing_for,
             partial: self.state.partial(now, rule, &self.plan, gaze.index),
+            uncounted: self.uncounted(now, gaze.index),
             min_samples: rule.min_samples,
             no_data: rule.terms.no_data.as_str().to_owned(),
             inputs: inputs.collect(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::AlertState;
 use super::gaze::Gaze;
+use super::homes::Uncounted;
 use super::partial::Partial;
 use super::{Engine, budget};
 use crate::model::{Severity, Span, Subject, Timestamp, Unit};
@@ -25,6 +26,9 @@ pub struct Margins {
     pub without_data: u64,
     /// The nearest, as many as were asked for.
     pub margins: Vec<MarginView>,
+    /// Of the one rule asked about, why it has no subject; JSON leaves it out when it has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lacking: String,
 }
 
 /// How far one subject is from firing.
@@ -99,6 +103,9 @@ pub struct RuleView {
     /// What its windows hold since a reload began them; absent when they are full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Partial>,
+    /// Agents that it covers and cannot count; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<Uncounted>,
 }
 
 /// What some subjects of a rule have instead.
@@ -174,7 +181,11 @@ impl Engine {
         let without_data = ranks.iter().filter(|rank| rank.no_data).count() as u64;
         ranks.sort_by(|a, b| a.partial_cmp(b).expect("no share is NaN"));
         let margins = ranks.iter().take(limit).map(|rank| margin(&gazes[rank.rule], rank.series)).collect();
-        Ok(Margins { at: now, subjects, without_data, margins })
+        let lacking = match gazes.first().filter(|_| rule.is_some() && subjects == 0) {
+            Some(gaze) => self.nothing_seen(gaze.index, ""),
+            None => String::new(),
+        };
+        Ok(Margins { at: now, subjects, without_data, margins, lacking })
     }
 
     /// Every rule, with its subjects by state at `now`.
@@ -198,7 +209,8 @@ impl Engine {
         let seen = |(index, rule): (usize, &crate::rule::Rule)| {
             let evaluated = self.state.rules[index].evaluated;
             let partial = self.state.partial(now, rule, &self.plan, index);
-            RuleView { subjects: Some(count(index)), evaluated, partial, ..RuleView::of(rule) }
+            let uncounted = self.uncounted(now, index);
+            RuleView { subjects: Some(count(index)), evaluated, partial, uncounted, ..RuleView::of(rule) }
         };
         rules.map(seen).collect()
     }
@@ -254,6 +266,7 @@ impl RuleView {
             place: rule.place.clone(),
             subjects: None,
             partial: None,
+            uncounted: None,
         }
     }
 }

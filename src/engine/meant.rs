@@ -63,22 +63,31 @@ impl Engine {
         };
         match found[..] {
             [series] => Ok((index, series)),
-            [] if subjects.is_empty() => {
-                let what = match split.spec.takes {
-                    Takes::Deliveries => "delivery to a receiver",
-                    Takes::Alerts => "alert of the rules that it covers",
-                    Takes::Parts => "loss",
-                    Takes::Executions | Takes::Works => "record",
-                };
-                Err(format!("the rule `{name}` has seen no {what} yet{}", self.passed_over(rule, wanted)))
-            }
+            [] if subjects.is_empty() => Err(self.nothing_seen(index, wanted)),
             [] => {
                 let known = listed(&Vec::from_iter(0..subjects.len()));
                 let why = self.passed_over(rule, wanted);
-                Err(format!("the rule `{name}` has seen no `{wanted}` yet{why}; it looks at: {known}"))
+                let uncounted = self.uncounted(self.now().unwrap_or_default(), index);
+                let uncounted = uncounted.map(|uncounted| format!(": {uncounted}")).unwrap_or_default();
+                Err(format!("the rule `{name}` has seen no `{wanted}` yet{why}{uncounted}; it looks at: {known}"))
             }
             _ => Err(format!("`{wanted}` may be any of: {}", listed(&found))),
         }
+    }
+
+    /// That a rule has no subject yet, and why if more is known than that; `wanted` is whom somebody means.
+    pub(super) fn nothing_seen(&self, index: usize, wanted: &str) -> String {
+        let rule = &self.policy.rules[index];
+        if let Some(uncounted) = self.uncounted(self.now().unwrap_or_default(), index) {
+            return format!("the rule `{}` has counted no agent with an alert yet: {uncounted}", rule.name);
+        }
+        let what = match rule.takes() {
+            Takes::Deliveries => "delivery to a receiver",
+            Takes::Alerts => "alert of the rules that it covers",
+            Takes::Parts => "loss",
+            Takes::Executions | Takes::Works => "record",
+        };
+        format!("the rule `{}` has seen no {what} yet{}", rule.name, self.passed_over(rule, wanted))
     }
 
     /// That a subject ran, and the rule's `where` counts none of it; empty for a rule that looks at everything.

@@ -26,6 +26,7 @@ mod field;
 mod finding;
 mod gaps;
 mod gaze;
+pub mod homes;
 mod index;
 pub mod inspect;
 mod intake;
@@ -70,10 +71,10 @@ use crate::rule::Takes;
 use baseline::Baseline;
 use budget::BudgetState;
 use carry::Change;
-use covers::Homes;
 use digest::Digests;
 use dispatch::Dispatch;
 use event::{AlertEvent, Attempt, Command, Effect, Event, Message, Muted, Receipt};
+use homes::Homes;
 use intake::Seen;
 use mirror::Mirror;
 use names::{Name, Names};
@@ -122,7 +123,7 @@ pub struct State {
     stock: Stock,
     /// What agents did last, when a rule looks for repeats.
     works: Works,
-    /// Where agents are, when a rule covers others.
+    /// Where agents are, for rules that cover others.
     homes: Homes,
     /// Which windows a reload began.
     partials: Partials,

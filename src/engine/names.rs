@@ -20,6 +20,8 @@ impl Name {
     pub const NONE: Name = Name(0);
     /// The name that stands for all names beyond the bound.
     pub const OVERFLOW: Name = Name(1);
+    /// "Nothing was read that could say it." It has no text.
+    pub const UNREAD: Name = Name(u32::MAX);
 
     /// Position in tables that are indexed by name.
     pub fn index(self) -> usize {

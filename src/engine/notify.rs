@@ -400,7 +400,7 @@ pub const GONE: &str = "the receiver was removed from the configuration";
 pub fn report(now: Timestamp, delivery: &Delivery, status: NotificationStatus, reason: String) -> Effect {
     let (lead, name, others, truncated) = match &delivery.message {
         Message::Alerts(said) => {
-            let others = said.alerts.iter().skip(1).map(other).collect();
+            let others = said.others().map(other).collect();
             (Some(other(said.lead())), String::new(), others, said.truncated)
         }
         Message::Digest(digest) => (None, digest.name.clone(), Vec::new(), 0),

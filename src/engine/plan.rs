@@ -231,6 +231,10 @@ impl Plan {
         }
         plan.works = policy.rules.iter().any(|rule| rule.takes() == Takes::Works);
         plan.cover(policy);
+        // A rule that a reload brings is to find the fleet where it is.
+        for dimension in [Dimension::Provider, Dimension::Source] {
+            plan.dimensions[dimension.place()] = true;
+        }
         for split in &plan.splits {
             for dimension in split.spec.by.iter().copied().chain(split.spec.filter.iter().map(|m| m.dimension)) {
                 plan.dimensions[dimension.place()] = true;
@@ -244,6 +248,8 @@ impl Plan {
         plan.fields.dedup();
         plan.labels.sort();
         plan.labels.dedup();
+        let read = Dimension::ALL.into_iter().chain(plan.labels.iter().copied().map(Dimension::Custom));
+        plan.homes = read.filter(|label| plan.dimensions[label.place()] && Takes::Alerts.has(*label)).collect();
         plan
     }
 
@@ -324,7 +330,7 @@ impl Plan {
         place as u32
     }
 
-    /// Finds the rules that others cover, and the labels that tell where their agents are.
+    /// Finds the rules that others cover.
     fn cover(&mut self, policy: &Policy) {
         let named = |names: &[String]| {
             let all = policy.rules.iter().enumerate();
@@ -332,10 +338,7 @@ impl Plan {
         };
         for (index, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| rule.takes() == Takes::Alerts) {
             self.covering.push(CoverPlan { rule: index, covered: named(&rule.terms.covers) });
-            self.homes.extend(rule.by.iter().copied().chain(rule.filter.iter().map(|m| m.dimension)));
         }
-        self.homes.sort();
-        self.homes.dedup();
     }
 
     /// A window of a split. Rules on the same window share it; it keeps what any of them needs.

@@ -28,14 +28,15 @@ const NOT_YET: [(&str, &str); 2] = [
 const WORDS: [&str; 4] = ["baseline", "peers", "score", "budget"];
 
 /// Whether a condition reads anything in the rule's window: what was used of a budget is of its period, and
-/// `silence` counts from the last run on.
+/// `silence` counts from the last run on, and agents with alerts are counted now.
 pub fn reads_window(condition: &str) -> bool {
     let between = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '{' | '}'));
     let names = condition.split(between).filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '{'));
     let mut inputs = names.filter(|word| !matches!(*word, "and" | "or" | "not"));
     // A baseline stands beside its metric, which says it.
     let apart = |word: &str| matches!(word, "budget" | "baseline") || word.starts_with(BASELINE_PREFIX);
-    inputs.any(|word| !apart(word) && !Metric::from_word(word).is_some_and(Metric::runs))
+    let windowless = |metric: Metric| metric.runs() || metric.is_of_alerts();
+    inputs.any(|word| !apart(word) && !Metric::from_word(word).is_some_and(windowless))
 }
 
 /// What a name stands for.

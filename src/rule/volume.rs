@@ -19,12 +19,17 @@ impl RuleReader<'_> {
             }
             return least;
         };
-        let counts = |input: &Input| matches!(input, Input::Metric(Metric::Executions | Metric::FailedExecutions, _));
+        let counts = |input: &Input| {
+            matches!(input, Input::Metric(Metric::Executions | Metric::FailedExecutions | Metric::AlertingAgents, _))
+        };
         let n = written.value as u32;
         if n < FEW.min(least) && !inputs.iter().any(counts) {
             let share = Unit::Ratio.show(1.0 / f64::from(n));
-            let message = format!("a share of as few as {n} runs is a burst by chance: one failure is {share}");
-            let help = format!("write at least {least}, or `executions >= {least} and ...`");
+            let agents = inputs.iter().any(Input::is_of_alerts);
+            let (of, one) = if agents { ("agents", "one with an alert") } else { ("runs", "one failure") };
+            let count = if agents { "alerting_agents" } else { "executions" };
+            let message = format!("a share of as few as {n} {of} is a burst by chance: {one} is {share}");
+            let help = format!("write at least {least}, or `{count} >= {least} and ...`");
             self.faults.warning(written.bytes, message, help);
         }
         n

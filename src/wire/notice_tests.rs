@@ -161,7 +161,27 @@ fn an_alert_that_flaps_says_so_wherever_it_stands_alone_or_in_a_list() {
 #[test]
 fn no_window_is_said_where_none_is_read() {
     assert!(line(&event("error_rate > 10%", AlertState::Firing)).ends_with("(n = 120, window 5m)"));
-    let event = event("budget > 80%", AlertState::Firing);
-    assert!(line(&event).ends_with("(n = 120)"), "{}", line(&event));
-    assert!(alert(&event, "").annotations["evidence"].ends_with("(n = 120)"));
+    for condition in ["budget > 80%", "alerting_share > 50%", "alerting_agents > 3 and alerting_share > 50%"] {
+        let event = event(condition, AlertState::Firing);
+        assert!(line(&event).ends_with("(n = 120)"), "{}", line(&event));
+        assert!(alert(&event, "").annotations["evidence"].ends_with("(n = 120)"));
+    }
+}
+
+#[test]
+fn what_a_message_says_of_one_alert_is_of_one_that_fires() {
+    let texts = |state, summary: &str| {
+        let mut alert = event("error_rate > 10%", state);
+        alert.annotations.insert("summary".to_owned(), summary.to_owned());
+        alert
+    };
+    let mixed = group(vec![texts(AlertState::Resolved, "over"), texts(AlertState::Firing, "burns")]);
+    let page = crate::wire::pagerduty::body(&mixed, "key", "");
+    assert_eq!(page["payload"]["custom_details"]["annotations"]["summary"], "burns");
+    assert_eq!(page["payload"]["custom_details"]["alerts"].as_array().map(Vec::len), Some(2));
+    let push = crate::wire::ntfy::body(&mixed, "ops", &[], "");
+    assert!(push["message"].as_str().is_some_and(|text| text.starts_with("burns\n")), "{push}");
+    assert_eq!(mixed.others().map(|alert| alert.annotations["summary"].as_str()).collect::<Vec<_>>(), ["over"]);
+    let over = group(vec![texts(AlertState::Resolved, "first"), texts(AlertState::Resolved, "second")]);
+    assert_eq!(over.lead().annotations["summary"], "first");
 }

@@ -1,6 +1,6 @@
 //! A body that its owner wrote, with the fields of a message in it.
 //!
-//! Fields are those of a rule's annotations, of the first alert, and a few of the whole message. In a JSON body they
+//! Fields are those of a rule's annotations, of the alert that leads, and a few of the whole message. In a JSON body they
 //! are escaped as text inside a string, in a form as its values, elsewhere they stand as they are.
 
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub const FIELDS: [(&str, &str); 8] = [
     ("colour", "a colour of the severity, `#rrggbb`"),
     ("url", "where the alerts can be looked at"),
 ];
-/// The prefix of an annotation of the first alert.
+/// The prefix of an annotation of the alert that leads.
 const ANNOTATION: &str = "annotation.";
 /// Fields that are numbers, and may stand outside of strings.
 const NUMBERS: [&str; 2] = ["n", "alerts"];

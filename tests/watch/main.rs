@@ -3,6 +3,7 @@
 mod budgets;
 mod carried;
 mod going_on;
+mod incidents;
 mod kept;
 mod slos;
 mod trend;

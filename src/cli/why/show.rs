@@ -32,6 +32,8 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         writeln!(out, "\n  read in a window of {window}, at least {least}:")?;
     } else if found.inputs.iter().any(|input| input.name == "budget") {
         writeln!(out, "\n  used in the budget's period:")?;
+    } else if found.inputs.iter().any(|input| input.name.starts_with("alerting_")) {
+        writeln!(out, "\n  counted now, at least {}:", plural(found.min_samples as usize, "agent"))?;
     } else {
         writeln!(out, "\n  since the last run:")?;
     }
@@ -48,6 +50,9 @@ pub fn text(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     }
     if let Some(partial) = found.partial {
         writeln!(out, "  {partial}")?;
+    }
+    if let Some(uncounted) = &found.uncounted {
+        writeln!(out, "  {uncounted}")?;
     }
     if let Some(last) = found.last_seen {
         writeln!(out, "  last record {} ago, at {last}", found.at.since(last).shown())?;

@@ -128,9 +128,19 @@ impl Notification {
         shared
     }
 
-    /// Of the alert that the message is named after: the first one.
+    /// The alert that the message is named after: the first that fires, else the first.
     pub fn lead(&self) -> &AlertEvent {
-        self.alerts.first().expect("a notification has at least one alert")
+        &self.alerts[self.leading()]
+    }
+
+    /// The others.
+    pub fn others(&self) -> impl Iterator<Item = &AlertEvent> {
+        let leading = self.leading();
+        self.alerts.iter().enumerate().filter(move |(at, _)| *at != leading).map(|(_, alert)| alert)
+    }
+
+    fn leading(&self) -> usize {
+        self.alerts.iter().position(|alert| alert.state != AlertState::Resolved).unwrap_or(0)
     }
 
     /// `firing` while any alert fires.

@@ -30,13 +30,13 @@ pub struct NotificationReport {
     pub id: DeliveryId,
     /// The receiver's name.
     pub receiver: String,
-    /// The identity of its first alert; of a digest its name.
+    /// The identity of its first alert that fires, else of its first; of a digest its name.
     pub alert_id: String,
     /// The rule's name; of a digest empty.
     pub rule: String,
     /// Whom it is about.
     pub subject: Subject,
-    /// How grave its first alert is; `None` for a digest.
+    /// How grave that alert is; `None` for a digest.
     pub severity: Option<Severity>,
     /// `firing` or `resolved`; `None` for a digest.
     pub state: Option<AlertState>,

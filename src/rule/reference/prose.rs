@@ -6,7 +6,10 @@ pub(super) const INCIDENTS: &str = "## Incidents
 Many agents that fail at one place are one incident. A rule that `covers` others reads `alerting_share` or `alerting_agents`: \
 the agents with a pending or firing alert of a covered rule, against all agents that those rules have data on. `n` and \
 `min_samples` are these agents; they are counted when the rule begins or ceases to hold, and every two minutes between. Of the labels in `by` the first one counts that an agent has: `[provider, model]` is the \
-provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was. While the rule \
+provider, or else the model; `fleet` is all agents at once. An agent counts where its newest failure was, \
+else where its newest record was. A rule that a reload brings finds the fleet where it is by provider, by source and by every label \
+that a rule did read; any other label evenkeel did not read before, so agents count from their next record on, and the log, \
+`rules` and `why` say of how many that is not known yet. While the rule \
 fires, alerts of the covered rules on its agents are held back from every receiver that is told of it; what still fires when it \
 ends is told then. A receiver that is not told of it, because it is too mild for its `min_severity`, not on its routes, refused, or \
 began outside of its `active_hours`, gets them one by one. An incident that is itself silenced, in maintenance, inhibited or on a route \

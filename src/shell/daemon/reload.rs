@@ -90,6 +90,9 @@ impl Daemon {
                 );
             }
         }
+        for (rule, uncounted) in self.machine.fold.engine.uncounted_rules() {
+            tracing::info!(rule, "{uncounted}");
+        }
         let settings = &policy.settings;
         self.intake.reload(settings);
         let external = external_url(settings, self.api.as_ref().map(Serving::address));
