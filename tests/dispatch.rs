@@ -494,6 +494,25 @@ fn what_waits_behind_the_message_that_is_tried_is_named() {
 }
 
 #[test]
+fn a_message_about_others_of_its_group_is_no_news_of_an_alert() {
+    let mut plan =
+        Plan::new("routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 1s}\n");
+    plan.agent("a", "down");
+    plan.until(20);
+    plan.failing.push("ops".to_owned());
+    plan.agent("b", "down");
+    plan.until(40);
+    let view = plan.engine.view();
+    let said = |agent: &str| {
+        let at = view.alerts.iter().position(|alert| alert.subject.get("agent") == Some(agent)).expect("it fires");
+        let ops = &view.messages[at].receivers[0];
+        view::told(ops.last, ops.waiting.as_ref(), ops.refused.as_ref())
+    };
+    assert!(said("a").contains("; a message of its group is being tried since 2026-05-28T20:2"), "{}", said("a"));
+    assert!(said("b").starts_with("being tried since 2026-05-28T20:2"), "{}", said("b"));
+}
+
+#[test]
 fn what_waits_is_named_to_who_was_told_before_and_after_it_ended() {
     let mut plan = Plan::new("");
     let mut policy = (**plan.engine.policy()).clone();

@@ -81,6 +81,9 @@ pub struct WaitingView {
     pub state: Option<AlertState>,
     /// How bad it says that is.
     pub severity: Option<Severity>,
+    /// The receiver has that already: the message is about others of the group, or repeats it.
+    #[serde(default)]
+    pub known: bool,
     /// Attempts at it so far, one in flight included.
     pub attempts: u32,
     /// What the newest attempt of the receiver's queue that failed saw; empty while the receiver takes messages.
@@ -139,6 +142,7 @@ impl fmt::Display for RefusedView {
 pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
     // To whom something was told before, it matters what is said next.
     let news = |waiting: &WaitingView| match (last, waiting.state, waiting.severity) {
+        (Some(_), Some(AlertState::Firing), _) if waiting.known => format!("a message of its group is {waiting}"),
         (Some(_), Some(AlertState::Firing), Some(severity)) => format!("that it is {} is {waiting}", severity.as_str()),
         _ => waiting.to_string(),
     };

@@ -79,7 +79,12 @@ impl Dispatch {
     ) -> Option<MessageView> {
         let group = self.groups.get(place)?;
         let member = group.members.get(&lineage(&event.rule, &event.subject))?;
-        let waiting = queues.waiting(&place.0, &group.name, &member.id);
+        let mut waiting = queues.waiting(&place.0, &group.name, &member.id);
+        // Of what flaps the receiver may have heard the end since.
+        let goes_on = member.ended.is_none() && member.held.is_none() && !member.again;
+        if let Some(waiting) = waiting.as_mut().filter(|waiting| goes_on && waiting.state == Some(AlertState::Firing)) {
+            waiting.known = member.heard.took() >= waiting.severity;
+        }
         let (next, why) = match &member.ended {
             Some(ended) => self.ending(now, settings, (place, group, member), ended, waiting.is_some()),
             None => self.next(now, settings, scene, (place, group, member), event),

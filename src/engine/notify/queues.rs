@@ -80,7 +80,8 @@ impl Queues<'_> {
         let view = self.views.iter().find(|view| view.receiver == receiver).filter(|view| view.failing_since.is_some());
         let error = view.map_or_else(String::new, |view| view.last_error.clone());
         let (since, attempts) = (first.queued, first.delivery.attempt);
-        Some(WaitingView { since, state, severity, attempts, error, next: self.next.get(receiver).copied(), then })
+        let next = self.next.get(receiver).copied();
+        Some(WaitingView { since, state, severity, known: false, attempts, error, next, then })
     }
 
     /// Every alert in messages that their receivers do not have yet.
