@@ -264,6 +264,8 @@ fn every_field_is_read() {
     assert_eq!(guard.min_samples, 50);
     assert_eq!((quality.task_type.as_str(), quality.guard.floor, quality.guard.ceiling), ("simple", 60.0, 100.0));
     assert_eq!((concurrency.guard.floor, concurrency.guard.ceiling), (1.0, 8.0));
+    let (settings, _) = load("receivers: [{name: am, alertmanager: {urls: ['http://b']}}]");
+    assert_eq!(settings.expect("it is right").receivers[0].name, "am/b", "whatever stands beside it");
 }
 
 /// The keys of every section that a tree uses.

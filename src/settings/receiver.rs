@@ -230,17 +230,16 @@ fn alertmanager(section: Section<'_>, interval: Span) -> Vec<(String, Channel)> 
     section.finish();
     // As Prometheus has it: a sender that fails a few times is still believed, one that died is not for long.
     let resend = Resend { every, resolved_for, ahead: Span(4 * every.max(interval).0) };
-    let several = peers.len() > 1;
     let mut places: BTreeMap<String, u32> = BTreeMap::new();
     let channel = |url: String| {
         // A path may be a secret, and is not shown.
         let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
         let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let count = places.entry(place.to_owned()).and_modify(|count| *count += 1).or_insert(1);
-        let suffix = match (several, *count) {
-            (false, _) => String::new(),
-            (true, 1) => format!("/{place}"),
-            (true, count) => format!("/{place}#{count}"),
+        // A lone one, too: what it was told is known by its name, whatever stands beside it.
+        let suffix = match *count {
+            1 => format!("/{place}"),
+            count => format!("/{place}#{count}"),
         };
         (suffix, Channel::Alertmanager { url, token: token.clone(), resend, timeout })
     };

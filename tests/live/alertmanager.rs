@@ -151,11 +151,14 @@ fn an_alertmanager_that_is_gone_is_shown_as_failing_beside_those_who_were_told()
     home.until("both have a line", || {
         let shown = run(&home, &["alerts"]).1;
         let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-        let (am, ops) = (line("  am: "), line("  ops: "));
-        am.starts_with("  am: not told yet; am fails since ")
+        let (am, ops) = (line("  am/127.0.0.1:"), line("  ops: "));
+        am.starts_with(&format!("  am/127.0.0.1:{gone}: not told yet; am/127.0.0.1:{gone} fails since "))
             && am.contains("refused")
             && ops.starts_with("  ops: told ")
     });
     let why = run(&home, &["why", "failing", "reviewer"]).1;
-    assert!(why.contains("  not told yet; am fails since ") && !why.contains("kept up"), "{why}");
+    assert!(
+        why.contains(&format!("  not told yet; am/127.0.0.1:{gone} fails since ")) && !why.contains("kept up"),
+        "{why}"
+    );
 }

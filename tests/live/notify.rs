@@ -50,7 +50,8 @@ fn every_kind_of_receiver_is_told_and_its_reply_shown() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let tried: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     let names: Vec<&str> = tried.iter().filter_map(|t| t["receiver"].as_str()).collect();
-    assert_eq!(names, ["am", "am", "chat", "pager", "pager", "phone", "own"]);
+    let am = format!("am/127.0.0.1:{}", server.port);
+    assert_eq!(names, [&am, &am, "chat", "pager", "pager", "phone", "own"]);
     assert!(tried.iter().all(|t| t["answer"] == "202 Accepted: this is answer 202"), "{tried:?}");
     let requests: Vec<Value> = names.iter().map(|_| server.next()).collect();
     let paths: Vec<&str> = requests.iter().filter_map(|r| r["path"].as_str()).collect();
@@ -146,5 +147,6 @@ fn a_receiver_that_says_no_is_named_with_its_reason() {
     assert!(dead.lines().count() == 2 && dead.lines().all(|line| line.ends_with(refused)), "{dead}");
     let unknown = evenkeel(folder.path(), &config(server.port), &["nobody"]);
     assert_eq!(unknown.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there is no receiver `nobody`; there are: am, chat"));
+    let known = format!("there is no receiver `nobody`; there are: am/127.0.0.1:{}, chat", server.port);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains(&known));
 }

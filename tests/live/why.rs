@@ -187,7 +187,7 @@ fn hold_progress_routes_and_times_are_those_of_the_dispatcher() {
         found.telling.ways.iter().map(|way| (way.receiver.as_str(), way.route, way.last.is_some())).collect();
     assert_eq!(
         ways,
-        [("pager", Some(1), true), ("pager", Some(2), false), ("chat", Some(2), false), ("peer", None, true)]
+        [("pager", Some(1), true), ("pager", Some(2), false), ("chat", Some(2), false), ("peer/c", None, true)]
     );
     let fired = found.alert.and_then(|alert| alert.fired_at).expect("fires");
     assert_eq!(found.telling.ways[0].next, Some(fired + Span::minutes(10)), "{:?}", found.telling.ways[0]);
@@ -331,10 +331,12 @@ fn the_running_daemon_answers_as_a_recording_does() {
     home.until("the rule fires", || run(&home, &["why", "errors", "a 1,b"]).0 == Some(1));
     home.until("it is told", || {
         let said = run(&home, &["why", "errors", "agent=a 1,b"]).1;
-        said.contains("Z; nothing more until it ends") && said.contains("told 20") && said.contains("; am fails")
+        said.contains("Z; nothing more until it ends")
+            && said.contains("told 20")
+            && said.contains("; am/127.0.0.1:1 fails")
     });
     let (_, text, _) = run(&home, &["why", "errors", "a 1,b"]);
-    assert!(text.contains("    am                not told yet; am fails since 20"), "{text}");
+    assert!(text.contains("    am/127.0.0.1:1    not told yet; am/127.0.0.1:1 fails since 20"), "{text}");
     let replayed = "replayed with today's rules; receivers are assumed to take everything";
     assert!(!text.contains(replayed) && text.contains("  who is told\n"), "{text}");
     assert!(

@@ -68,7 +68,7 @@ pub(super) const ALERTMANAGER: Section = Section {
             "urls",
             Texts,
             "[\"http://am1:9093\", \"http://am2:9093\"]",
-            "Every peer of the cluster, none through a load balancer. Several become one receiver each, `name/host:port`; the second at one host and port, under another path, is `name/host:port#2`.",
+            "Every peer of the cluster, none through a load balancer. Each is a receiver, `name/host:port`; the second at one host and port, under another path, is `name/host:port#2`.",
         ),
         example("token", Secret, "{file: /etc/evenkeel/am-token}", "Bearer token of the requests."),
         field("resend", Span("1s", "1h"), "1m", "How often an alert that fires is said again."),
