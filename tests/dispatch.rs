@@ -1858,19 +1858,26 @@ fn what_was_told_stays_in_its_group_over_a_reload() {
 
 #[test]
 fn who_refused_the_graver_level_is_told_of_it_when_the_alert_comes_back_to_it() {
-    let mut plan = with_pager(&format!("alerts:\n- {LATE}\n"), "");
-    plan.refusing.push("ops".to_owned());
-    plan.agent("a", "latest");
-    plan.until(20);
-    plan.agent("a", "late");
-    plan.until(60);
-    assert!(stands(&plan).ends_with("; tried again when it gets graver"), "{}", stands(&plan));
-    plan.refusing.clear();
-    plan.agent("a", "latest");
-    plan.until(100);
-    assert_eq!(plan.told("ops").len(), 2, "refused, then told: {:?}", plan.told("ops"));
-    // The other was told of all of it, and a rise to what it knows is no news.
-    assert_eq!(plan.told("team").len(), 1);
+    for pager in [false, true] {
+        let mut plan = with_pager(&format!("alerts:\n- {LATE}\n"), "");
+        if !pager {
+            plan.engine = Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), ""), State::default());
+        }
+        plan.refusing.push("ops".to_owned());
+        plan.agent("a", "latest");
+        plan.until(20);
+        plan.agent("a", "late");
+        plan.until(60);
+        if !pager {
+            assert!(stands(&plan).ends_with("; tried again when it gets graver"), "{}", stands(&plan));
+        }
+        plan.refusing.clear();
+        plan.agent("a", "latest");
+        plan.until(100);
+        assert_eq!(plan.told("ops").len(), 2, "refused, then told: {:?}", plan.told("ops"));
+        // The other was told of all of it, and a rise to what it knows is no news.
+        assert_eq!(plan.told("team").len(), 1);
+    }
 }
 
 #[test]
@@ -2120,5 +2127,214 @@ fn what_a_reload_leads_to_who_is_still_to_be_told_an_end_goes_on() {
         plan.until(400);
         let ends = plan.told("ops").len() == 2 && plan.told("ops")[1].ends_with("ended a/late");
         assert!(ends, "{by}: {:?}", plan.told("ops"));
+    }
+}
+
+/// Per message to a receiver: state and severity of the alert that it is about.
+fn levels_told(plan: &Plan, to: &str) -> Vec<(AlertState, Severity)> {
+    let said = plan.got.iter().filter(|(_, receiver, _)| receiver == to).filter_map(|(.., d)| d.notification());
+    said.map(|n| (n.lead().state, n.lead().severity)).collect()
+}
+
+const FIRES: AlertState = AlertState::Firing;
+const OVER: AlertState = AlertState::Resolved;
+
+#[test]
+fn to_who_takes_critical_alerts_alone_a_fall_is_the_end_and_a_rise_a_beginning() {
+    let mut plan =
+        with_pager(&format!("alerts:\n- {LATE}\n"), "routes:\n- {receivers: [ops, team], repeat_interval: 1m}\n");
+    plan.agent("a", "latest");
+    plan.until(30);
+    plan.agent("a", "late");
+    plan.until(50);
+    let critical = (FIRES, Severity::Critical);
+    assert_eq!(levels_told(&plan, "ops"), [critical, (OVER, Severity::Critical)]);
+    let over = plan.got.iter().filter_map(|(.., d)| d.notification()).find(|n| n.lead().state == OVER);
+    let over = over.expect("it was told").lead();
+    assert_eq!((over.reason.as_str(), over.threshold), ("goes on as severity=warning", Some(200_000.0)));
+    // It has not ended for those who go on hearing of it.
+    let view = plan.engine.view();
+    assert!(view.ended.is_empty(), "{:?}", view.ended);
+    assert_eq!(view.messages[0].receivers.iter().map(|m| m.receiver.as_str()).collect::<Vec<_>>(), ["team"]);
+    plan.until(200);
+    assert_eq!(levels_told(&plan, "ops").len(), 2, "a milder one is not repeated to it");
+    plan.agent("a", "latest");
+    plan.until(220);
+    plan.agent("a", "ok");
+    plan.until(400);
+    assert_eq!(levels_told(&plan, "ops")[2..], [critical, (OVER, Severity::Critical)]);
+    assert!(levels_told(&plan, "team").iter().all(|said| said.0 == FIRES || *said == (OVER, Severity::Critical)));
+}
+
+#[test]
+fn who_takes_critical_alerts_alone_hears_nothing_of_one_that_fell_before_its_group_was_told() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 20s}\n";
+    let mut plan = with_pager(&format!("alerts:\n- {LATE}\n"), route);
+    plan.agent("a", "latest");
+    plan.until(4);
+    plan.agent("a", "late");
+    plan.until(60);
+    plan.agent("a", "ok");
+    plan.until(500);
+    assert_eq!(plan.told("ops"), [""; 0]);
+}
+
+#[test]
+fn routes_by_severity_follow_the_level_that_an_alert_is_at() {
+    let routes = "routes:\n- {matchers: [severity=critical], receivers: [ops]}\n- {receivers: [team]}\n";
+    let mut plan = Plan {
+        engine: Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), routes), State::default()),
+        ..Plan::new("")
+    };
+    let (critical, warning) = (Severity::Critical, Severity::Warning);
+    plan.agent("a", "latest");
+    plan.until(30);
+    assert_eq!((levels_told(&plan, "ops"), levels_told(&plan, "team")), (vec![(FIRES, critical)], vec![]));
+    plan.agent("a", "late");
+    plan.until(60);
+    assert_eq!(levels_told(&plan, "ops"), [(FIRES, critical), (OVER, critical)]);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning)]);
+    // Off its route: not told that it is critical, which it goes on hearing nothing of.
+    plan.agent("a", "latest");
+    plan.until(90);
+    assert_eq!(levels_told(&plan, "ops")[2..], [(FIRES, critical)]);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning)]);
+    let view = plan.engine.view();
+    let team = view.messages[0].receivers.iter().find(|m| m.receiver == "team").expect("it was told");
+    assert_eq!(team.why, "nothing but its end: no route leads a critical alert like it here");
+    plan.agent("a", "ok");
+    plan.until(200);
+    assert_eq!(levels_told(&plan, "ops")[3..], [(OVER, critical)]);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning), (OVER, warning)]);
+}
+
+#[test]
+fn the_end_of_a_level_that_waits_for_its_group_says_that_the_alert_goes_on() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 1m}\n- {receivers: [team]}\n";
+    let mut plan = with_pager(&format!("alerts:\n- {LATE}\n"), route);
+    plan.agent("a", "latest");
+    plan.until(10);
+    plan.agent("a", "late");
+    plan.until(40);
+    let view = plan.engine.view();
+    assert!(view.ended.is_empty(), "it fires: {:?}", view.ended);
+    let why = &view.messages[0].receivers[0].why;
+    assert!(why.starts_with("its end as severity=critical at "), "{why}");
+    // Back before that was told: it goes on there without a word.
+    plan.agent("a", "latest");
+    plan.until(100);
+    assert_eq!(levels_told(&plan, "ops"), [(FIRES, Severity::Critical)]);
+}
+
+#[test]
+fn who_was_shown_a_milder_level_is_told_when_it_gets_graver_again() {
+    let repeat = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+    let group = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 5s}\n";
+    for route in [repeat, group] {
+        let engine = Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), route), State::default());
+        let mut plan = Plan { engine, ..Plan::new("") };
+        plan.agent("a", "latest");
+        plan.until(20);
+        plan.agent("a", "late");
+        if route == group {
+            plan.until(40);
+            plan.agent("b", "late");
+        }
+        plan.until(75);
+        let shown = plan.got.last().and_then(|(.., d)| d.notification()).expect("it was told");
+        assert!(shown.alerts.iter().all(|alert| alert.severity == Severity::Warning), "{shown:?}");
+        let before = plan.got.len();
+        plan.agent("a", "latest");
+        plan.until(95);
+        assert_eq!(plan.got.len(), before + 1, "{route}: {:?}", plan.told("ops"));
+        assert_eq!(levels_told(&plan, "ops").last(), Some(&(FIRES, Severity::Critical)));
+        plan.agent("a", "ok");
+        plan.agent("b", "ok");
+        plan.until(200);
+        let ends = plan.got.iter().filter_map(|(.., d)| d.notification()).flat_map(|n| &n.alerts);
+        let a = ends.filter(|alert| alert.state == OVER && alert.subject.get("agent") == Some("a"));
+        assert_eq!(
+            a.map(|alert| alert.severity).collect::<Vec<_>>(),
+            [Severity::Critical],
+            "the gravest that was told"
+        );
+    }
+}
+
+#[test]
+fn an_acknowledgement_is_void_for_good_once_the_alert_got_graver() {
+    let engine = Engine::new(
+        policy_of(&format!("alerts:\n- {LATE}\n"), "routes:\n- {receivers: [ops], repeat_interval: 1m}\n"),
+        State::default(),
+    );
+    let mut plan = Plan { engine, ..Plan::new("") };
+    plan.agent("a", "late");
+    plan.until(20);
+    let ack = |plan: &Plan| {
+        let alert = plan.engine.view().alerts[0].id.clone();
+        Command::Acknowledge(Acknowledgement { alert, author: "kim".into(), note: String::new(), at: plan.at() })
+    };
+    plan.command(ack(&plan));
+    plan.agent("a", "latest");
+    plan.until(40);
+    plan.agent("a", "late");
+    plan.until(300);
+    let said = plan.got.iter().filter_map(|(.., d)| d.notification()).filter(|n| n.acknowledged.is_none());
+    let said: Vec<bool> = said.map(|n| n.lead().annotations.contains_key(notice::ACKNOWLEDGED)).collect();
+    assert!(said.len() > 4 && said.iter().all(|claims| !claims), "repeated, and nobody is said to have it: {said:?}");
+    assert!(plan.engine.view().messages[0].acknowledged.as_ref().is_some_and(|ack| ack.graver));
+    // Taken on anew, at the level that it fell to.
+    plan.command(ack(&plan));
+    let before = plan.got.len();
+    plan.until(600);
+    assert_eq!(plan.got.len(), before, "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn who_a_reload_takes_off_the_routes_of_an_alert_hears_its_end_alone() {
+    let routes = |to: &str| format!("routes:\n- {{receivers: [{to}], repeat_interval: 1m}}\n");
+    let with = |to: &str| policy_of(&format!("alerts:\n- {LATE}\n"), &routes(to));
+    let mut plan = Plan { engine: Engine::new(with("ops, team"), State::default()), ..Plan::new("") };
+    plan.agent("a", "late");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), with("ops"));
+    plan.answer(effects);
+    plan.agent("a", "latest");
+    plan.until(150);
+    let (critical, warning) = (Severity::Critical, Severity::Warning);
+    assert!(levels_told(&plan, "ops").contains(&(FIRES, critical)));
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning)]);
+    plan.agent("a", "ok");
+    plan.until(250);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning), (OVER, warning)]);
+}
+
+#[test]
+fn a_receiver_that_becomes_an_alertmanager_gets_no_messages_any_more() {
+    let config = |receiver: &str| {
+        let config = format!("evaluation_interval: 1s\nreceivers:\n- {{{receiver}}}\n");
+        let source = PolicySource {
+            config: Some(("evenkeel.yaml".into(), config)),
+            rules: vec![("rules.yaml".into(), format!("alerts:\n- {DOWN}\n"))],
+            ..PolicySource::default()
+        };
+        let (policy, faults) = Policy::load(&source, Path::new(""));
+        Arc::new(policy.unwrap_or_else(|| panic!("{faults:?}")))
+    };
+    for down in [false, true] {
+        let engine = Engine::new(config("name: ops/b, webhook: {url: http://a}"), State::default());
+        let mut plan = Plan { engine, ..Plan::new("") };
+        plan.failing.extend(down.then(|| "ops/b".to_owned()));
+        plan.agent("a", "down");
+        plan.until(20);
+        plan.failing.clear();
+        let before = plan.got.len();
+        let effects = plan.engine.reload(plan.at(), config("name: ops, alertmanager: {urls: [\"http://b\"]}"));
+        plan.answer(effects);
+        plan.until(30);
+        plan.agent("a", "ok");
+        plan.until(60);
+        let groups: Vec<&str> = plan.got[before..].iter().map(|(_, _, d)| d.message.group()).collect();
+        assert!(groups.len() > 1 && groups.iter().all(|group| *group == "ops/b"), "{down}: {groups:?}");
     }
 }

@@ -139,9 +139,11 @@ type Key = [String; 4];
 struct World {
     /// What they took and were not told the end of, and how grave that was.
     open: BTreeMap<Key, Severity>,
-    /// The gravest that was handed out for them, unless they refused it.
-    said: BTreeMap<Key, (Severity, String)>,
-    /// By receiver and alert: the group that it was told in.
+    /// As how grave they took it last.
+    took: BTreeMap<Key, Severity>,
+    /// How grave it was in what was handed out for them last, unless they refused it.
+    said: BTreeMap<Key, Severity>,
+    /// By receiver and alert: the group in which it took that.
     group: BTreeMap<[String; 2], String>,
     /// They refused the newest that was said.
     refused: BTreeSet<Key>,
@@ -207,14 +209,12 @@ impl World {
                 news = true;
                 continue;
             }
-            // Who is told no ends is told of every beginning.
+            // Who is told no ends is told of every beginning, also when an alert comes back that was too mild for it.
             let deaf = self.deaf.contains(&delivery.receiver);
-            let before = self.said.get(&key).filter(|(_, id)| !deaf || *id == alert.id);
-            let before = before.map(|(severity, _)| *severity);
-            news |= before < Some(alert.severity);
-            self.said.insert(key.clone(), (alert.severity.max(before.unwrap_or(alert.severity)), alert.id.clone()));
-            let group = self.group.entry(place).or_insert(said.group.clone()).clone();
-            assert!(group == said.group, "in another group: {}", self.of(&key));
+            news |= deaf || self.said.get(&key) < Some(&alert.severity);
+            self.said.insert(key.clone(), alert.severity);
+            let group = self.group.get(&place).filter(|_| !deaf);
+            assert!(group.is_none_or(|group| *group == said.group), "in another group: {}", self.of(&key));
         }
         let key = key(delivery, &said.alerts[0]);
         assert!(news || self.repeats, "said twice: {}", self.of(&key));
@@ -251,12 +251,15 @@ impl World {
             self.refused.remove(&key);
             if alert.state == AlertState::Resolved {
                 let severity = self.open.remove(&key);
+                self.took.remove(&key);
                 // Together with others it may be told the end of what it refused since that was decided.
                 assert!(severity.is_some() || !alone, "the end of what it does not know: {}", self.of(&key));
                 let milder = severity > Some(alert.severity) && !self.deaf.contains(&delivery.receiver);
                 assert!(!milder, "milder than told: {}", self.of(&key));
                 continue;
             }
+            self.took.insert(key.clone(), alert.severity);
+            self.group.insert([delivery.receiver.clone(), alert.id.clone()], said.group.clone());
             let severity = self.open.entry(key).or_insert(alert.severity);
             *severity = alert.severity.max(*severity);
         }
@@ -273,12 +276,14 @@ impl World {
             if alert.state == AlertState::Resolved {
                 // It does not want to know.
                 self.open.remove(&key);
+                self.took.remove(&key);
                 continue;
             }
             self.refused.insert(key.clone());
             self.group.remove(&[delivery.receiver.clone(), alert.id.clone()]);
-            match self.open.get(&key) {
-                Some(severity) => drop(self.said.insert(key, (*severity, alert.id.clone()))),
+            // Of what a receiver that is told no ends took, nobody knows whether it is over.
+            match self.took.get(&key).filter(|_| !self.deaf.contains(&delivery.receiver)) {
+                Some(severity) => drop(self.said.insert(key, *severity)),
                 None => drop(self.said.remove(&key)),
             }
         }
@@ -288,6 +293,7 @@ impl World {
         let receivers = &policy.settings.receivers;
         let known = |name: &str| receivers.iter().any(|receiver| receiver.name == name);
         self.open.retain(|[to, ..], _| known(to));
+        self.took.retain(|[to, ..], _| known(to));
         self.said.retain(|[to, ..], _| known(to));
         self.group.retain(|[to, ..], _| known(to));
         self.refused.retain(|[to, ..]| known(to));
@@ -299,12 +305,8 @@ impl World {
     fn check_told(&self, engine: &Engine) {
         let settings = &engine.policy().settings;
         let view = engine.view();
-        let mut matchers = settings.routing.routes.iter().flat_map(|route| &route.matchers);
-        let by_severity = matchers.any(|matcher| matcher.to_string().starts_with("severity"));
         for (alert, messages) in view.alerts.iter().zip(&view.messages) {
-            // One that fell is led nowhere else.
-            let fell = by_severity && alert.severity < Severity::High;
-            if alert.state != AlertState::Firing || fell || !messages.mutes.is_empty() {
+            if alert.state != AlertState::Firing || !messages.mutes.is_empty() {
                 continue;
             }
             let labels = alert.identity();
@@ -317,7 +319,7 @@ impl World {
                 if !on || alert.severity < receiver.min_severity || self.refused.iter().any(own) {
                     continue;
                 }
-                let knows = self.open.iter().any(|(key, severity)| own(key) && *severity >= alert.severity);
+                let knows = self.took.iter().any(|(key, severity)| own(key) && *severity >= alert.severity);
                 let key = [&receiver.name, "", &alert.rule, &alert.subject.to_string()].map(str::to_owned);
                 assert!(knows, "not told: {messages:#?}\n{}", self.of(&key));
             }

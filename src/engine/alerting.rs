@@ -11,6 +11,7 @@ use super::dispatch::{Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::gaze::Gaze;
+use super::mirror::GOES_ON;
 use super::names::Name;
 use super::rules::Transition;
 use super::{Engine, State, budget, carry, words};
@@ -30,8 +31,11 @@ impl Engine {
         let mut event = words::event(state, &alert, rule, levels, &subject, now);
         let own = self.at_alertmanagers((now, index, series), &alert, &event);
         if fell {
-            // Nobody is told, but what it inhibited may go out, and to an Alertmanager it is another alert.
-            self.state.dispatch.fall(&event);
+            // To an Alertmanager, and to who is told of the graver ones alone, that is over; what it inhibited may go out.
+            let mut ends = self.ends((now, index, series), &alert, &event);
+            let goes_on = format!("{GOES_ON} as severity={}", event.severity.as_str());
+            ends.iter_mut().for_each(|end| words::explain(end, goes_on.clone()));
+            self.state.dispatch.fall(now, &self.policy.settings, &event, &ends);
             self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
                 self.state.mirror.refresh(&event, own, self.policy.settings.limits.outbox, effects);
@@ -70,14 +74,14 @@ impl Engine {
             }
             AlertState::Resolved => {
                 self.state.counters.resolved += 1;
-                let milder = self.milder_end((now, index, series), &alert, &event);
+                let ends = self.ends((now, index, series), &alert, &event);
                 Engine::note_for_digests(&mut self.state, &event);
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
                 }
                 self.state.mirror.end(&event, own, effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
-                self.state.dispatch.end(now, &self.policy.settings, &event, &milder);
+                self.state.dispatch.end(now, &self.policy.settings, &event, &ends);
                 if covers {
                     self.state.dispatch.look_again(now, &self.policy.settings);
                 }
@@ -98,14 +102,14 @@ impl Engine {
         Gaze::new(self, index, now, &budgets).known_as(series, alert, AlertState::Resolved, severity)
     }
 
-    /// How an alert ended at the milder severities that somebody was told who was not told of its own.
-    fn milder_end(
+    /// How an alert ended, or goes on no more, at the other severities that somebody was told.
+    fn ends(
         &self,
         (now, index, series): (Timestamp, usize, usize),
         alert: &Alert,
         event: &AlertEvent,
     ) -> Vec<AlertEvent> {
-        let told = self.state.dispatch.told_milder(event);
+        let told = self.state.dispatch.told_otherwise(event);
         if told.is_empty() {
             return Vec::new();
         }
@@ -114,16 +118,14 @@ impl Engine {
         told.into_iter().filter_map(|told| gaze.known_as(series, alert, AlertState::Resolved, told)).collect()
     }
 
-    /// By alert that came to its severity outside of its rule's hours: what is known of it at milder ones, for those who
-    /// were told these before.
+    /// By alert that came to its severity outside of its rule's hours, or off somebody's routes: what is known of it at
+    /// milder ones, for those who were told these before.
     fn milder<'a>(
         &self,
         now: Timestamp,
         firing: impl Iterator<Item = &'a AlertEvent>,
     ) -> BTreeMap<String, Vec<AlertEvent>> {
-        let late = firing.filter(|event| matches!(event.muted, Some(Muted::Hours { .. })));
-        let told =
-            late.flat_map(|event| self.state.dispatch.told_milder(event).into_iter().map(|told| (&event.id, told)));
+        let told = firing.flat_map(|event| self.state.dispatch.seen_milder(event).map(|told| (&event.id, told)));
         let told: BTreeSet<(&String, Severity)> = told.collect();
         let mut milder = BTreeMap::<String, Vec<AlertEvent>>::new();
         for severity in Severity::ALL.into_iter().filter(|_| !told.is_empty()) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
+use super::dispatch::gets_messages;
 use super::event::{
     AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationReport,
     NotificationStatus, OtherAlert, Report,
@@ -280,14 +281,16 @@ impl Outbox {
         self.queues.values().flat_map(|q| &q.flying).map(|m| Effect::Deliver(m.delivery.clone()))
     }
 
-    /// Drops the queues of receivers that the policy no longer has, and reports their messages.
+    /// Drops the queues of receivers that the policy no longer has, or has as Alertmanagers now, and reports their messages.
     pub fn retain(&mut self, receivers: &[Receiver], now: Timestamp, effects: &mut Vec<Effect>) {
-        let gone: Vec<String> =
-            self.queues.keys().filter(|name| receivers.iter().all(|r| r.name != **name)).cloned().collect();
+        let has = |name: &String| receivers.iter().any(|r| r.name == *name && gets_messages(r));
+        let gone: Vec<String> = self.queues.keys().filter(|name| !has(name)).cloned().collect();
         for name in gone {
             let queue = self.queues.remove(&name).unwrap_or_default();
+            let why =
+                if receivers.iter().any(|r| r.name == name) { "the receiver is an Alertmanager now" } else { GONE };
             for message in queue.flying.iter().chain(&queue.waiting) {
-                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, GONE.to_owned()));
+                effects.push(report(now, &message.delivery, NotificationStatus::Dropped, why.to_owned()));
             }
         }
     }

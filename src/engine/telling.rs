@@ -231,6 +231,11 @@ impl Engine {
         if found.is_empty() {
             return Vec::new();
         }
+        // What is over for some receivers, to whom it got too mild, may fire on.
+        let alerts = self.state.rules.iter().flat_map(|rule| rule.alerts.iter());
+        for (_, alert) in alerts.filter(|(_, alert)| alert.fired.is_some()) {
+            found.remove(alert.id.as_str());
+        }
         let mut ended: Vec<&AlertEvent> = found.into_values().collect();
         ended.sort_by(|a, b| (b.severity, b.at, &a.rule, &a.subject).cmp(&(a.severity, a.at, &b.rule, &b.subject)));
         ended.truncate(ENDED);

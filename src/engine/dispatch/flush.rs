@@ -34,7 +34,7 @@ pub struct Scene {
     pub subjects: BTreeMap<String, (u64, String)>,
     /// Per alert, for those who only look: the gravest severity that it may come to.
     pub gravest: BTreeMap<String, Severity>,
-    /// Per alert outside of its rule's hours, for a flush: what is known of it at its milder severities.
+    /// Per alert that somebody sees as milder than it is, for a flush: what is known of it at its milder severities.
     pub milder: BTreeMap<String, Vec<AlertEvent>>,
 }
 
@@ -136,7 +136,7 @@ impl Dispatch {
                 continue;
             }
             let mut event = AlertEvent { trend: newest.trend.clone(), ..event.clone() };
-            if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id, event.severity)) {
+            if let Some(ack) = self.acks.of(&member.id).filter(|_| self.acks.cover(&member.id)) {
                 event.annotations.insert(notice::ACKNOWLEDGED.to_owned(), notice::taken_on(ack));
             }
             event.annotations.extend(flapping.map(|text| (notice::FLAPPING.to_owned(), text)));
@@ -149,12 +149,7 @@ impl Dispatch {
             ended.clear();
         }
         let fresh = !news.is_empty() || !ended.is_empty();
-        let open = |(key, event): &(u64, AlertEvent)| {
-            group
-                .members
-                .get(key)
-                .is_some_and(|m| m.told.is_some_and(|told| !self.acks.cover(&m.id, told.max(event.severity))))
-        };
+        let open = |(key, _): &(u64, AlertEvent)| group.members.get(key).is_some_and(|m| m.is_repeated(&self.acks));
         let repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
         if fresh || repeat {
             for alerts in [&mut news, &mut known] {
@@ -168,11 +163,12 @@ impl Dispatch {
             let taken_on = self.taken_on_before(group, receiver, &firing, &message);
             let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
             let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
-            // Who is not shown was not said to flap; the message of a flood stands for all of it.
-            let whole = group.flood || message.truncated == 0;
+            let whole = message.truncated == 0;
             let some = message.alerts.iter().filter(|_| !whole);
-            let shown: BTreeSet<u64> = some.map(|alert| lineage(&alert.rule, &alert.subject)).collect();
-            let says = |key: &u64| whole || shown.contains(key);
+            let some: BTreeSet<u64> = some.map(|alert| lineage(&alert.rule, &alert.subject)).collect();
+            let shown = |key: &u64| whole || some.contains(key);
+            // Who is not shown was not said to flap; the message of a flood stands for all of it.
+            let says = |key: &u64| group.flood || shown(key);
             let flaps = |key: u64| self.flaps.held_until(now, key, damping.flaps);
             group.full = !say(receiver, message, manner);
             if group.full {
@@ -180,16 +176,16 @@ impl Dispatch {
             } else {
                 for (key, severity) in firing {
                     let member = group.members.get_mut(&key).expect("it was found there");
-                    (member.told, member.again) = (member.told.max(Some(severity)), false);
-                    member.held = flaps(key).and(if says(&key) { member.told.max(member.held) } else { member.held });
-                    member.heard.said(now);
+                    member.said(now, severity, shown(&key));
+                    member.held =
+                        flaps(key).and(if says(&key) { member.gravest.max(member.held) } else { member.held });
                 }
                 for key in gone {
                     let Some(member) = group.members.remove(&key) else { continue };
                     let steady = flaps(key).filter(|_| says(&key) && !group.flood);
                     if let Some(until) = steady {
                         next = next.min(until);
-                        let (id, ended, held) = (member.id, member.ended, member.told.max(member.held));
+                        let (id, ended, held) = (member.id, member.ended, member.gravest.max(member.held));
                         group.members.insert(key, Member { ended, held, ..Member::new(id) });
                     }
                 }

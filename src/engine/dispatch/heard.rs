@@ -6,14 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Dispatch, Member, Place, lineage};
-use crate::engine::event::{AlertEvent, AlertState, Notification};
+use crate::engine::event::{AlertState, Notification};
 use crate::engine::view::RefusedView;
 use crate::model::{Severity, Timestamp};
 
 /// What a receiver has of one alert.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Heard {
-    /// The gravest severity that it took, and when it took its newest message.
+    /// At which severity it took its newest message, and when.
     took: Option<(Severity, Timestamp)>,
     /// It refused the newest message that was settled.
     refused: Option<RefusedView>,
@@ -44,7 +44,7 @@ impl Heard {
         self.took.is_some()
     }
 
-    /// The gravest severity that it took.
+    /// The severity that it took last.
     pub fn took(&self) -> Option<Severity> {
         self.took.map(|(severity, _)| severity)
     }
@@ -61,18 +61,6 @@ impl Heard {
 }
 
 impl Dispatch {
-    /// An alert became milder: for who refused the graver level, and took none as grave, it is news again when it comes
-    /// back to that.
-    pub fn fall(&mut self, event: &AlertEvent) {
-        let key = lineage(&event.rule, &event.subject);
-        for place in self.places.get(&key).into_iter().flatten() {
-            let member = self.groups.get_mut(place).and_then(|group| group.members.get_mut(&key));
-            if let Some(member) = member.filter(|member| member.heard.refused().is_some()) {
-                member.told = member.told.min(member.heard.took().max(Some(event.severity)));
-            }
-        }
-    }
-
     /// A receiver took a message, or refused it for the given reason.
     pub fn settled(&mut self, now: Timestamp, receiver: &str, said: &Notification, refused: Option<&str>) {
         if said.acknowledged.is_some() {
@@ -93,7 +81,7 @@ impl Dispatch {
             heard.settled = Some(said.at);
             match refused {
                 None => {
-                    heard.took = Some((heard.took().map_or(severity, |before| before.max(severity)), now));
+                    heard.took = Some((severity, now));
                     heard.refused = None;
                 }
                 Some(reason) => {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::event::AlertEvent;
+use super::event::{AlertEvent, AlertState, Muted};
 use crate::model::{Severity, Span, Subject, Timestamp};
 use crate::settings::Settings;
 use crate::settings::routing::Route;
@@ -118,9 +118,8 @@ impl Group {
 
     /// When it is repeated, if somebody was told of an alert that still fires and nobody took it on.
     fn repeat_at(&self, route: &Route, acks: &Acks) -> Option<Timestamp> {
-        let open = |m: &Member| m.ended.is_none() && m.told.is_some_and(|told| !acks.cover(&m.id, told));
         let (repeat, last) = (route.repeat?, self.last?);
-        self.members.values().any(open).then(|| last + repeat.wait(self.repeats))
+        self.members.values().any(|member| member.is_repeated(acks)).then(|| last + repeat.wait(self.repeats))
     }
 }
 
@@ -129,12 +128,57 @@ impl Dispatch {
     pub fn fire(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent) {
         let key = lineage(&event.rule, &event.subject);
         let damping = settings.routing.damping;
-        let mut anew = false;
-        if self.known(key, &event.id).is_none() {
-            // Getting graver is no beginning, nor are hours that open.
-            anew = event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps);
+        self.acks.rise(&event.id, event.severity);
+        let anew = if self.knows(event) {
+            // Getting graver is a beginning for those who are told from that level on.
+            self.leads_anew(settings, event) && self.flaps.note(now, key, damping.flaps)
+        } else {
             self.floods.note(now, event, damping.flood);
+            // Hours that open are no beginning.
+            event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps)
+        };
+        self.lead(now, settings, event, true, anew);
+    }
+
+    /// An alert became milder. Where its routes lead no more it is over, as `ends` has it by the severity that was told
+    /// there; where they lead now and did not before it begins; for everybody else it goes on.
+    pub fn fall(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, ends: &[AlertEvent]) {
+        let key = lineage(&event.rule, &event.subject);
+        let destinations = route::destinations(settings, event);
+        let leads = |place: &Place| destinations.iter().any(|to| to.receiver == place.0);
+        let places = self.places.remove(&key).unwrap_or_default();
+        let fires = |place: &Place| self.member(place, key).is_some_and(|member| member.fires(&event.id));
+        let (live, mut kept): (Vec<Place>, Vec<Place>) = places.into_iter().partition(fires);
+        let (stay, leave): (Vec<Place>, Vec<Place>) = live.into_iter().partition(leads);
+        for place in stay {
+            let member = self.groups.get_mut(&place).and_then(|group| group.members.get_mut(&key));
+            member.expect("it fires there").fall(event.severity);
+            kept.push(place);
         }
+        let over = AlertEvent { state: AlertState::Resolved, ..event.clone() };
+        let anew = !leave.is_empty() && self.flaps.note(now, key, settings.routing.damping.flaps);
+        kept.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, &over, ends, anew)));
+        if !kept.is_empty() {
+            self.places.insert(key, kept);
+        }
+        if event.muted.is_none() {
+            self.lead(now, settings, event, false, false);
+        }
+    }
+
+    /// Whether somebody is told of an alert who has not heard of it, or heard that it is over.
+    fn leads_anew(&self, settings: &Settings, event: &AlertEvent) -> bool {
+        let key = lineage(&event.rule, &event.subject);
+        let fires = |place: &Place| self.member(place, key).is_some_and(|member| member.fires(&event.id));
+        let places = self.places.get(&key).map_or(&[][..], Vec::as_slice);
+        let knows = |receiver: &str| places.iter().any(|place| place.0 == receiver && fires(place));
+        route::destinations(settings, event).iter().any(|to| !knows(&to.receiver))
+    }
+
+    /// Makes an alert a member of the groups that its routes lead to; where it is one already it goes on, if it `rises`.
+    /// `anew`: a hold for flapping begins with this.
+    fn lead(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, rises: bool, anew: bool) {
+        let key = lineage(&event.rule, &event.subject);
         let mut places = self.places.remove(&key).unwrap_or_default();
         let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
         let destinations = route::destinations(settings, event);
@@ -147,8 +191,12 @@ impl Dispatch {
         for place in &places {
             let Some(group) = self.groups.get_mut(place) else { continue };
             let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
-            // Who does not hear of this one is still to be told the end of the one before.
-            if member.ended.is_some() && destinations.iter().all(|to| to.receiver != place.0) {
+            if destinations.iter().all(|to| to.receiver != place.0) {
+                // Who does not hear of this one is still to be told the end of the one before, or its own.
+                member.off_route = member.ended.is_none();
+                continue;
+            }
+            if !rises && member.fires(&event.id) {
                 continue;
             }
             member.go_on(&event.id);
@@ -163,43 +211,14 @@ impl Dispatch {
     }
 
     /// An alert ended: those who were told of it are told so, nobody else, and not who refused to hear of it.
-    /// `milder` is how it ends at milder severities that somebody was told.
-    pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, milder: &[AlertEvent]) {
+    /// `ends` is how it ended at other severities that somebody was told.
+    pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, ends: &[AlertEvent]) {
         let key = lineage(&event.rule, &event.subject);
         self.acks.release(&event.id);
         let anew = self.flaps.note(now, key, settings.routing.damping.flaps);
-        let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
-        let mut kept = Vec::new();
-        for place in self.places.remove(&key).unwrap_or_default() {
-            let Some(group) = self.groups.get_mut(&place) else { continue };
-            let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
-            if let Some(member) = group.members.get_mut(&key).filter(|_| anew) {
-                member.held = None;
-            }
-            match group.members.get_mut(&key) {
-                Some(member) if member.id != event.id => kept.push(place),
-                // Who was told that it flaps, and who is told no ends, is not told of a beginning again either meanwhile.
-                Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
-                    // Whoever keys by labels closes what it was told of, whatever a hold or a reload made of it since.
-                    let severity = member.told.map_or(event.severity, |told| told.max(event.severity));
-                    let own = milder.iter().find(|own| Some(own.severity) == member.told).unwrap_or(event);
-                    let severity = if own.severity < event.severity { own.severity } else { severity };
-                    let trend = event.trend.clone();
-                    member.ended = Some(Box::new(AlertEvent { severity, trend, ..own.clone() }));
-                    group.schedule(now, route::of(settings, group.route));
-                    kept.push(place);
-                }
-                _ => {
-                    group.members.remove(&key);
-                    if group.members.is_empty() {
-                        self.groups.remove(&place);
-                    } else if group.flood {
-                        // It may be the last that the end of the others waits for.
-                        group.schedule(now, route::of(settings, group.route));
-                    }
-                }
-            }
-        }
+        let places = self.places.remove(&key).unwrap_or_default();
+        let kept: Vec<Place> =
+            places.into_iter().filter(|place| self.leave(now, settings, place, event, ends, anew)).collect();
         if !kept.is_empty() {
             self.places.insert(key, kept);
         }
@@ -208,38 +227,86 @@ impl Dispatch {
         }
     }
 
-    /// The severities below that of an alert at which somebody was told of it.
-    pub fn told_milder(&self, event: &AlertEvent) -> BTreeSet<Severity> {
+    /// That an alert is over for the receiver of a place. Whether something is still to be said or held there.
+    fn leave(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        place: &Place,
+        event: &AlertEvent,
+        ends: &[AlertEvent],
+        anew: bool,
+    ) -> bool {
         let key = lineage(&event.rule, &event.subject);
-        let members = self.places.get(&key).into_iter().flatten();
-        let members = members.filter_map(|place| self.groups.get(place)?.members.get(&key));
-        let told = members.filter(|member| member.id == event.id).filter_map(|member| member.told);
-        told.filter(|told| *told < event.severity).collect()
+        let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps).is_some();
+        let wanted = settings.receivers.iter().any(|r| r.name == place.0 && r.send_resolved);
+        let Some(group) = self.groups.get_mut(place) else { return false };
+        if let Some(member) = group.members.get_mut(&key).filter(|_| anew) {
+            member.held = None;
+        }
+        match group.members.get_mut(&key) {
+            Some(member) if member.id != event.id => return true,
+            // Who was told that it flaps, and who is told no ends, is not told of a beginning again either meanwhile.
+            Some(member) if (wanted && member.is_told()) || (flaps && member.held.is_some()) => {
+                // Whoever keys by labels closes what it was told of, whatever a hold or a reload made of it since.
+                let own = ends.iter().find(|own| Some(own.severity) == member.gravest).unwrap_or(event);
+                let (severity, trend) = (member.gravest.unwrap_or(event.severity), event.trend.clone());
+                member.ended = Some(Box::new(AlertEvent { severity, trend, ..own.clone() }));
+                group.schedule(now, route::of(settings, group.route));
+                return true;
+            }
+            _ => drop(group.members.remove(&key)),
+        }
+        if group.members.is_empty() {
+            self.groups.remove(place);
+        } else if group.flood {
+            // It may be the last that the end of the others waits for.
+            group.schedule(now, route::of(settings, group.route));
+        }
+        false
+    }
+
+    fn member(&self, place: &Place, key: u64) -> Option<&Member> {
+        self.groups.get(place)?.members.get(&key)
+    }
+
+    /// The members that stand for an alert, wherever it is told.
+    fn members(&self, event: &AlertEvent) -> impl Iterator<Item = &Member> {
+        let key = lineage(&event.rule, &event.subject);
+        let places = self.places.get(&key).into_iter().flatten();
+        places.filter_map(move |place| self.member(place, key)).filter(|member| member.id == event.id)
+    }
+
+    /// The severities, other than that of an alert, that somebody was told of it last or at the gravest.
+    pub fn told_otherwise(&self, event: &AlertEvent) -> BTreeSet<Severity> {
+        let told = self.members(event).flat_map(|member| [member.told, member.gravest]).flatten();
+        told.filter(|told| *told != event.severity).collect()
+    }
+
+    /// The severities below that of an alert at which somebody goes on seeing it, outside of its rule's hours or off the
+    /// routes to them.
+    pub fn seen_milder(&self, event: &AlertEvent) -> impl Iterator<Item = Severity> {
+        let late = matches!(event.muted, Some(Muted::Hours { .. }));
+        let seen = self.members(event).filter(move |member| late || member.off_route);
+        seen.filter_map(|member| member.told).filter(|told| *told < event.severity)
     }
 
     /// Whether an alert that fires is on its way to somebody.
     pub fn knows(&self, event: &AlertEvent) -> bool {
-        self.known(lineage(&event.rule, &event.subject), &event.id).is_some()
+        self.members(event).next().is_some()
     }
 
     /// Who is told of an alert that fires, sooner or later, and does not refuse to be.
     pub fn receivers(&self, rule: &str, subject: &Subject) -> BTreeSet<String> {
         let key = lineage(rule, subject);
-        let refuses = |place: &&Place| {
-            self.groups.get(*place).and_then(|group| group.members.get(&key)).is_some_and(|m| m.heard.nothing())
-        };
-        let places = self.places.get(&key).into_iter().flatten().filter(|place| !refuses(place));
+        let hears = |place: &&Place| self.member(place, key).is_some_and(|m| m.ended.is_none() && !m.heard.nothing());
+        let places = self.places.get(&key).into_iter().flatten().filter(hears);
         places.map(|(receiver, _)| receiver.clone()).collect()
     }
 
     /// Whether so many alerts of a rule begin that few of them are shown.
     pub fn floods(&self, now: Timestamp, event: &AlertEvent) -> bool {
         self.floods.rages(now, &event.rule)
-    }
-
-    fn known(&self, key: u64, id: &str) -> Option<&Member> {
-        let members = self.places.get(&key)?.iter().filter_map(|place| self.groups.get(place)?.members.get(&key));
-        members.into_iter().find(|member| member.id == id)
     }
 
     /// Looks at the groups in which something was held back.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Dispatch, Group, Member, Place, flood, lineage, route};
 use crate::engine::event::{AlertEvent, Muted};
 use crate::model::Timestamp;
-use crate::settings::Settings;
+use crate::settings::{Receiver, Settings};
 
 impl Dispatch {
     /// Every alert goes where the new routes have it. What a receiver was told it stays told of, in
@@ -30,6 +30,7 @@ impl Dispatch {
             if !seen.insert((event.id.clone(), key)) {
                 continue;
             }
+            self.acks.rise(&event.id, event.severity);
             let begins = event.muted.is_none() && live.contains(event.id.as_str());
             for destination in route::destinations(settings, event) {
                 let exact = (destination.receiver.clone(), key, destination.key.clone());
@@ -38,14 +39,16 @@ impl Dispatch {
                 let over = |member: &Member| begins && member.ended.is_some();
                 let any = |pass: &dyn Fn(&Member) -> bool| {
                     let here = |at: &(String, u64, String)| at.0 == destination.receiver && at.1 == key;
-                    known.iter().find(|(at, member)| here(at) && pass(member)).map(|(at, _)| at.clone())
+                    let from = (destination.receiver.clone(), key, String::new());
+                    let mut here = known.range(from..).take_while(|(at, _)| here(at));
+                    here.find(|(_, member)| pass(member)).map(|(at, _)| at.clone())
                 };
                 let from = match known.get(&exact).is_some_and(own) {
                     true => Some(exact),
                     false => any(&own).or_else(|| any(&over)),
                 };
                 let mut before = from.and_then(|from| known.remove_entry(&from));
-                if let Some((_, member)) = before.as_mut().filter(|(_, member)| !own(member)) {
+                if let Some((_, member)) = before.as_mut().filter(|(_, member)| !own(member) || over(member)) {
                     member.go_on(&event.id);
                 }
                 if before.is_none() && !live.contains(event.id.as_str()) {
@@ -69,14 +72,17 @@ impl Dispatch {
                     }
                 }
                 let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
-                let member = before.map(|(_, m)| m).unwrap_or_else(|| Member::new(event.id.clone()));
+                let mut member = before.map(|(_, m)| m).unwrap_or_else(|| Member::new(event.id.clone()));
+                member.off_route = false;
                 self.settle(now, settings, place, destination.route, key, member);
             }
         }
         // Who was told hears the end, even if the new routes lead elsewhere.
-        for ((receiver, key, group), member) in known {
+        for ((receiver, key, group), mut member) in known {
+            member.off_route = member.ended.is_none();
             let place = (receiver.clone(), group);
-            if member.is_told() && settings.receivers.iter().any(|r| r.name == receiver) {
+            let hears = |r: &Receiver| r.name == receiver && route::gets_messages(r);
+            if member.is_told() && settings.receivers.iter().any(hears) {
                 if let Some(shell) = shells.remove(&place) {
                     self.groups.insert(place.clone(), Group { route: None, ..shell });
                 }

@@ -111,13 +111,7 @@ pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination>
     let taken = taken(settings, &labels);
     for &index in &taken {
         let route = of(settings, Some(index));
-        let group = route.group_by.as_ref().map(|names| {
-            if names.iter().any(|name| name == "...") {
-                return alone(event);
-            }
-            let value = |name: &String| labels.get(name).map(|value| (name.clone(), value.clone()));
-            names.iter().filter_map(value).collect::<BTreeMap<_, _>>()
-        });
+        let group = group_labels(route, event);
         let key = group.as_ref().map_or_else(own, |group| format!("{}:{group:?}", route.key()));
         for receiver in settings.receivers.iter().filter(takes).filter(|r| route.receivers.contains(&r.name)) {
             if !found.iter().any(|d| d.receiver == receiver.name && d.key == key) {
@@ -138,24 +132,42 @@ pub fn destinations(settings: &Settings, event: &AlertEvent) -> Vec<Destination>
     found
 }
 
+/// The labels of the group of an alert on a route; `None`: it is alone.
+fn group_labels(route: &Route, event: &AlertEvent) -> Option<BTreeMap<String, String>> {
+    let labels = event.identity();
+    let names = route.group_by.as_ref()?;
+    if names.iter().any(|name| name == "...") {
+        return Some(alone(event));
+    }
+    let value = |name: &String| labels.get(name).map(|value| (name.clone(), value.clone()));
+    Some(names.iter().filter_map(value).collect())
+}
+
 /// The labels of the group of one alert: those that stay when it gets graver.
 fn alone(event: &AlertEvent) -> BTreeMap<String, String> {
     let labels = event.identity();
     lasting(labels.iter()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// A receiver on the routes of an alert that is not told because it is too mild for it.
+pub struct Spared<'a> {
+    pub receiver: &'a Receiver,
+    pub route: Option<u32>,
+    /// The labels of the group that it would be told in.
+    pub labels: Option<BTreeMap<String, String>>,
+}
+
 /// Receivers on the routes of an alert that are not told because it is too mild for them.
-pub fn spared<'a>(settings: &'a Settings, event: &AlertEvent) -> Vec<(Option<u32>, &'a Receiver)> {
+pub fn spared<'a>(settings: &'a Settings, event: &AlertEvent) -> Vec<Spared<'a>> {
     let taken = taken(settings, &event.identity());
-    let spared = |r: &&Receiver| gets_messages(r) && event.severity < r.min_severity;
-    let receivers = settings.receivers.iter().filter(spared);
-    if taken.is_empty() {
-        return receivers.map(|receiver| (None, receiver)).collect();
-    }
-    let on = |receiver: &Receiver| {
-        taken.iter().copied().find(|index| of(settings, Some(*index)).receivers.contains(&receiver.name))
+    let mild = |r: &&Receiver| gets_messages(r) && event.severity < r.min_severity;
+    let leads = |index: &u32, to: &Receiver| of(settings, Some(*index)).receivers.contains(&to.name);
+    let on = |receiver: &'a Receiver| {
+        let route = taken.iter().copied().find(|index| leads(index, receiver));
+        let labels = group_labels(of(settings, route), event);
+        (route.is_some() || taken.is_empty()).then_some(Spared { receiver, route, labels })
     };
-    receivers.filter_map(|receiver| on(receiver).map(|route| (Some(route), receiver))).collect()
+    settings.receivers.iter().filter(mild).filter_map(on).collect()
 }
 
 impl Dispatch {

@@ -86,17 +86,27 @@ impl fmt::Display for AckView {
     }
 }
 
+/// That somebody took an alert on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Taken {
+    ack: Acknowledgement,
+    /// The severity that it had then.
+    severity: Severity,
+    /// It got graver since.
+    graver: bool,
+}
+
 /// Who took an alert on, at which severity.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Acks {
-    all: BTreeMap<String, (Severity, Acknowledgement)>,
+    all: BTreeMap<String, Taken>,
 }
 
 impl Acks {
     /// Somebody takes on an alert that fires at `severity`.
     pub fn add(&mut self, severity: Severity, ack: Acknowledgement) {
         if self.takes(&ack.alert) {
-            self.all.insert(ack.alert.clone(), (severity, ack));
+            self.all.insert(ack.alert.clone(), Taken { ack, severity, graver: false });
         }
     }
 
@@ -115,21 +125,28 @@ impl Acks {
         self.all.remove(alert);
     }
 
-    /// Whether somebody took the alert on at this severity or a graver one.
-    pub fn cover(&self, alert: &str, severity: Severity) -> bool {
-        self.all.get(alert).is_some_and(|(known, _)| *known >= severity)
+    /// The alert is at this severity: to be graver than what was taken on voids that for good, also when it falls again.
+    pub fn rise(&mut self, alert: &str, severity: Severity) {
+        if let Some(taken) = self.all.get_mut(alert) {
+            taken.graver |= severity > taken.severity;
+        }
+    }
+
+    /// Whether somebody took the alert on and it got no graver since.
+    pub fn cover(&self, alert: &str) -> bool {
+        self.all.get(alert).is_some_and(|taken| !taken.graver)
     }
 
     /// Who took it on, for people who ask.
-    pub fn view(&self, alert: &str, severity: Severity) -> Option<AckView> {
-        let ack = self.of(alert)?;
+    pub fn view(&self, alert: &str) -> Option<AckView> {
+        let Taken { ack, graver, .. } = self.all.get(alert)?;
         let (author, note, at) = (ack.author.clone(), ack.note.clone(), ack.at);
-        Some(AckView { author, note, at, graver: !self.cover(alert, severity) })
+        Some(AckView { author, note, at, graver: *graver })
     }
 
     /// Who took it on.
     pub fn of(&self, alert: &str) -> Option<&Acknowledgement> {
-        self.all.get(alert).map(|(_, ack)| ack)
+        self.all.get(alert).map(|taken| &taken.ack)
     }
 }
 
@@ -152,7 +169,11 @@ mod tests {
             |i: usize| Acknowledgement { alert: i.to_string(), author: "ada".to_owned(), note: String::new(), at: now };
         (0..ACKS + 1).for_each(|i| acks.add(Severity::High, ack(i)));
         assert_eq!((acks.count(), acks.takes("0"), acks.takes("new")), (ACKS, true, false));
-        assert!(acks.cover("0", Severity::High) && acks.of(&ACKS.to_string()).is_none());
+        acks.rise("0", Severity::High);
+        assert!(acks.cover("0") && acks.of(&ACKS.to_string()).is_none());
+        acks.rise("0", Severity::Critical);
+        acks.rise("0", Severity::Info);
+        assert!(!acks.cover("0"), "it got graver since");
         acks.release("0");
         assert!(acks.takes("new"));
     }

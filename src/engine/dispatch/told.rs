@@ -86,7 +86,10 @@ impl Dispatch {
             waiting.known = member.heard.took() >= waiting.severity;
         }
         let (next, why) = match &member.ended {
-            Some(ended) => self.ending(now, settings, (place, group, member), ended, waiting.is_some()),
+            Some(ended) => {
+                let goes_on = event.state == AlertState::Firing && event.id == ended.id;
+                self.ending(now, settings, (place, group, member), ended, (goes_on, waiting.is_some()))
+            }
             None => self.next(now, settings, scene, (place, group, member), event),
         };
         let queue = queues.views.iter().find(|q| q.receiver == place.0 && q.queued > 0 && waiting.is_none());
@@ -160,10 +163,10 @@ impl Dispatch {
         }
         let spared = route::spared(settings, event);
         // Whoever was told while it was graver stands there already.
-        let spared = spared.into_iter().filter(|(_, spared)| ways.iter().all(|way| way.receiver != spared.name));
-        for (route, receiver) in spared.collect::<Vec<_>>() {
+        let spared = spared.into_iter().filter(|spared| ways.iter().all(|way| way.receiver != spared.receiver.name));
+        for route::Spared { receiver, route, labels } in spared.collect::<Vec<_>>() {
             let why = format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str());
-            ways.push(way(route, &receiver.name, None, None, why));
+            ways.push(way(route, &receiver.name, labels, None, why));
         }
         for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {
             let why = match event.severity < receiver.min_severity {
@@ -218,9 +221,12 @@ impl Dispatch {
         event: &AlertEvent,
     ) -> (Option<Timestamp>, String) {
         let route = route::of(settings, group.route);
+        let rest = if hears_ends(settings, &place.0) { "nothing but its end" } else { "nothing more" };
         if event.muted == Some(Muted::Shadow) {
-            let rest = if hears_ends(settings, &place.0) { "nothing but its end" } else { "nothing more" };
             return (None, format!("{rest}: its rule tells nobody any more"));
+        }
+        if member.off_route {
+            return (None, format!("{rest}: no route leads a {} alert like it here", event.severity.as_str()));
         }
         if let Some(opens) = route::closed(route, now) {
             return (opens, route::closing(route, now, opens));
@@ -249,7 +255,7 @@ impl Dispatch {
         }
         // It may have fallen since: to come back to what its receiver knows is no news.
         let told = member.told.map_or(event.severity, |told| told.max(event.severity));
-        if let Some(ack) = self.acks.view(&event.id, told).filter(|ack| !ack.graver) {
+        if let Some(ack) = self.acks.view(&event.id).filter(|ack| !ack.graver) {
             return (None, ack.to_string());
         }
         let (refused, ends) = (member.heard.refused().is_some(), hears_ends(settings, &place.0));
@@ -281,9 +287,12 @@ impl Dispatch {
         settings: &Settings,
         (place, group, member): (&Place, &Group, &Member),
         ended: &AlertEvent,
-        waits: bool,
+        (goes_on, waits): (bool, bool),
     ) -> (Option<Timestamp>, String) {
         let (at, due) = (ended.at, group.due.filter(|due| *due > now));
+        // It fires on, as a milder one that is not told here.
+        let what = if goes_on { format!(" as severity={}", ended.severity.as_str()) } else { String::new() };
+        let its_end = format!("its end{what} at {at}");
         let key = lineage(&ended.rule, &ended.subject);
         let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
         let holds = || !hears_ends(settings, &place.0) || self.holds_ends(now, settings.routing.damping.flaps, group);
@@ -298,29 +307,23 @@ impl Dispatch {
                 let said = if waits { format!("it ended at {at}") } else { "its end was told".to_owned() };
                 (None, format!("{said}; it flaps, so the next beginning is held until {until} at least"))
             }
-            (Some(until), _) => {
-                (Some(until), format!("its end at {at} is held until {until} at least because it flaps"))
-            }
-            (_, Some(opens)) => (opens, format!("its end at {at} is {}", route::closing(route, now, opens))),
-            _ if burns => (None, format!("its end at {at} is told when all of the flood ended")),
+            (Some(until), _) => (Some(until), format!("{its_end} is held until {until} at least because it flaps")),
+            (_, Some(opens)) => (opens, format!("{its_end} is {}", route::closing(route, now, opens))),
+            _ if burns => (None, format!("{its_end} is told when all of the flood ended")),
             _ if group.full => {
                 let again = at_or_now(due);
-                (due, format!("its end at {at} found the queue of the receiver full; tried again {again}"))
+                (due, format!("{its_end} found the queue of the receiver full; tried again {again}"))
             }
             _ => match due {
-                Some(due) => (Some(due), format!("its end at {at} is told at {due}")),
-                None => (group.due, format!("its end at {at} is told now")),
+                Some(due) => (Some(due), format!("{its_end} is told at {due}")),
+                None => (group.due, format!("{its_end} is told now")),
             },
         }
     }
 
-    /// Who took an alert on that fires, and whether somebody was told of it as graver since.
+    /// Who took an alert on that fires, and whether it got graver since.
     pub fn taken_on_by(&self, event: &AlertEvent) -> Option<AckView> {
-        let key = lineage(&event.rule, &event.subject);
-        let members =
-            self.places.get(&key).into_iter().flatten().filter_map(|at| self.groups.get(at)?.members.get(&key));
-        let told = members.filter(|member| member.id == event.id).filter_map(|member| member.told).max();
-        self.acks.view(&event.id, told.map_or(event.severity, |told| told.max(event.severity)))
+        self.acks.view(&event.id)
     }
 
     /// Alerts that ended, of which somebody was told whose message about the end is yet to be made.
@@ -345,7 +348,7 @@ impl Dispatch {
             let receiver = settings.receivers.iter().find(|r| r.name == place.0);
             let Some(channel) = receiver.map(|r| &r.channel).filter(|c| c.hears_acknowledgements()) else { continue };
             let told = |m: &&Member| m.is_told() && m.ended.is_none();
-            let open = |m: &Member| m.told.is_some_and(|told| !self.acks.cover(&m.id, told));
+            let open = |m: &Member| m.is_repeated(&self.acks);
             let waits = channel.has_incidents() && group.members.values().filter(told).any(open);
             let member = group.members.get(&key).filter(told);
             let Some(event) = member.filter(|_| !waits).and_then(|member| member.sees(event, milder)) else { continue };
@@ -372,9 +375,8 @@ impl Dispatch {
         firing: &[(u64, Severity)],
         said: &Notification,
     ) -> Option<Notification> {
-        let covered = |(key, severity): &(u64, Severity)| {
-            group.members.get(key).is_some_and(|member| self.acks.cover(&member.id, *severity))
-        };
+        let covered =
+            |(key, _): &(u64, Severity)| group.members.get(key).is_some_and(|member| self.acks.cover(&member.id));
         let incident = receiver.channel.has_incidents() && said.state() == AlertState::Firing;
         let lead = said.alerts.iter().find(|alert| alert.state == AlertState::Firing);
         let ack = self.acks.of(&lead.filter(|_| incident && firing.iter().all(covered))?.id)?;

@@ -23,7 +23,8 @@ use crate::model::{Severity, Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
 use gone::Gone;
-use history::{GOES_ON, NO_ROOM, UNWANTED};
+pub use history::GOES_ON;
+use history::{NO_ROOM, UNWANTED};
 use peer::Peer;
 
 /// Alerts in one request.

@@ -88,9 +88,11 @@ alerts:
 ```
 
 There is one alert per subject; its severity is that of the gravest level that has held for its `for` (the rule's when the level
-has none). A rise while it fires is a message of its own under the same alert id. A fall changes value and severity and
-is told to nobody; the level falls only after it has not held for `keep_firing_for`. The resolved message names the gravest level that
-the alert reached.
+has none). A rise while it fires is a message of its own under the same alert id. A fall changes value and severity, which those who are
+told of the milder level, too, see in the next message about the alert or its group; to them it is no news, and a rise is news if they
+were told of a milder level last. Who is told of the graver level alone, by `min_severity` or by the matchers of a route, is told that it is
+over, `goes on as severity=warning`; who is told of the milder level alone is told that it fires. The level falls only after it has not held
+for `keep_firing_for`. The message about the end names the gravest level that its receiver was told.
 
 `recover` is hysteresis: the alert goes on until `recover` holds, and for `keep_firing_for` after that; between the two it keeps
 its level. It must not overlap with the condition.
