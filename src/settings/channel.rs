@@ -175,7 +175,7 @@ pub enum Channel {
         password: Option<Secret>,
         /// Sender.
         from: String,
-        /// Recipient. A list in the configuration becomes one receiver per address, named
+        /// Recipient. Each address in the configuration is a receiver, named
         /// `name/address`, so that each has its own deliveries and a bad one stops no other.
         to: String,
         /// How long one attempt may take.

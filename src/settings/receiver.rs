@@ -261,7 +261,6 @@ fn email(section: Section<'_>) -> Vec<(String, Channel)> {
     let ca_file = section.path("ca_file");
     let from = section.require("from", section.text("from")).and_then(|from| mailbox(&section, from, "from"));
     let recipients = section.require("to", section.texts("to")).unwrap_or_default();
-    let several = recipients.len() > 1;
     let (mut to, mut faulty): (Vec<String>, Vec<String>) = Default::default();
     for recipient in recipients {
         let bytes = recipient.bytes.clone();
@@ -296,7 +295,8 @@ fn email(section: Section<'_>) -> Vec<(String, Channel)> {
     }
     let timeout = section.span("timeout").unwrap_or(Span::seconds(30));
     section.finish();
-    let suffix = |to: &str| if several { format!("/{to}") } else { String::new() };
+    // A lone one, too: what waits for it is known by its name, whoever stands beside it.
+    let suffix = |to: &str| format!("/{to}");
     let stand_ins = faulty.iter().map(|to| (suffix(to), stand_in()));
     let (Some((host, port)), Some(from)) = (server, from) else {
         return to.iter().map(|to| (suffix(to), stand_in())).chain(stand_ins).collect();

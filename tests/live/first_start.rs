@@ -80,7 +80,7 @@ fn an_alert_of_another_time_than_now_is_logged_with_it() {
 fn a_run_that_ends_has_judged_what_it_read() {
     let sink = Sink::start(Duration::ZERO);
     let config = format!(
-        "state_dir: state\nrules: [rules.yaml]\nevaluation_interval: 2s\n\
+        "listen: off\nstate_dir: state\nrules: [rules.yaml]\nevaluation_interval: 2s\n\
          sources: [{{name: fleet, path: fleet.jsonl}}]\n\
          receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n",
         sink.url

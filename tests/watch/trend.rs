@@ -131,5 +131,5 @@ fn only_messages_that_draw_it_carry_a_course() {
         let to = told.iter().filter(|delivery| delivery.receiver == name);
         to.map(|d| d.notification().expect("about alerts").lead().trend.is_some()).collect::<Vec<_>>()
     };
-    assert_eq!((courses("ops"), courses("hook")), (vec![true; 2], vec![false; 2]));
+    assert_eq!((courses("ops/c@d.example"), courses("hook")), (vec![true; 2], vec![false; 2]));
 }

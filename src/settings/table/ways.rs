@@ -51,7 +51,7 @@ pub(super) const EMAIL: Section = Section {
             "to",
             Texts,
             "[oncall@example.org]",
-            "Recipients. Several become one receiver each, `name/address`, so that a bad address stops no other.",
+            "Recipients. Each is a receiver, `name/address`, so that a bad address stops no other.",
         ),
         example("username", Text, "evenkeel", "User name for AUTH."),
         example("password", Secret, "{file: /etc/evenkeel/smtp-password}", "Password for AUTH."),
