@@ -41,6 +41,8 @@ struct Plan {
     refused: Vec<usize>,
     /// Receivers that say so of the next message, even while they are down for all others.
     refusing_one: Vec<String>,
+    /// Receivers that take the next message, even while they are down for all others.
+    taking_one: Vec<String>,
     /// When they say that they want to be asked again.
     later: Option<Span>,
 }
@@ -72,6 +74,7 @@ impl Plan {
             refusing: Vec::new(),
             refused: Vec::new(),
             refusing_one: Vec::new(),
+            taking_one: Vec::new(),
             later: None,
         }
     }
@@ -129,7 +132,7 @@ impl Plan {
             let refuses = self.refusing_one.iter().position(|to| *to == delivery.receiver);
             let result = if refuses.map(|at| self.refusing_one.remove(at)).is_some() {
                 Attempt::Refuse { reason: "400 Bad Request".into() }
-            } else if self.failing.contains(&delivery.receiver) {
+            } else if self.failing.contains(&delivery.receiver) && !self.takes_one(&delivery.receiver) {
                 Attempt::Retry { reason: "down".into(), after: self.later }
             } else {
                 self.got.push((self.now, delivery.receiver.clone(), delivery.clone()));
@@ -141,6 +144,11 @@ impl Plan {
             let receipt = Receipt::Delivery { id: delivery.id, result };
             open.extend(self.engine.handle(self.at(), Event::Receipt(receipt)));
         }
+    }
+
+    fn takes_one(&mut self, receiver: &str) -> bool {
+        let at = self.taking_one.iter().position(|to| to == receiver);
+        at.map(|at| self.taking_one.remove(at)).is_some()
     }
 
     /// What a receiver got so far, a line per message: `12 firing a! b, ended c` (`!` marks critical).
@@ -451,11 +459,14 @@ fn an_alert_that_ended_is_shown_while_its_end_waits_for_a_receiver_that_is_down(
         let [line] = &end_waits(&plan)[..] else { panic!("{:?}", end_waits(&plan)) };
         let (said, next) = line.split_once("; next attempt at ").unwrap_or_else(|| panic!("{line}"));
         assert!(
-            said.starts_with("a: its end is being tried since 2026-05-28T20:2") && said.ends_with("attempts: down")
+            said.starts_with("a: told 2026-05-28T20:26:4") && said.ends_with("attempts: down"),
+            "who was told that it began has that: {said}"
         );
+        assert!(said.contains("Z; its end is being tried since 2026-05-28T20:2"), "{said}");
         assert!(next.contains("Z; it ended at 2026-05-28T20:2"), "{line}");
         let way = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling.ways.remove(0);
-        assert_eq!(way.waiting, plan.engine.view().ended[0].messages.receivers[0].waiting);
+        let ops = plan.engine.view().ended[0].messages.receivers[0].clone();
+        assert_eq!((way.last, &way.waiting), (ops.last, &ops.waiting));
         assert!(!way.active && way.ends, "{way:?}");
         // A new episode is another alert, and the end of the first still waits.
         plan.agent("a", "down");
@@ -467,6 +478,74 @@ fn an_alert_that_ended_is_shown_while_its_end_waits_for_a_receiver_that_is_down(
         plan.until(100);
         assert_eq!(end_waits(&plan), [""; 0]);
     }
+}
+
+/// Of the alerts that ended whose ends wait for `ops`: the second at which it took its newest message about each.
+fn last_before_the_end(plan: &Plan) -> Vec<Option<i64>> {
+    let last = |ended: &EndedView| {
+        let ops = ended.messages.receivers.iter().find(|m| m.receiver == "ops").expect("it is told");
+        assert!(ops.waiting.is_some(), "{ops:?}");
+        ops.last.map(|at| (at.0 - START) / 1_000)
+    };
+    plan.engine.view().ended.iter().map(last).collect()
+}
+
+#[test]
+fn of_an_alert_whose_end_waits_it_is_known_when_its_newest_message_was_taken() {
+    let mut plan =
+        Plan::new("routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 1s}\n");
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "down");
+    plan.until(20);
+    plan.agent("a", "ok");
+    plan.until(40);
+    plan.agent("a", "down");
+    plan.until(60);
+    plan.agent("a", "ok");
+    plan.until(80);
+    assert_eq!(last_before_the_end(&plan), [None, None], "it has nothing of both");
+    // It takes the first beginning, the first end, and the second beginning. The newest alert is the first here.
+    for (second, told) in [(100, vec![None, Some(80)]), (120, vec![None]), (140, vec![Some(120)])] {
+        plan.taking_one.push("ops".to_owned());
+        plan.until(second);
+        assert_eq!(plan.taking_one, [""; 0]);
+        let taken = |at: i64| plan.got.iter().rev().map(|(second, ..)| *second).find(|s| (at..at + 10).contains(s));
+        let told: Vec<Option<i64>> = told.into_iter().map(|at| at.map(|at| taken(at).expect("taken"))).collect();
+        assert_eq!(last_before_the_end(&plan), told, "{second}");
+    }
+    plan.failing.clear();
+    plan.until(160);
+    assert_eq!((plan.told("ops").len(), last_before_the_end(&plan)), (4, vec![]));
+}
+
+#[test]
+fn of_an_alert_that_flaps_and_of_one_that_is_not_shown_it_is_known_too() {
+    // The end says that it flaps, and what comes after is held.
+    let mut plan = Plan::new("damping: {flaps: 3}\nroutes:\n- {receivers: [ops]}\n");
+    for (wrong, second) in [("down", 30), ("ok", 60), ("down", 90)] {
+        plan.agent("a", wrong);
+        plan.until(second);
+    }
+    let told = plan.got.last().map(|(second, ..)| *second);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "ok");
+    plan.until(120);
+    assert_eq!(last_before_the_end(&plan), [told]);
+
+    // A message shows 100 alerts of a group, and is about all of them.
+    let group =
+        "damping: {flood: 0}\nroutes:\n- {receivers: [ops], group_by: [], group_wait: 5s, group_interval: 10s}\n";
+    let mut plan = Plan::new(group);
+    plan.failing.push("ops".to_owned());
+    (0..101).for_each(|n| plan.agent(&format!("a{n:03}"), "down"));
+    plan.until(20);
+    (0..100).for_each(|n| plan.agent(&format!("a{n:03}"), "ok"));
+    plan.until(60);
+    assert_eq!(last_before_the_end(&plan), vec![None; 99]);
+    plan.taking_one.push("ops".to_owned());
+    plan.until(70);
+    let taken = plan.got.last().map(|(second, ..)| *second);
+    assert_eq!((plan.got.len(), last_before_the_end(&plan)), (1, vec![taken; 99]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::alert::Alert;
 use super::carry::{Change, Gone};
-use super::dispatch::{Scene, Sources};
+use super::dispatch::{Manner, Scene, Sources};
 use super::evaluate;
 use super::event::{Acknowledgement, AlertEvent, AlertState, Effect, Message, Muted, Report};
 use super::gaze::Gaze;
@@ -174,7 +174,7 @@ impl Engine {
             }
             let pictured = if let Channel::Email { .. } = receiver.channel { PICTURED } else { 0 };
             notification.keep_trends(pictured);
-            outbox.push(&receiver.name, limit, Message::Alerts(notification), manner.hinges, effects)
+            outbox.push(&receiver.name, limit, Message::Alerts(notification), manner, effects)
         });
     }
 
@@ -376,7 +376,7 @@ impl Engine {
             return;
         }
         for (receiver, notification) in dispatch.taken_on(now, settings, (event, &milder), &ack) {
-            outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), false, effects);
+            outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), Manner::default(), effects);
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::{grouped, lineage};
+use super::dispatch::{Manner, grouped, lineage};
 use super::event::{AlertEvent, AlertState, Digest, DigestSection, Effect, Message, Muted};
 use super::plan::Plan;
 use super::split::NEVER;
@@ -221,7 +221,7 @@ impl Engine {
         let limit = self.policy.settings.limits.outbox;
         let known = |name: &&String| self.policy.settings.receivers.iter().any(|r| r.name == **name);
         for receiver in plan.receivers.iter().filter(known) {
-            self.state.outbox.push(receiver, limit, Message::Digest(digest.clone()), false, effects);
+            self.state.outbox.push(receiver, limit, Message::Digest(digest.clone()), Manner::default(), effects);
         }
     }
 

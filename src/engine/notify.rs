@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::dispatch::gets_messages;
+use super::dispatch::{Manner, gets_messages};
 use super::event::{
     AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationReport,
     NotificationStatus, OtherAlert, Report,
@@ -49,12 +49,14 @@ struct Envelope {
     /// The receiver has nothing of what it tells of: it is of no use unless a message before it is taken that tells
     /// the beginning.
     hinges: bool,
+    /// When the receiver took its newest message about each alert whose end it tells, by its id.
+    took: BTreeMap<String, Timestamp>,
 }
 
 impl Envelope {
     /// Whether who takes this message has the beginning of something that a later one tells of.
     fn begins(&self, later: &Envelope) -> bool {
-        let Some((said, next)) = self.same_group(later) else { return false };
+        let Some((said, next)) = same_group(&self.delivery, &later.delivery) else { return false };
         let mut begun = said.alerts.iter().filter(|alert| alert.state == AlertState::Firing);
         // What a message does not show it may be about all the same.
         said.acknowledged.is_none()
@@ -63,18 +65,16 @@ impl Envelope {
 
     /// Whether it tells the end of all that a later one tells of, which is then about episodes after that.
     fn ends(&self, later: &Envelope) -> bool {
-        let Some((said, next)) = self.same_group(later) else { return false };
+        let Some((said, next)) = same_group(&self.delivery, &later.delivery) else { return false };
         let over = |of: &AlertEvent| said.alerts.iter().any(|a| a.state == AlertState::Resolved && alike(a, of));
         next.truncated == 0 && next.alerts.iter().all(over)
     }
+}
 
-    /// What both say, if they are about alerts of one group.
-    fn same_group<'a>(&'a self, later: &'a Envelope) -> Option<(&'a Notification, &'a Notification)> {
-        match (&self.delivery.message, &later.delivery.message) {
-            (Message::Alerts(said), Message::Alerts(next)) if said.group == next.group => Some((said, next)),
-            _ => None,
-        }
-    }
+/// What both say, if they are about alerts of one group.
+fn same_group<'a>(one: &'a Delivery, later: &'a Delivery) -> Option<(&'a Notification, &'a Notification)> {
+    let (said, next) = (one.notification()?, later.notification()?);
+    (said.group == next.group).then_some((said, next))
 }
 
 /// Whether two alerts are of one rule on one subject.
@@ -131,14 +131,14 @@ pub struct Outbox {
 
 impl Outbox {
     /// Queues a message; whether its queue took it. `limit` bounds each queue, so that a receiver
-    /// that is down costs nobody else a message. One that `hinges` on those before it is of no use when all are
-    /// refused that tell of the beginning.
+    /// that is down costs nobody else a message. One that [hinges](Manner::hinges) on those before it is of no use when
+    /// all are refused that tell of the beginning.
     pub fn push(
         &mut self,
         receiver: &str,
         limit: u32,
         message: Message,
-        hinges: bool,
+        manner: Manner,
         effects: &mut Vec<Effect>,
     ) -> bool {
         let (at, number) = (message.at(), self.next_number);
@@ -154,7 +154,8 @@ impl Outbox {
             self.dropped += 1;
             queue.failed += 1;
         } else {
-            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, hinges });
+            let Manner { hinges, took, .. } = manner;
+            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, hinges, took });
         }
         !full
     }
@@ -202,6 +203,7 @@ impl Outbox {
                         queue.waiting[at].hinges = false;
                     }
                 }
+                queue.hear(now, &message.delivery);
                 queue.recover();
                 effects.push(report(now, &message.delivery, NotificationStatus::Delivered, String::new()));
                 Some(message.delivery.message)
@@ -344,6 +346,24 @@ impl Queue {
         }
         self.waiting.retain(|m| !useless.contains(&m.number));
         self.failed += useless.len() as u64;
+    }
+
+    /// The receiver took a message: the ends that wait of the alerts which fire in it are of what it knows since now.
+    fn hear(&mut self, now: Timestamp, taken: &Delivery) {
+        let mut over = BTreeSet::new();
+        for Envelope { delivery, took, .. } in &mut self.waiting {
+            let Some((said, next)) = same_group(taken, delivery) else { continue };
+            let about = |end: &AlertEvent| {
+                let shown = said.alerts.iter().any(|a| a.state == AlertState::Firing && alike(a, end));
+                // What it does not show it tells of all the same.
+                shown || said.truncated > 0 && end.fired_at.is_some_and(|fired| fired <= said.at)
+            };
+            let ends = next.alerts.iter().filter(|a| said.acknowledged.is_none() && a.state == AlertState::Resolved);
+            // An end after that is one of an alert after that.
+            for end in ends.filter(|end| about(end) && over.insert((&end.rule, &end.subject))) {
+                took.insert(end.id.clone(), now);
+            }
+        }
     }
 
     /// Back in line at its old place.

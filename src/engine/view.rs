@@ -357,7 +357,8 @@ pub struct WayView {
     pub matchers: Vec<String>,
     /// The labels of the group it is told in; `None`: it is told alone.
     pub group_labels: Option<std::collections::BTreeMap<String, String>>,
-    /// When the receiver took the newest message of those that it has; `None`: it has none.
+    /// When the receiver took the newest message of those that it has; `None`: it has none. Of the alert before, if
+    /// `waiting` is about that.
     pub last: Option<Timestamp>,
     /// What it does not have yet of the messages about it, or about the alert before.
     pub waiting: Option<WaitingView>,

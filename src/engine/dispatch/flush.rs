@@ -15,12 +15,14 @@ pub const SHOWN: usize = 100;
 const FULL: Span = Span::minutes(1);
 
 /// How a message is said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Manner {
     /// Its group found the queue full before.
     pub again: bool,
     /// It is about what the receiver has not heard of yet and only messages before it tell.
     pub hinges: bool,
+    /// When the receiver took its newest message about each alert that ended, by its id.
+    pub took: BTreeMap<String, Timestamp>,
 }
 
 /// What a flush needs to know of the alerts.
@@ -162,7 +164,10 @@ impl Dispatch {
             let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
             let taken_on = self.taken_on_before(group, receiver, &firing, &message);
             let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
-            let manner = Manner { again: group.full, hinges: firing.is_empty() && gone.iter().all(unheard) };
+            let hinges = firing.is_empty() && gone.iter().all(unheard);
+            let over = gone.iter().filter_map(|key| group.members.get(key));
+            let took = over.filter_map(|member| Some((member.id.clone(), member.heard.last()?))).collect();
+            let manner = Manner { again: group.full, hinges, took };
             let whole = message.truncated == 0;
             let some = message.alerts.iter().filter(|_| !whole);
             let some: BTreeSet<u64> = some.map(|alert| lineage(&alert.rule, &alert.subject)).collect();
@@ -190,7 +195,7 @@ impl Dispatch {
                     }
                 }
                 if let Some(taken_on) = taken_on {
-                    say(receiver, taken_on, Manner { again: false, hinges: true });
+                    say(receiver, taken_on, Manner { hinges: true, ..Manner::default() });
                 }
                 group.repeats = if fresh { 0 } else { group.repeats.saturating_add(1) };
                 group.last = Some(now);

@@ -98,7 +98,8 @@ impl Dispatch {
             None => why,
         };
         let settled = member.told.is_some() && !member.again && waiting.is_none();
-        let last = member.heard.last();
+        // What is known of an alert whose end was said goes with that.
+        let last = member.heard.last().max(queues.took(&place.0, &group.name, &member.id));
         let refused = member.heard.refused().filter(|_| settled).cloned();
         Some(MessageView { receiver: place.0.clone(), group: group.name.clone(), last, waiting, refused, next, why })
     }
@@ -117,10 +118,13 @@ impl Dispatch {
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
             let active = message.is_some() && event.state == AlertState::Firing;
-            let before = || queues.newest_of(receiver, &event.rule, &event.subject);
+            let before = || queues.newest_of(receiver, &event.rule, &event.subject).unzip();
             let (last, waiting, refused, next, why) = match message {
                 Some(m) => (m.last, m.waiting, m.refused, m.next, m.why),
-                None => (None, before(), None, None, why),
+                None => {
+                    let (last, waiting) = before();
+                    (last.flatten(), waiting, None, None, why)
+                }
             };
             WayView {
                 receiver: receiver.to_owned(),

@@ -84,6 +84,11 @@ impl Queues<'_> {
         Some(WaitingView { since, state, severity, known: false, attempts, error, next, then })
     }
 
+    /// When the receiver took its newest message about an alert whose end is on its way to it.
+    pub fn took(&self, receiver: &str, group: &str, alert: &str) -> Option<Timestamp> {
+        self.on_the_way.get(&(receiver, group))?.iter().filter_map(|message| message.took.get(alert)).max().copied()
+    }
+
     /// Every alert in messages that their receivers do not have yet.
     fn said(&self) -> impl Iterator<Item = ((&str, &str), &AlertEvent)> {
         let all =
@@ -102,7 +107,7 @@ impl Queues<'_> {
             messages.push(MessageView {
                 receiver: receiver.to_owned(),
                 group: group.to_owned(),
-                last: None,
+                last: self.took(receiver, group, &event.id),
                 waiting: self.waiting(receiver, group, &event.id),
                 refused: None,
                 next: None,
@@ -112,13 +117,14 @@ impl Queues<'_> {
         found
     }
 
-    /// The messages about the newest alert of a rule on a subject that a receiver does not have all of yet.
-    pub fn newest_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<WaitingView> {
+    /// The messages about the newest alert of a rule on a subject that a receiver does not have all of yet, and when it
+    /// took its newest one of those before.
+    pub fn newest_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<(Option<Timestamp>, WaitingView)> {
         let own = |((to, _), event): &((&str, &str), &AlertEvent)| {
             *to == receiver && event.rule == rule && event.subject == *subject
         };
         let ((_, group), event) = self.said().filter(own).max_by_key(|(_, event)| event.at)?;
-        self.waiting(receiver, group, &event.id)
+        Some((self.took(receiver, group, &event.id), self.waiting(receiver, group, &event.id)?))
     }
 }
 
