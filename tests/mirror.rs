@@ -867,9 +867,12 @@ fn a_severity_that_a_reload_changes_is_in_the_history() {
     world.until(90);
     let rows = "SELECT severity || ' ' || at FROM alerts WHERE state = 'firing'";
     assert_eq!(history(&world, rows).concat(), ["high 2023-11-14T22:14:20.000Z"]);
-    let reported = world.reports.iter().rev().find_map(|r| if let Report::Alert(a) = r { Some(a) } else { None });
+    let reported = world.reports.iter().rev().find_map(|r| match r {
+        Report::Regraded { alert, before } => Some((alert.reason.as_str(), *before)),
+        _ => None,
+    });
     let reason = "the rule was changed by a reload at 2023-11-14T22:14:20.000Z, severity critical before";
-    assert_eq!(reported.map(|alert| alert.reason.as_str()), Some(reason));
+    assert_eq!(reported, Some((reason, Severity::Critical)));
     assert_eq!(not_told(&world), [""; 0]);
 }
 

@@ -391,10 +391,10 @@ impl Engine {
             return Vec::new();
         }
         let anew = self.look_at(change.at, |alert| changed.contains_key(&alert.id), |gaze, series| gaze.anew(series));
-        let one = |mut event: AlertEvent| {
-            let reason = format!("{change}, severity {} before", changed[&event.id].as_str());
-            words::explain(&mut event, reason);
-            Effect::Report(Report::Alert(event))
+        let one = |mut alert: AlertEvent| {
+            let before = changed[&alert.id];
+            words::explain(&mut alert, format!("{change}, severity {} before", before.as_str()));
+            Effect::Report(Report::Regraded { alert, before })
         };
         anew.into_iter().map(one).collect()
     }

@@ -63,7 +63,7 @@ impl Fold {
     /// Whether a report is of something that happened before anybody watched.
     pub fn is_history(&self, report: &Report) -> bool {
         let past = |at: Timestamp| self.read_at.is_some_and(|read| at < read);
-        self.backfill || matches!(report, Report::Alert(alert) if past(alert.at))
+        self.backfill || matches!(report, Report::Alert(alert) | Report::Regraded { alert, .. } if past(alert.at))
     }
 
     /// Hands an entry to the engine.

@@ -56,7 +56,8 @@ const FRESH: Span = Span::seconds(5);
 /// Writes a report as a log line at `now`; pending alerts and what goes well are for those who ask for detail.
 pub fn report(report: &Report, now: Timestamp) {
     match report {
-        Report::Alert(alert) => alert_line(alert, now),
+        Report::Alert(alert) => alert_line(alert, None, now),
+        Report::Regraded { alert, before } => alert_line(alert, Some(*before), now),
         Report::Notification(notification) => notification_line(notification),
         Report::Failing(Failing { receiver, reason, .. }) => tracing::warn!(receiver, reason, "fails, trying again"),
         Report::Answers(Answers { receiver, since, .. }) => {
@@ -68,7 +69,8 @@ pub fn report(report: &Report, now: Timestamp) {
     }
 }
 
-fn alert_line(alert: &AlertEvent, now: Timestamp) {
+/// `before`: its severity until a change of the policy, if it goes on.
+fn alert_line(alert: &AlertEvent, before: Option<Severity>, now: Timestamp) {
     let at = (now.since(alert.at) > FRESH).then(|| alert.at.to_rfc3339());
     let at = at.as_deref();
     let reason = Some(alert.reason.as_str()).filter(|reason| !reason.is_empty());
@@ -76,14 +78,22 @@ fn alert_line(alert: &AlertEvent, now: Timestamp) {
     let (value, threshold) = (show(alert.value), show(alert.threshold));
     let (rule, subject, severity, n) = (&alert.rule, alert.subject.to_string(), alert.severity.as_str(), alert.n);
     let found = alert.without_value().unwrap_or_else(|| alert.condition.clone());
-    match alert.state {
-        AlertState::Firing => {
+    match (alert.state, before) {
+        (AlertState::Firing, None) => {
             tracing::warn!(at, rule, subject, severity, value, threshold, n, reason, "alert fires: {found}");
         }
-        AlertState::Resolved => {
+        (AlertState::Firing, Some(before)) if before < alert.severity => {
+            let said = format!("alert got graver, {} before: {found}", before.as_str());
+            tracing::warn!(at, rule, subject, severity, value, threshold, n, reason, "{said}");
+        }
+        (AlertState::Firing, Some(before)) => {
+            let said = format!("alert goes on as {severity}, {} before", before.as_str());
+            tracing::info!(at, rule, subject, severity, value, threshold, n, reason, "{said}");
+        }
+        (AlertState::Resolved, _) => {
             tracing::info!(at, rule, subject, severity, value, threshold, n, reason, "alert is resolved")
         }
-        AlertState::Pending | AlertState::Inactive => {
+        (AlertState::Pending | AlertState::Inactive, _) => {
             tracing::debug!(at, rule, subject, value, threshold, n, reason, "alert is {}", alert.state.as_str());
         }
     }
@@ -149,8 +159,66 @@ fn notification_line(report: &NotificationReport) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
     use crate::engine::event::DeliveryId;
-    use crate::model::Subject;
+    use crate::model::{Subject, Unit};
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread writes").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The line of a report, without its time.
+    fn line(said: &Report) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let people = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).without_time();
+        tracing::subscriber::with_default(people.finish(), || report(said, Timestamp(0)));
+        String::from_utf8(written.0.lock().expect("nobody writes").clone()).expect("text")
+    }
+
+    #[test]
+    fn an_alert_whose_severity_a_reload_changes_does_not_begin() {
+        let alert = AlertEvent {
+            at: Timestamp(0),
+            id: "a".to_owned(),
+            rule: "err".to_owned(),
+            subject: agent("a1"),
+            state: AlertState::Firing,
+            severity: Severity::Warning,
+            condition: "error_rate > 20%".to_owned(),
+            value: Some(0.5),
+            threshold: Some(0.2),
+            unit: Unit::Ratio,
+            n: 10,
+            window: Span::minutes(5),
+            active_since: Timestamp(0),
+            fired_at: Some(Timestamp(0)),
+            labels: Default::default(),
+            annotations: Default::default(),
+            muted: None,
+            reason: String::new(),
+            trend: None,
+        };
+        let begins = line(&Report::Alert(alert.clone()));
+        assert!(begins.contains("WARN") && begins.contains("alert fires: error_rate > 20%"), "{begins}");
+        let falls = line(&Report::Regraded { alert: alert.clone(), before: Severity::Critical });
+        assert!(falls.contains("INFO") && falls.contains("alert goes on as warning, critical before "), "{falls}");
+        assert!(falls.contains("severity=\"warning\""), "{falls}");
+        let rises = line(&Report::Regraded { alert, before: Severity::Info });
+        let said = "alert got graver, info before: error_rate > 20%";
+        assert!(rises.contains("WARN") && rises.contains(said), "{rises}");
+    }
 
     fn agent(name: &str) -> Subject {
         Subject([("agent".to_owned(), name.to_owned())].into())

@@ -62,7 +62,7 @@ impl Watch {
     fn take(&mut self, second: i64, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Report(Report::Alert(event)) => self.seen.push(event),
+                Effect::Report(Report::Alert(event) | Report::Regraded { alert: event, .. }) => self.seen.push(event),
                 Effect::Deliver(delivery) => {
                     let alert = delivery.notification().expect("of alerts").lead();
                     let summary = alert.annotations.get("summary").cloned().unwrap_or_default();

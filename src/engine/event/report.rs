@@ -11,6 +11,13 @@ use crate::model::{Severity, Subject, Timestamp};
 pub enum Report {
     /// An alert changed its state.
     Alert(AlertEvent),
+    /// A change of the policy made an alert that fires graver or milder.
+    Regraded {
+        /// As it goes on.
+        alert: AlertEvent,
+        /// How bad it was until then.
+        before: Severity,
+    },
     /// A delivery was queued, retried, done or given up.
     Notification(NotificationReport),
     /// No request reaches an Alertmanager any more, or not for another reason than before.

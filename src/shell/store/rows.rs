@@ -12,7 +12,7 @@ use crate::model::{Severity, Subject, Timestamp};
 /// Writes a report that was made when the engine's clock showed `now`.
 pub fn put(connection: &Connection, now: Timestamp, report: &Report) -> Result<()> {
     match report {
-        Report::Alert(alert) => put_alert(connection, alert),
+        Report::Alert(alert) | Report::Regraded { alert, .. } => put_alert(connection, alert),
         Report::Notification(notification) => put_notification(connection, notification),
         Report::Failing(failing) => put_failing(connection, failing),
         Report::Answers(_) => Ok(()),
