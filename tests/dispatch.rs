@@ -2417,3 +2417,113 @@ fn a_receiver_that_becomes_an_alertmanager_gets_no_messages_any_more() {
         assert!(groups.len() > 1 && groups.iter().all(|group| *group == "ops/b"), "{down}: {groups:?}");
     }
 }
+
+const BY_LEVEL: &str = "routes:\n- {matchers: [severity=critical], receivers: [ops]}\n- {receivers: [team], group_by: [alertname], group_wait: 30s, group_interval: 5s}\n";
+
+fn late_on(routing: &str) -> Plan {
+    let engine = Engine::new(policy_of(&format!("alerts:\n- {LATE}\n"), routing), State::default());
+    Plan { engine, ..Plan::new("") }
+}
+
+#[test]
+fn who_takes_a_level_alone_is_told_of_it_though_the_alert_was_graver_when_its_group_was_told() {
+    let mut plan = late_on(BY_LEVEL);
+    plan.agent("a", "late");
+    plan.until(10);
+    plan.agent("a", "latest");
+    plan.until(60);
+    assert_eq!(levels_told(&plan, "team"), []);
+    let view = plan.engine.view();
+    assert!(view.messages[0].receivers.iter().all(|m| m.receiver == "ops"), "{:?}", view.messages[0].receivers);
+    plan.agent("a", "late");
+    plan.until(150);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, Severity::Warning)]);
+    plan.agent("a", "ok");
+    plan.until(200);
+    assert_eq!(levels_told(&plan, "team")[1..], [(OVER, Severity::Warning)]);
+}
+
+#[test]
+fn after_history_an_alert_that_fell_and_rose_in_it_is_told_where_it_leads_now() {
+    let mut plan = late_on(BY_LEVEL);
+    plan.command(Command::BeginBackfill);
+    for wrong in ["latest", "late", "latest"] {
+        plan.agent("a", wrong);
+        plan.until(plan.now + 30);
+    }
+    plan.command(Command::EndBackfill);
+    plan.until(200);
+    assert_eq!(levels_told(&plan, "ops"), [(FIRES, Severity::Critical)]);
+    assert_eq!(levels_told(&plan, "team"), []);
+}
+
+#[test]
+fn a_fall_to_what_it_was_told_is_no_end_for_who_is_off_the_routes() {
+    let routes = |to: &str| format!("routes:\n- {{receivers: [{to}], repeat_interval: 1m}}\n");
+    let mut plan = late_on(&routes("ops, team"));
+    plan.agent("a", "late");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), policy_of(&format!("alerts:\n- {LATE}\n"), &routes("ops")));
+    plan.answer(effects);
+    plan.agent("a", "latest");
+    plan.until(60);
+    plan.agent("a", "late");
+    plan.until(150);
+    let warning = Severity::Warning;
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning)]);
+    plan.agent("a", "ok");
+    plan.until(250);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning), (OVER, warning)]);
+}
+
+#[test]
+fn what_a_hold_kept_out_of_a_message_that_closed_its_group_is_told_when_the_hold_ends() {
+    let mut plan = Plan::new(
+        "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 5s}\n- {receivers: [team]}\n",
+    );
+    plan.agent("a", "down");
+    plan.agent("b", "down");
+    plan.until(20);
+    plan.command(Command::Silence(silence("agent=b", &plan, 100)));
+    plan.agent("a", "ok");
+    plan.until(60);
+    let closes = plan.got.last().and_then(|(.., d)| d.notification()).expect("it was told");
+    assert_eq!(closes.state(), OVER);
+    plan.until(200);
+    assert!(plan.told("ops").last().expect("it was told").ends_with("firing b/down"), "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn why_names_what_a_receiver_takes_when_that_keeps_an_alert_from_it() {
+    let routes = "routes:\n- {receivers: [ops, team]}\n";
+    let mut plan = late_on(routes);
+    plan.agent("a", "late");
+    plan.until(20);
+    let effects =
+        plan.engine.reload(plan.at(), with_pager(&format!("alerts:\n- {LATE}\n"), routes).engine.policy().clone());
+    plan.answer(effects);
+    plan.until(30);
+    let ways = telling(&plan, "late", "a").1;
+    assert!(
+        ways.contains(&"ops: nothing but its end: takes `critical` alerts and graver ones only".to_owned()),
+        "{ways:?}"
+    );
+}
+
+#[test]
+fn a_reload_that_leads_a_receiver_to_a_second_group_forgets_nothing_that_it_was_told() {
+    let mut plan = late_on("routes:\n- {receivers: [ops]}\n");
+    plan.agent("a", "late");
+    plan.until(20);
+    let both =
+        "routes:\n- {receivers: [ops], group_by: [agent], group_interval: 5s, continue: true}\n- {receivers: [ops]}\n";
+    let effects = plan.engine.reload(plan.at(), policy_of(&format!("alerts:\n- {LATE}\n"), both));
+    plan.answer(effects);
+    plan.until(120);
+    plan.agent("a", "ok");
+    plan.until(200);
+    assert_eq!(levels_told(&plan, "ops"), [(FIRES, Severity::Warning), (OVER, Severity::Warning)]);
+    let groups: Vec<&str> =
+        plan.got.iter().filter(|(_, to, _)| to == "ops").map(|(_, _, d)| d.message.group()).collect();
+    assert_eq!(groups[0], groups[1]);
+}

@@ -50,6 +50,8 @@ impl Random {
 struct Kind {
     crowded: bool,
     repeats: bool,
+    /// Some routes lead on to the next.
+    proceeds: bool,
     flaps: u64,
     floods: u64,
 }
@@ -89,8 +91,16 @@ fn policy(random: &mut Random, kind: Kind) -> Arc<Policy> {
     }
     if random.chance(80) {
         config += "routes:\n";
-        for at in 0..=random.below(2) {
-            let matchers = random.pick(&["", "alertname=dear", "alertname=down", "agent=a|b|c", "severity>=high"]);
+        for at in 0..=random.below(3) {
+            let matchers = random.pick(&[
+                "",
+                "alertname=dear",
+                "alertname=down",
+                "agent=a|b|c",
+                "severity>=high",
+                "severity=warning",
+                "severity=critical",
+            ]);
             if at > 0 && matchers.is_empty() {
                 break;
             }
@@ -108,7 +118,8 @@ fn policy(random: &mut Random, kind: Kind) -> Arc<Policy> {
                 if kind.repeats { random.pick(&["", ", repeat_interval: 1m", ", repeat_interval: 5m"]) } else { "" };
             let matchers = if matchers.is_empty() { String::new() } else { format!("matchers: [{matchers}], ") };
             let hours = random.pick(&["", "", "", ", mute: \"15:05-15:08\"", ", active_hours: \"15:09-23:00\""]);
-            let timing = format!("group_wait: {wait}, group_interval: {interval}{repeat}{hours}");
+            let on = if kind.proceeds { random.pick(&["", ", continue: true"]) } else { "" };
+            let timing = format!("group_wait: {wait}, group_interval: {interval}{repeat}{hours}{on}");
             writeln!(config, "- {{{matchers}receivers: [{both}]{by}, {timing}}}").expect("a text");
             if matchers.is_empty() {
                 break;
@@ -143,16 +154,24 @@ struct World {
     took: BTreeMap<Key, Severity>,
     /// How grave it was in what was handed out for them last, unless they refused it.
     said: BTreeMap<Key, Severity>,
-    /// By receiver and alert: the group in which it took that.
-    group: BTreeMap<[String; 2], String>,
+    /// By receiver and alert: the group in which it took that, and when that was said.
+    group: BTreeMap<[String; 2], (String, Timestamp)>,
+    /// Receivers and groups of which something fires by the newest message that they took, as a pager has it.
+    incidents: BTreeSet<[String; 2]>,
+    /// Receivers and groups of which they refused the newest message: what a pager has of these is anybody's guess.
+    unsure: BTreeSet<[String; 2]>,
     /// They refused the newest that was said.
     refused: BTreeSet<Key>,
+    /// Receivers and groups of which a message was handed out that they neither took nor refused yet.
+    unsettled: BTreeSet<[String; 2]>,
     /// Receivers that were told no ends at some time.
     deaf: BTreeSet<String>,
     flights: Vec<(i64, Delivery)>,
     /// What receivers do: 0 take, 1 fail, 2 refuse.
     down: [u64; 3],
     repeats: bool,
+    /// They may be told of an alert in several groups.
+    several: bool,
     messages: usize,
     log: Vec<String>,
 }
@@ -194,6 +213,7 @@ impl World {
     fn hand_out(&mut self, now: i64, delivery: &Delivery) {
         self.line(now, "to", delivery);
         self.messages += 1;
+        self.unsettled.insert([delivery.receiver.clone(), delivery.message.group().to_owned()]);
         let said = delivery.notification().expect("about alerts");
         if said.acknowledged.is_some() {
             return;
@@ -213,8 +233,18 @@ impl World {
             let deaf = self.deaf.contains(&delivery.receiver);
             news |= deaf || self.said.get(&key) < Some(&alert.severity);
             self.said.insert(key.clone(), alert.severity);
-            let group = self.group.get(&place).filter(|_| !deaf);
-            assert!(group.is_none_or(|group| *group == said.group), "in another group: {}", self.of(&key));
+            let group = self
+                .group
+                .get(&place)
+                .filter(|(_, at)| !deaf && !self.several && *at < said.at)
+                .map(|(group, _)| group);
+            // In a new one when it is over there, which may wait until what was said there before is settled.
+            let queued = |group: &str| self.unsettled.contains(&[delivery.receiver.clone(), group.to_owned()]);
+            assert!(group.is_none_or(|it| *it == said.group || queued(it)), "in another group: {}", self.of(&key));
+        }
+        if said.state() == AlertState::Resolved {
+            // Who closes the incident by that is told again of what it left out.
+            self.said.retain(|[to, group, ..], _| (to, group.as_str()) != (&delivery.receiver, said.group.as_str()));
         }
         let key = key(delivery, &said.alerts[0]);
         assert!(news || self.repeats, "said twice: {}", self.of(&key));
@@ -230,6 +260,9 @@ impl World {
             1 => Attempt::Retry { reason: "down".into(), after: None },
             _ => Attempt::Refuse { reason: "400".into() },
         };
+        if !matches!(result, Attempt::Retry { .. }) {
+            self.unsettled.remove(&[delivery.receiver.clone(), delivery.message.group().to_owned()]);
+        }
         match result {
             Attempt::Done => self.take(now, &delivery),
             Attempt::Refuse { .. } => self.refuse(now, &delivery),
@@ -246,6 +279,12 @@ impl World {
         }
         let alone = said.alerts.iter().all(|alert| !self.open.contains_key(&key(delivery, alert)))
             && said.state() == AlertState::Resolved;
+        let incident = [delivery.receiver.clone(), said.group.clone()];
+        self.unsure.remove(&incident);
+        match said.state() {
+            AlertState::Resolved => drop(self.incidents.remove(&incident)),
+            _ => drop(self.incidents.insert(incident)),
+        }
         for alert in &said.alerts {
             let key = key(delivery, alert);
             self.refused.remove(&key);
@@ -259,7 +298,7 @@ impl World {
                 continue;
             }
             self.took.insert(key.clone(), alert.severity);
-            self.group.insert([delivery.receiver.clone(), alert.id.clone()], said.group.clone());
+            self.group.insert([delivery.receiver.clone(), alert.id.clone()], (said.group.clone(), said.at));
             let severity = self.open.entry(key).or_insert(alert.severity);
             *severity = alert.severity.max(*severity);
         }
@@ -271,6 +310,7 @@ impl World {
         if said.acknowledged.is_some() {
             return;
         }
+        self.unsure.insert([delivery.receiver.clone(), said.group.clone()]);
         for alert in &said.alerts {
             let key = key(delivery, alert);
             if alert.state == AlertState::Resolved {
@@ -297,6 +337,7 @@ impl World {
         self.said.retain(|[to, ..], _| known(to));
         self.group.retain(|[to, ..], _| known(to));
         self.refused.retain(|[to, ..]| known(to));
+        self.incidents.retain(|[to, _]| known(to));
         self.flights.retain(|(_, delivery)| known(&delivery.receiver));
         self.deaf.extend(receivers.iter().filter(|r| !r.send_resolved).map(|r| r.name.clone()));
     }
@@ -310,16 +351,23 @@ impl World {
                 continue;
             }
             let labels = alert.identity();
-            let route = settings.routing.routes.iter().find(|route| all_match(&route.matchers, &labels));
+            let routes: Vec<_> = settings.routing.routes.iter().filter(|r| all_match(&r.matchers, &labels)).collect();
+            let last = routes.iter().position(|route| !route.proceed).map_or(routes.len(), |at| at + 1);
             for receiver in &settings.receivers {
-                let on = route.is_none_or(|route| route.receivers.contains(&receiver.name));
+                let on =
+                    routes.is_empty() || routes[..last].iter().any(|route| route.receivers.contains(&receiver.name));
                 let own = |[to, _, rule, subject]: &Key| {
                     *to == receiver.name && *rule == alert.rule && *subject == alert.subject.to_string()
                 };
                 if !on || alert.severity < receiver.min_severity || self.refused.iter().any(own) {
                     continue;
                 }
-                let knows = self.took.iter().any(|(key, severity)| own(key) && *severity >= alert.severity);
+                let pages = |[to, group, ..]: &Key| {
+                    let at = [to.clone(), group.clone()];
+                    self.incidents.contains(&at) || self.unsure.contains(&at)
+                };
+                let took = |(key, severity): (&Key, &Severity)| own(key) && *severity >= alert.severity && pages(key);
+                let knows = self.took.iter().any(took);
                 let key = [&receiver.name, "", &alert.rule, &alert.subject.to_string()].map(str::to_owned);
                 assert!(knows, "not told: {messages:#?}\n{}", self.of(&key));
             }
@@ -405,13 +453,14 @@ fn story(seed: u64) -> usize {
     let kind = Kind {
         crowded: seed % 4 == 3,
         repeats: seed % 2 == 1,
+        proceeds: seed % 5 == 4,
         flaps: random.pick(&[0, 0, 4]),
         floods: random.pick(&[0, 0, 3]),
     };
     let first = policy(random, kind);
     let engine = || Engine::new(Arc::clone(&first), State::default());
     let mut process = Process { engine: engine(), twin: engine() };
-    let mut world = World { repeats: kind.repeats, ..World::default() };
+    let mut world = World { repeats: kind.repeats, several: kind.proceeds, ..World::default() };
     world.obey(&first);
     let mut work = [(0.0, false); AGENTS.len()];
     for step in 1..STEPS + CALM {
@@ -457,6 +506,8 @@ fn story(seed: u64) -> usize {
     assert!(process.engine.alerts().is_empty(), "{:?}", process.engine.alerts());
     let open: Vec<_> = world.open.keys().filter(|[to, ..]| !world.deaf.contains(to)).collect();
     assert!(open.is_empty(), "not ended: {}", world.of(open[0]));
+    let paged: Vec<_> = world.incidents.difference(&world.unsure).filter(|[to, _]| !world.deaf.contains(to)).collect();
+    assert!(paged.is_empty(), "open: {paged:?}\n{}", world.log.join("\n"));
     let state = format!("{:?}", process.engine.state());
     assert!(state.contains("dispatch: Dispatch { groups: {}, places: {}, "), "{state}");
     assert!(state.contains("acks: Acks { all: {} }"), "{state}");

@@ -35,7 +35,9 @@ impl Engine {
             let mut ends = self.ends((now, index, series), &alert, &event);
             let goes_on = format!("{GOES_ON} as severity={}", event.severity.as_str());
             ends.iter_mut().for_each(|end| words::explain(end, goes_on.clone()));
-            self.state.dispatch.fall(now, &self.policy.settings, &event, &ends);
+            // While history is read nobody is told of a beginning.
+            let begins = !self.state.backfill && event.muted.is_none();
+            self.state.dispatch.fall(now, &self.policy.settings, &event, &ends, begins);
             self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
                 self.state.mirror.refresh(&event, own, self.policy.settings.limits.outbox, effects);

@@ -133,7 +133,8 @@ impl Dispatch {
                 next = next.min(mute.until().unwrap_or(NEVER));
                 continue;
             }
-            if let Some(until) = steady.filter(|_| member.told.is_none() && member.holds(event.severity)) {
+            let begins = member.told.is_none() || member.again;
+            if let Some(until) = steady.filter(|_| begins && member.holds(event.severity)) {
                 next = next.min(until);
                 continue;
             }
@@ -175,6 +176,7 @@ impl Dispatch {
             // Who is not shown was not said to flap; the message of a flood stands for all of it.
             let says = |key: &u64| group.flood || shown(key);
             let flaps = |key: u64| self.flaps.held_until(now, key, damping.flaps);
+            let closes = firing.is_empty();
             group.full = !say(receiver, message, manner);
             if group.full {
                 next = next.min(now + FULL);
@@ -193,6 +195,11 @@ impl Dispatch {
                         let (id, ended, held) = (member.id, member.ended, member.gravest.max(member.held));
                         group.members.insert(key, Member { ended, held, ..Member::new(id) });
                     }
+                }
+                // Whoever closes what is open by that takes them for over, too: what a hold kept out of it is told after that.
+                if closes {
+                    let open = group.members.values_mut().filter(|member| member.told.is_some());
+                    open.for_each(|member| member.again = true);
                 }
                 if let Some(taken_on) = taken_on {
                     say(receiver, taken_on, Manner { hinges: true, ..Manner::default() });

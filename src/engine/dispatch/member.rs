@@ -19,7 +19,7 @@ pub struct Member {
     pub off_route: bool,
     /// What the receiver has of that.
     pub heard: Heard,
-    /// Its last message was given up: it is news again.
+    /// Its last message was given up, or one without it said that all of its group is over: it is news again.
     pub again: bool,
     /// Its end, which is still to be told; or which is held and then forgotten, at a receiver that knows it or is told
     /// no ends.
@@ -56,18 +56,18 @@ impl Member {
         if self.id != id && self.heard.nothing() {
             *self = Member::new(String::new());
         }
-        // It may have fallen before that was refused.
+        // What it took last, though it may have fallen since or before that was refused.
         if self.heard.refused().is_some() {
-            self.told = self.told.min(self.heard.took());
+            self.told = self.heard.took();
         }
         id.clone_into(&mut self.id);
         (self.ended, self.off_route) = (None, false);
     }
 
-    /// It became milder, and its receiver is still to know of it: who refused the graver level, and took none as grave,
-    /// hears of it anew when it comes back to that.
-    pub fn fall(&mut self, severity: Severity) {
-        self.off_route = false;
+    /// It became milder, and its receiver is still to know of it, or of its end alone: who refused the graver level, and
+    /// took none as grave, hears of it anew when it comes back to that.
+    pub fn fall(&mut self, severity: Severity, on_route: bool) {
+        self.off_route = !on_route;
         if self.heard.refused().is_some() {
             self.told = self.told.min(self.heard.took().max(Some(severity)));
         }

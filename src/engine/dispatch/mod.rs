@@ -141,27 +141,34 @@ impl Dispatch {
     }
 
     /// An alert became milder. Where its routes lead no more it is over, as `ends` has it by the severity that was told
-    /// there; where they lead now and did not before it begins; for everybody else it goes on.
-    pub fn fall(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, ends: &[AlertEvent]) {
+    /// there, but for who was told none graver than it is now; where they lead now and did not before it begins, if
+    /// anybody is told now; for everybody else it goes on.
+    pub fn fall(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, ends: &[AlertEvent], begins: bool) {
         let key = lineage(&event.rule, &event.subject);
         let destinations = route::destinations(settings, event);
         let leads = |place: &Place| destinations.iter().any(|to| to.receiver == place.0);
         let places = self.places.remove(&key).unwrap_or_default();
         let fires = |place: &Place| self.member(place, key).is_some_and(|member| member.fires(&event.id));
         let (live, mut kept): (Vec<Place>, Vec<Place>) = places.into_iter().partition(fires);
-        let (stay, leave): (Vec<Place>, Vec<Place>) = live.into_iter().partition(leads);
+        let mild =
+            |place: &Place| self.member(place, key).is_some_and(|m| m.is_told() && m.told <= Some(event.severity));
+        let (stay, leave): (Vec<Place>, Vec<Place>) = live.into_iter().partition(|place| leads(place) || mild(place));
         for place in stay {
-            let member = self.groups.get_mut(&place).and_then(|group| group.members.get_mut(&key));
-            member.expect("it fires there").fall(event.severity);
+            let Some(group) = self.groups.get_mut(&place) else { continue };
+            let member = group.members.get_mut(&key).expect("it fires there");
+            let returns = member.off_route && leads(&place);
+            member.fall(event.severity, leads(&place));
+            if returns {
+                group.schedule(now, route::of(settings, group.route));
+            }
             kept.push(place);
         }
-        let over = AlertEvent { state: AlertState::Resolved, ..event.clone() };
         let anew = !leave.is_empty() && self.flaps.note(now, key, settings.routing.damping.flaps);
-        kept.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, &over, ends, anew)));
+        kept.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, ends, anew)));
         if !kept.is_empty() {
             self.places.insert(key, kept);
         }
-        if event.muted.is_none() {
+        if begins {
             self.lead(now, settings, event, false, false);
         }
     }
@@ -188,11 +195,18 @@ impl Dispatch {
                 places.push(place);
             }
         }
+        let leads = |place: &Place| destinations.iter().any(|to| to.receiver == place.0);
+        let untold = |m: &Member| m.ended.is_none() && !m.is_told();
+        let waits = |place: &Place| self.member(place, key).is_some_and(untold);
+        // Who does not hear of this one, and waits for it, does so no more.
+        let (leave, mut places): (Vec<Place>, Vec<Place>) =
+            places.into_iter().partition(|place| !leads(place) && waits(place));
+        places.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, &[], false)));
         for place in &places {
             let Some(group) = self.groups.get_mut(place) else { continue };
             let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
-            if destinations.iter().all(|to| to.receiver != place.0) {
-                // Who does not hear of this one is still to be told the end of the one before, or its own.
+            if !leads(place) {
+                // Or is still to be told the end of the one before, or its own.
                 member.off_route = member.ended.is_none();
                 continue;
             }
@@ -251,7 +265,8 @@ impl Dispatch {
                 // Whoever keys by labels closes what it was told of, whatever a hold or a reload made of it since.
                 let own = ends.iter().find(|own| Some(own.severity) == member.gravest).unwrap_or(event);
                 let (severity, trend) = (member.gravest.unwrap_or(event.severity), event.trend.clone());
-                member.ended = Some(Box::new(AlertEvent { severity, trend, ..own.clone() }));
+                let state = AlertState::Resolved;
+                member.ended = Some(Box::new(AlertEvent { state, severity, trend, ..own.clone() }));
                 group.schedule(now, route::of(settings, group.route));
                 return true;
             }

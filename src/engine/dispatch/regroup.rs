@@ -51,7 +51,8 @@ impl Dispatch {
                 if let Some((_, member)) = before.as_mut().filter(|(_, member)| !own(member) || over(member)) {
                     member.go_on(&event.id);
                 }
-                if before.is_none() && !live.contains(event.id.as_str()) {
+                // Outside of its rule's hours it begins when they do, and goes on where its end is not told by then.
+                if before.is_none() && !begins {
                     continue;
                 }
                 // Nobody is told any more of a beginning that was not told yet.
@@ -72,6 +73,10 @@ impl Dispatch {
                     }
                 }
                 let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
+                // It may stay where another of its routes leads, and is told there once.
+                if before.is_none() && self.member(&place, key).is_some() {
+                    continue;
+                }
                 let mut member = before.map(|(_, m)| m).unwrap_or_else(|| Member::new(event.id.clone()));
                 member.off_route = false;
                 self.settle(now, settings, place, destination.route, key, member);

@@ -229,6 +229,11 @@ impl Dispatch {
         if event.muted == Some(Muted::Shadow) {
             return (None, format!("{rest}: its rule tells nobody any more"));
         }
+        let receiver = settings.receivers.iter().find(|receiver| receiver.name == place.0);
+        let least = receiver.map(|receiver| receiver.min_severity).filter(|least| event.severity < *least);
+        if let Some(least) = least.filter(|_| member.off_route) {
+            return (None, format!("{rest}: takes `{}` alerts and graver ones only", least.as_str()));
+        }
         if member.off_route {
             return (None, format!("{rest}: no route leads a {} alert like it here", event.severity.as_str()));
         }
@@ -236,12 +241,14 @@ impl Dispatch {
             return (opens, route::closing(route, now, opens));
         }
         if let Some(mute) = mute::of(settings, &self.silences, &scene.sources, (&place.0, event), now) {
-            return (mute.until().filter(|_| member.told.is_none()), mute.reason());
+            return (mute.until().filter(|_| member.told.is_none() || member.again), mute.reason());
         }
         let key = lineage(&event.rule, &event.subject);
         let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps);
-        if let Some(until) = flaps.filter(|_| member.told.is_none() && member.holds(event.severity)) {
-            let why = format!("it flaps, so its beginning is held until {until} at least; its end was told last");
+        let news = member.told.is_none() || member.again;
+        if let Some(until) = flaps.filter(|_| news && member.holds(event.severity)) {
+            let whose = if member.told.is_none() { "its end" } else { "the end of its group" };
+            let why = format!("it flaps, so its beginning is held until {until} at least; {whose} was told last");
             return (Some(until), why);
         }
         let opens = |_: &Muted| member.waits(event) || group.repeat_at(route, &self.acks).is_none();
