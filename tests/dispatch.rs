@@ -306,7 +306,7 @@ fn who_refuses_a_message_is_not_told_and_not_asked_again_at_once() {
     plan.until(1_000);
     assert_eq!((plan.told("ops").len(), plan.told("team").len()), (1, 1), "tried once");
     let why = "refused since 2026-05-28T20:26:42.000Z: 400 Bad Request; \
-               not tried again for this alert; correct the receiver: the next alert is tried";
+               not tried again while this lasts; correct the receiver: the next beginning is tried";
     assert_eq!(stands(&plan), why);
     let telling = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling;
     assert_eq!(telling.ways[0].refused, plan.engine.view().messages[0].receivers[0].refused);
@@ -333,7 +333,7 @@ fn a_refusal_says_what_may_still_have_it_tried_again() {
     let group = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s}\n";
     for (routes, wrong, expected) in [
         ("", "late", "tried again when it gets graver"),
-        ("", "latest", "not tried again for this alert; correct the receiver: the next alert is tried"),
+        ("", "latest", "not tried again while this lasts; correct the receiver: the next beginning is tried"),
         (group, "late", "tried again when it gets graver or its group changes"),
         (group, "latest", "tried again when its group changes"),
     ] {
@@ -2526,4 +2526,119 @@ fn a_reload_that_leads_a_receiver_to_a_second_group_forgets_nothing_that_it_was_
     let groups: Vec<&str> =
         plan.got.iter().filter(|(_, to, _)| to == "ops").map(|(_, _, d)| d.message.group()).collect();
     assert_eq!(groups[0], groups[1]);
+}
+
+const STEEP: &str = "{name: late, levels: {warning: p50_latency > 50s, high: p50_latency > 100s, critical: p50_latency > 200s}, \
+                     window: 1s, min_samples: 1}";
+const BY_SEVERITY: &str = "routes:\n- {matchers: [severity=critical], receivers: [ops]}\n- {receivers: [team]}\n";
+
+fn steep(routing: &str) -> Plan {
+    let engine = Engine::new(policy_of(&format!("alerts:\n- {STEEP}\n"), routing), State::default());
+    Plan { engine, ..Plan::new("") }
+}
+
+#[test]
+fn who_an_alert_falls_back_to_is_told_at_once_how_grave_it_is_there() {
+    let mut plan = steep(BY_SEVERITY);
+    plan.agent("a", "slow");
+    plan.until(30);
+    plan.agent("a", "latest");
+    plan.until(60);
+    plan.agent("a", "late");
+    plan.until(90);
+    let (warning, high) = (Severity::Warning, Severity::High);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, warning), (FIRES, high)], "{:?}", plan.told("team"));
+    assert!(plan.got.iter().any(|(at, to, _)| to == "team" && (60..75).contains(at)), "{:?}", plan.told("team"));
+}
+
+#[test]
+fn who_an_alert_falls_back_to_after_a_reload_is_told_as_the_route_has_it_by_now() {
+    let mut plan = steep(BY_SEVERITY);
+    plan.agent("a", "slow");
+    plan.until(30);
+    plan.agent("a", "latest");
+    plan.until(60);
+    // 2026-05-28T20:26:40Z is the start.
+    let muted = BY_SEVERITY.replace("[team]}", "[team], mute: \"20:26-20:30\"}");
+    let effects = plan.engine.reload(plan.at(), policy_of(&format!("alerts:\n- {STEEP}\n"), &muted));
+    plan.answer(effects);
+    plan.agent("a", "late");
+    plan.until(150);
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, Severity::Warning)], "its route is muted");
+    plan.until(250);
+    assert_eq!(levels_told(&plan, "team")[1..], [(FIRES, Severity::High)]);
+}
+
+#[test]
+fn what_a_reload_makes_milder_is_over_for_who_takes_graver_ones_alone() {
+    let flat = |severity: &str| {
+        let rule = format!("alerts:\n- {}\n", DOWN.replace("severity: critical", &format!("severity: {severity}")));
+        policy_of(&rule, BY_SEVERITY)
+    };
+    let mut plan = Plan { engine: Engine::new(flat("critical"), State::default()), ..Plan::new("") };
+    plan.agent("a", "down");
+    plan.until(30);
+    let effects = plan.engine.reload(plan.at(), flat("high"));
+    plan.answer(effects);
+    plan.until(60);
+    let critical = Severity::Critical;
+    assert_eq!(levels_told(&plan, "ops"), [(FIRES, critical), (OVER, critical)]);
+    let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(.., d)| d.notification()).next_back();
+    let reason = &said.expect("it was told").lead().reason;
+    assert!(reason.contains("reload") && reason.ends_with("goes on as severity=high"), "{reason}");
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, Severity::High)]);
+}
+
+#[test]
+fn who_is_down_and_is_still_to_hear_that_it_is_over_there_stands_among_the_receivers() {
+    let mut plan = steep(BY_SEVERITY);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(30);
+    plan.agent("a", "late");
+    plan.until(60);
+    // It took the beginning, and went down again.
+    plan.failing.clear();
+    plan.until(80);
+    plan.agent("a", "latest");
+    plan.until(100);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "late");
+    plan.until(130);
+    let view = plan.engine.view();
+    let ops = view.messages[0].receivers.iter().find(|m| m.receiver == "ops").expect("it is still to hear of it");
+    assert!(ops.waiting.is_some() && ops.why.starts_with("its end as severity=critical at "), "{ops:?}");
+    let ways = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
+    assert!(ways.iter().any(|way| way.receiver == "ops" && way.waiting.is_some()), "{ways:?}");
+}
+
+#[test]
+fn who_was_told_nothing_before_an_alert_left_its_route_is_no_receiver_of_it() {
+    let mut plan = steep(&BY_SEVERITY.replace("[team]}", "[team], group_wait: 20s}"));
+    plan.agent("a", "slow");
+    plan.until(5);
+    plan.agent("a", "latest");
+    plan.until(60);
+    let view = plan.engine.view();
+    assert_eq!(view.messages[0].receivers.iter().map(|m| m.receiver.as_str()).collect::<Vec<_>>(), ["ops"]);
+    plan.agent("a", "ok");
+    plan.until(120);
+    assert_eq!(plan.told("team"), [""; 0]);
+}
+
+#[test]
+fn of_who_takes_graver_alerts_alone_since_a_reload_it_is_said_that_this_is_why() {
+    let with = |least: Severity| {
+        let mut policy = (*policy_of(&format!("alerts:\n- {DOWN}\n").replace("critical", "high"), "")).clone();
+        policy.settings.receivers[0].min_severity = least;
+        Arc::new(policy)
+    };
+    let mut plan = Plan { engine: Engine::new(with(Severity::Info), State::default()), ..Plan::new("") };
+    plan.agent("a", "down");
+    plan.until(30);
+    let effects = plan.engine.reload(plan.at(), with(Severity::Critical));
+    plan.answer(effects);
+    plan.until(40);
+    let ops = plan.engine.view().messages[0].receivers.iter().find(|m| m.receiver == "ops").cloned();
+    assert_eq!(ops.expect("it was told").why, "nothing but its end: takes `critical` alerts and graver ones only");
 }

@@ -30,7 +30,8 @@ impl Engine {
         let levels = evaluate::levels(rule, split, series, &self.state.names);
         let mut event = words::event(state, &alert, rule, levels, &subject, now);
         let own = self.at_alertmanagers((now, index, series), &alert, &event);
-        if fell {
+        if let Some(before) = fell {
+            effects.push(Effect::Report(Report::Regraded { alert: event.clone(), before }));
             // To an Alertmanager, and to who is told of the graver ones alone, that is over; what it inhibited may go out.
             let mut ends = self.ends((now, index, series), &alert, &event);
             let goes_on = format!("{GOES_ON} as severity={}", event.severity.as_str());
@@ -379,6 +380,26 @@ impl Engine {
         }
         for (receiver, notification) in dispatch.taken_on(now, settings, (event, &milder), &ack) {
             outbox.push(&receiver, settings.limits.outbox, Message::Alerts(notification), Manner::default(), effects);
+        }
+    }
+
+    /// That alerts are milder since a reload than they `were`, for who is told of graver ones alone: `over` is how they
+    /// would have ended before it.
+    pub(super) fn fall_by(
+        &mut self,
+        change: Change,
+        (were, over): (&[AlertEvent], &[AlertEvent]),
+        firing: &[AlertEvent],
+    ) {
+        let were: BTreeMap<&str, Severity> = were.iter().map(|event| (event.id.as_str(), event.severity)).collect();
+        let over: BTreeMap<&str, &AlertEvent> = over.iter().map(|event| (event.id.as_str(), event)).collect();
+        for event in firing.iter().filter(|event| were.get(event.id.as_str()) > Some(&event.severity)) {
+            let Some(mut end) = over.get(event.id.as_str()).map(|end| AlertEvent { at: change.at, ..(*end).clone() })
+            else {
+                continue;
+            };
+            words::explain(&mut end, format!("{change}, {GOES_ON} as severity={}", event.severity.as_str()));
+            self.state.dispatch.fall(change.at, &self.policy.settings, event, &[end], false);
         }
     }
 

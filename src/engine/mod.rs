@@ -229,6 +229,7 @@ impl Engine {
         self.state.mirror.withdraw(now, &own, &mut effects);
         firing.retain(|event| event.muted.is_none() || self.state.dispatch.knows(event));
         self.state.dispatch.regroup(now, &self.policy.settings, &firing);
+        self.fall_by(change, (&fired, &before), &firing);
         self.state.outbox.retain(&self.policy.settings.receivers, now, &mut effects);
         self.begin_digests(now);
         self.say(now, &mut effects);

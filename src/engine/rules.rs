@@ -25,7 +25,7 @@ use super::reading::Reading;
 use super::sheet::Sheet;
 use super::split::{NEVER, Split};
 use super::window::WindowSet;
-use crate::model::{Span, Timestamp, Unit};
+use crate::model::{Severity, Span, Timestamp, Unit};
 use crate::rule::{Input, NoData, Node, Rule};
 pub use inputs::{Glimpse, INPUTS, Inputs};
 pub use state::RuleState;
@@ -47,8 +47,8 @@ pub struct Transition {
     pub state: AlertState,
     /// The alert after (or at its end, before) the change.
     pub alert: Alert,
-    /// It only became milder: it fires on, and that is no news.
-    pub fell: bool,
+    /// It only became milder than this: it fires on.
+    pub fell: Option<Severity>,
 }
 
 /// What one evaluation of a split needs.
@@ -270,7 +270,9 @@ impl Evaluation<'_> {
         let inputs = self.read(rule_index, &reading, rule.min_samples, index, state);
         let values = &inputs.0;
         let case = state.case(rule, split, index, self.names);
-        let judged = evaluate::judge(rule, rule.terms.case(case), &values[..rule.program.inputs.len().min(INPUTS)]);
+        let terms = rule.terms.case(case);
+        let levels = terms.0;
+        let judged = evaluate::judge(rule, terms, &values[..rule.program.inputs.len().min(INPUTS)]);
 
         let mut slot = state.alerts.take(index);
         let context = if plan.recites { self.context(rule_index, index, values) } else { Context::default() };
@@ -279,9 +281,13 @@ impl Evaluation<'_> {
         let changed = alert::step(&mut slot, self.now, found, rule, || split.subject(index, self.names));
         let active = slot.is_some();
         if let Some(alert) = slot {
-            if alert.level < before {
+            let fell = levels
+                .get(before as usize)
+                .filter(|_| alert.level < before && alert.fired.is_some())
+                .map(|level| level.severity);
+            if fell.is_some() {
                 let (alert, state) = (alert.clone(), AlertState::Firing);
-                transitions.push(Transition { rule: rule_index, series: index, state, alert, fell: true });
+                transitions.push(Transition { rule: rule_index, series: index, state, alert, fell });
             }
             state.alerts.put(index, alert);
         }
@@ -289,7 +295,7 @@ impl Evaluation<'_> {
             if to == AlertState::Resolved && alert.reason.is_empty() {
                 alert.reason = self.new_period(rule_index, &alert).unwrap_or_default();
             }
-            transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: false });
+            transitions.push(Transition { rule: rule_index, series: index, state: to, alert, fell: None });
         }
         if self.window_ends(rule_index) {
             self.remember(rule, &reading, state, index, active);

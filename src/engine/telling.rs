@@ -201,7 +201,18 @@ impl Engine {
     pub(super) fn messages(&self, alerts: &[AlertEvent], receivers: &[ReceiverView]) -> Vec<AlertMessages> {
         let now = self.state.clock.unwrap_or_default();
         let (scene, queues) = (self.scene(None), self.state.outbox.queues(now, receivers));
-        alerts.iter().map(|event| self.messages_of(now, &scene, &queues, event)).collect()
+        let over = queues.endings();
+        let one = |event: &AlertEvent| {
+            let mut messages = self.messages_of(now, &scene, &queues, event);
+            // It is over for who takes graver ones alone, and does not know that yet.
+            if let Some((end, over)) = over.get(event.id.as_str()) {
+                let why = format!("its end as severity={} at {}", end.severity.as_str(), end.at);
+                let over = over.iter().map(|message| MessageView { why: why.clone(), ..message.clone() });
+                messages.add(over);
+            }
+            messages
+        };
+        alerts.iter().map(one).collect()
     }
 
     fn messages_of(&self, now: Timestamp, scene: &Scene, queues: &Queues<'_>, event: &AlertEvent) -> AlertMessages {
@@ -226,7 +237,10 @@ impl Engine {
         let to_come = self.state.dispatch.endings(&self.policy.settings);
         let mut found: BTreeMap<&str, &AlertEvent> = to_come.iter().map(|event| (event.id.as_str(), *event)).collect();
         for (id, (event, _)) in queued.iter().chain(&kept) {
-            found.entry(id).or_insert(event);
+            let known = found.entry(id).or_insert(event);
+            if known.severity < event.severity {
+                *known = event;
+            }
         }
         if found.is_empty() {
             return Vec::new();
@@ -243,11 +257,7 @@ impl Engine {
         let view = |event: &AlertEvent| {
             let mut messages = self.messages_of(now, &scene, &queues, event);
             for (_, more) in [queued.get(event.id.as_str()), kept.get(event.id.as_str())].into_iter().flatten() {
-                let known = |m: &&MessageView| {
-                    messages.receivers.iter().any(|k| (&k.receiver, &k.group) == (&m.receiver, &m.group))
-                };
-                let more: Vec<MessageView> = more.iter().filter(|m| !known(m)).cloned().collect();
-                messages.receivers.extend(more);
+                messages.add(more.iter().cloned());
             }
             EndedView { alert: AlertEvent { trend: None, ..event.clone() }, messages }
         };
@@ -285,6 +295,17 @@ impl Engine {
         let settings = &self.policy.settings;
         let receivers = self.state.outbox.view(&settings.receivers).into_iter().zip(&settings.receivers);
         receivers.map(|(view, receiver)| self.state.mirror.view(receiver).unwrap_or(view)).collect()
+    }
+}
+
+impl AlertMessages {
+    /// What more receivers are told; one that is there already says it better.
+    fn add(&mut self, more: impl Iterator<Item = MessageView>) {
+        for message in more {
+            if self.receivers.iter().all(|k| (&k.receiver, &k.group) != (&message.receiver, &message.group)) {
+                self.receivers.push(message);
+            }
+        }
     }
 }
 

@@ -318,6 +318,8 @@ impl Daemon {
 
     fn deadline(&mut self) {
         let effects = self.machine.deadline();
+        // An evaluation may have taken in what nobody is told of.
+        self.changed = true;
         self.hand_out(effects);
     }
 

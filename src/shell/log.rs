@@ -69,7 +69,7 @@ pub fn report(report: &Report, now: Timestamp) {
     }
 }
 
-/// `before`: its severity until a change of the policy, if it goes on.
+/// `before`: its severity until it fell or a reload changed that, if it goes on.
 fn alert_line(alert: &AlertEvent, before: Option<Severity>, now: Timestamp) {
     let at = (now.since(alert.at) > FRESH).then(|| alert.at.to_rfc3339());
     let at = at.as_deref();

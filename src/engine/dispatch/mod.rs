@@ -159,6 +159,8 @@ impl Dispatch {
             let returns = member.off_route && leads(&place);
             member.fall(event.severity, leads(&place));
             if returns {
+                // As a reload may have its routes by now, and graver perhaps than it was told there.
+                group.route = destinations.iter().find(|to| to.receiver == place.0).and_then(|to| to.route);
                 group.schedule(now, route::of(settings, group.route));
             }
             kept.push(place);
@@ -212,6 +214,9 @@ impl Dispatch {
             }
             if !rises && member.fires(&event.id) {
                 continue;
+            }
+            if member.off_route {
+                group.route = destinations.iter().find(|to| to.receiver == place.0).and_then(|to| to.route);
             }
             member.go_on(&event.id);
             if anew {

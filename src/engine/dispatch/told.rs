@@ -36,7 +36,7 @@ impl Remainder {
         match when.is_empty() {
             false => format!("tried again when {}", when.join(" or ")),
             true if self.ends => "not tried again before it ends; correct the receiver".to_owned(),
-            true => "not tried again for this alert; correct the receiver: the next alert is tried".to_owned(),
+            true => "not tried again while this lasts; correct the receiver: the next beginning is tried".to_owned(),
         }
     }
 
@@ -171,6 +171,13 @@ impl Dispatch {
         for route::Spared { receiver, route, labels } in spared.collect::<Vec<_>>() {
             let why = format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str());
             ways.push(way(route, &receiver.name, labels, None, why));
+        }
+        // Whoever it is over for, as it falls off its routes, may not know that yet.
+        let others = settings.receivers.iter().filter(|r| ways.iter().all(|way| way.receiver != r.name));
+        let others = others.filter(|r| route::gets_messages(r)).collect::<Vec<_>>();
+        for receiver in others {
+            let over = way(None, &receiver.name, None, None, "no route leads here".to_owned());
+            ways.extend(Some(over).filter(|way| way.waiting.is_some()));
         }
         for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {
             let why = match event.severity < receiver.min_severity {

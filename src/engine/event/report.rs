@@ -11,7 +11,7 @@ use crate::model::{Severity, Subject, Timestamp};
 pub enum Report {
     /// An alert changed its state.
     Alert(AlertEvent),
-    /// A change of the policy made an alert that fires graver or milder.
+    /// An alert that fires became milder, or a change of the policy made it so or graver.
     Regraded {
         /// As it goes on.
         alert: AlertEvent,
