@@ -2642,3 +2642,14 @@ fn of_who_takes_graver_alerts_alone_since_a_reload_it_is_said_that_this_is_why()
     let ops = plan.engine.view().messages[0].receivers.iter().find(|m| m.receiver == "ops").cloned();
     assert_eq!(ops.expect("it was told").why, "nothing but its end: takes `critical` alerts and graver ones only");
 }
+
+#[test]
+fn an_alert_that_wavers_about_what_a_receiver_takes_is_held_as_one_that_flaps() {
+    let mut plan = with_pager(&format!("alerts:\n- {STEEP}\n"), "damping: {flaps: 6}\nroutes:\n- {receivers: [ops]}\n");
+    for at in 0..16 {
+        plan.agent("a", if at % 2 == 0 { "latest" } else { "late" });
+        plan.until(plan.now + 20);
+    }
+    let told = plan.told("ops");
+    assert_eq!(told.len(), 7, "the seventh change begins the hold: {told:?}");
+}

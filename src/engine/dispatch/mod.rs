@@ -129,14 +129,12 @@ impl Dispatch {
         let key = lineage(&event.rule, &event.subject);
         let damping = settings.routing.damping;
         self.acks.rise(&event.id, event.severity);
-        let anew = if self.knows(event) {
-            // Getting graver is a beginning for those who are told from that level on.
-            self.leads_anew(settings, event) && self.flaps.note(now, key, damping.flaps)
-        } else {
+        // Getting graver is a beginning for those who are told from that level on.
+        let begins = self.leads_anew(settings, event);
+        if !self.knows(event) {
             self.floods.note(now, event, damping.flood);
-            // Hours that open are no beginning.
-            event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps)
-        };
+        }
+        let anew = begins && self.flaps.note(now, key, damping.flaps);
         self.lead(now, settings, event, true, anew);
     }
 
