@@ -2653,3 +2653,22 @@ fn an_alert_that_wavers_about_what_a_receiver_takes_is_held_as_one_that_flaps() 
     let told = plan.told("ops");
     assert_eq!(told.len(), 7, "the seventh change begins the hold: {told:?}");
 }
+
+#[test]
+fn who_refused_to_hear_that_an_alert_is_milder_is_not_told_anew_of_what_it_took() {
+    let routes = "routes:\n- {receivers: [ops], repeat_interval: 1m}\n";
+    let flat = |severity: &str| policy_of(&format!("alerts:\n- {DOWN}\n").replace("critical", severity), routes);
+    let mut plan = Plan { engine: Engine::new(flat("critical"), State::default()), ..Plan::new("") };
+    plan.agent("a", "down");
+    plan.until(20);
+    let effects = plan.engine.reload(plan.at(), flat("warning"));
+    plan.answer(effects);
+    plan.refusing.push("ops".to_owned());
+    plan.until(65);
+    plan.refusing.clear();
+    assert_eq!(levels_told(&plan, "ops")[1..], [(FIRES, Severity::Warning)], "refused");
+    let effects = plan.engine.reload(plan.at(), flat("high"));
+    plan.answer(effects);
+    plan.until(115);
+    assert_eq!(levels_told(&plan, "ops").len(), 2, "{:?}", plan.told("ops"));
+}

@@ -89,6 +89,10 @@ impl Dispatch {
                     heard.refused = Some(RefusedView { since, reason: reason.to_owned() });
                     // Who has nothing of it was not told that it flaps either.
                     member.held = member.held.filter(|_| !member.heard.nothing());
+                    // Who refused to hear that it is milder takes it for as grave as before.
+                    if member.heard.refused().is_some() {
+                        member.told = member.told.max(member.heard.took());
+                    }
                 }
             }
         };
