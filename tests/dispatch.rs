@@ -2607,9 +2607,24 @@ fn who_is_down_and_is_still_to_hear_that_it_is_over_there_stands_among_the_recei
     plan.until(130);
     let view = plan.engine.view();
     let ops = view.messages[0].receivers.iter().find(|m| m.receiver == "ops").expect("it is still to hear of it");
+    let way = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
+    assert!(way.iter().any(|way| way.receiver == "ops" && way.why == ops.why), "{way:?}");
     assert!(ops.waiting.is_some() && ops.why.starts_with("its end as severity=critical at "), "{ops:?}");
     let ways = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
     assert!(ways.iter().any(|way| way.receiver == "ops" && way.waiting.is_some()), "{ways:?}");
+    // A second time, and then it ends.
+    for wrong in ["latest", "late", "ok"] {
+        plan.agent("a", wrong);
+        plan.until(plan.now + 20);
+    }
+    let view = plan.engine.view();
+    let [ended] = &view.ended[..] else { panic!("{:?}", view.ended) };
+    let last = plan.at() - Span::seconds(40);
+    assert!(
+        ended.alert.at > last && ended.alert.reason.is_empty(),
+        "the newest time, and it goes on no more: {ended:?}"
+    );
+    assert!(ended.messages.receivers.iter().filter(|m| m.receiver == "ops").count() == 1, "{:?}", ended.messages);
 }
 
 #[test]
@@ -2644,14 +2659,20 @@ fn of_who_takes_graver_alerts_alone_since_a_reload_it_is_said_that_this_is_why()
 }
 
 #[test]
-fn an_alert_that_wavers_about_what_a_receiver_takes_is_held_as_one_that_flaps() {
-    let mut plan = with_pager(&format!("alerts:\n- {STEEP}\n"), "damping: {flaps: 6}\nroutes:\n- {receivers: [ops]}\n");
-    for at in 0..16 {
+fn changes_of_level_hold_nothing_back_from_anybody() {
+    let routes = "damping: {flaps: 4}\nroutes:\n- {receivers: [ops, team]}\n";
+    let mut plan = with_pager(&format!("alerts:\n- {STEEP}\n"), routes);
+    for at in 0..12 {
         plan.agent("a", if at % 2 == 0 { "latest" } else { "late" });
         plan.until(plan.now + 20);
     }
-    let told = plan.told("ops");
-    assert_eq!(told.len(), 7, "the seventh change begins the hold: {told:?}");
+    plan.agent("a", "ok");
+    plan.until(plan.now + 20);
+    plan.agent("a", "latest");
+    plan.until(plan.now + 20);
+    let critical = Severity::Critical;
+    assert_eq!(levels_told(&plan, "team"), [(FIRES, critical), (OVER, critical), (FIRES, critical)]);
+    assert_eq!(levels_told(&plan, "ops").len(), 13);
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
 use super::dispatch::{AckView, Dispatch, Scene};
 use super::event::{AlertEvent, AlertState, Muted};
+use super::mirror::GOES_ON;
 use super::notify::Queues;
 use super::view::{MuteKind, MuteView, ReceiverView, WayView};
+use super::{Engine, words};
 use crate::model::{Severity, Timestamp};
 
 /// Alerts that ended and are shown, at most.
@@ -206,8 +207,7 @@ impl Engine {
             let mut messages = self.messages_of(now, &scene, &queues, event);
             // It is over for who takes graver ones alone, and does not know that yet.
             if let Some((end, over)) = over.get(event.id.as_str()) {
-                let why = format!("its end as severity={} at {}", end.severity.as_str(), end.at);
-                let over = over.iter().map(|message| MessageView { why: why.clone(), ..message.clone() });
+                let over = over.iter().map(|message| MessageView { why: end.over_as(), ..message.clone() });
                 messages.add(over);
             }
             messages
@@ -259,7 +259,12 @@ impl Engine {
             for (_, more) in [queued.get(event.id.as_str()), kept.get(event.id.as_str())].into_iter().flatten() {
                 messages.add(more.iter().cloned());
             }
-            EndedView { alert: AlertEvent { trend: None, ..event.clone() }, messages }
+            let mut alert = AlertEvent { trend: None, ..event.clone() };
+            if alert.reason.contains(GOES_ON) {
+                // As it was over for some, which it is for all by now.
+                words::explain(&mut alert, String::new());
+            }
+            EndedView { alert, messages }
         };
         ended.into_iter().map(view).collect()
     }

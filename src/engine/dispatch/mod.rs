@@ -129,12 +129,12 @@ impl Dispatch {
         let key = lineage(&event.rule, &event.subject);
         let damping = settings.routing.damping;
         self.acks.rise(&event.id, event.severity);
-        // Getting graver is a beginning for those who are told from that level on.
-        let begins = self.leads_anew(settings, event);
+        let mut anew = false;
         if !self.knows(event) {
             self.floods.note(now, event, damping.flood);
+            // Getting graver is no beginning, nor are hours that open.
+            anew = event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps);
         }
-        let anew = begins && self.flaps.note(now, key, damping.flaps);
         self.lead(now, settings, event, true, anew);
     }
 
@@ -163,23 +163,13 @@ impl Dispatch {
             }
             kept.push(place);
         }
-        let anew = !leave.is_empty() && self.flaps.note(now, key, settings.routing.damping.flaps);
-        kept.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, ends, anew)));
+        kept.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, ends, false)));
         if !kept.is_empty() {
             self.places.insert(key, kept);
         }
         if begins {
             self.lead(now, settings, event, false, false);
         }
-    }
-
-    /// Whether somebody is told of an alert who has not heard of it, or heard that it is over.
-    fn leads_anew(&self, settings: &Settings, event: &AlertEvent) -> bool {
-        let key = lineage(&event.rule, &event.subject);
-        let fires = |place: &Place| self.member(place, key).is_some_and(|member| member.fires(&event.id));
-        let places = self.places.get(&key).map_or(&[][..], Vec::as_slice);
-        let knows = |receiver: &str| places.iter().any(|place| place.0 == receiver && fires(place));
-        route::destinations(settings, event).iter().any(|to| !knows(&to.receiver))
     }
 
     /// Makes an alert a member of the groups that its routes lead to; where it is one already it goes on, if it `rises`.

@@ -175,8 +175,10 @@ impl Dispatch {
         // Whoever it is over for, as it falls off its routes, may not know that yet.
         let others = settings.receivers.iter().filter(|r| ways.iter().all(|way| way.receiver != r.name));
         let others = others.filter(|r| route::gets_messages(r)).collect::<Vec<_>>();
+        let over = queues.endings();
         for receiver in others {
-            let over = way(None, &receiver.name, None, None, "no route leads here".to_owned());
+            let Some((end, _)) = over.get(event.id.as_str()) else { break };
+            let over = way(None, &receiver.name, None, None, end.over_as());
             ways.extend(Some(over).filter(|way| way.waiting.is_some()));
         }
         for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {

@@ -107,6 +107,11 @@ impl fmt::Display for Muted {
 }
 
 impl AlertEvent {
+    /// That it is over for who takes graver ones alone, where it fires on.
+    pub fn over_as(&self) -> String {
+        format!("its end as severity={} at {}", self.severity.as_str(), self.at)
+    }
+
     /// What there is to say instead of a value, if there is none.
     pub fn without_value(&self) -> Option<String> {
         self.value.is_none().then(|| format!("no data for {}", self.condition))

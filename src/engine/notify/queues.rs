@@ -103,7 +103,12 @@ impl Queues<'_> {
     pub fn endings(&self) -> BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> {
         let mut found: BTreeMap<&str, (&AlertEvent, Vec<MessageView>)> = BTreeMap::new();
         for ((receiver, group), event) in self.said().filter(|(_, event)| event.state == AlertState::Resolved) {
-            let messages = &mut found.entry(&event.id).or_insert_with(|| (event, Vec::new())).1;
+            let (newest, messages) = found.entry(&event.id).or_insert_with(|| (event, Vec::new()));
+            // It may have come back after it was over for some.
+            if newest.at < event.at {
+                *newest = event;
+            }
+            messages.retain(|before| (before.receiver.as_str(), before.group.as_str()) != (receiver, group));
             messages.push(MessageView {
                 receiver: receiver.to_owned(),
                 group: group.to_owned(),

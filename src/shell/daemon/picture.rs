@@ -17,6 +17,10 @@ impl Daemon {
     pub(super) fn publish_when_due(&mut self) {
         // A large fleet's picture costs time: it gets a twentieth of it at most.
         let age = self.pictured.elapsed();
+        if age >= STALE {
+            // Where nothing is evaluated, silences and hours end all the same.
+            self.deadline();
+        }
         if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
             self.publish();
         }
