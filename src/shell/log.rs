@@ -122,7 +122,9 @@ fn notification_line(report: &NotificationReport) {
     // A digest is about no rule and nobody.
     let digest = state.is_none().then_some(report.alert_id.as_str());
     let (rule, subject) = (state.map(|_| report.rule.as_str()), state.map(|_| subjects(report)));
-    let severity = report.severity.map(Severity::as_str);
+    // The gravest of those that stand in it in the same state: who watches the log may go by that.
+    let same = report.others.iter().filter(|other| Some(other.state) == report.state).map(|other| other.severity);
+    let severity = report.severity.into_iter().chain(same).max().map(Severity::as_str);
     match report.status {
         NotificationStatus::Delivered => {
             let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
@@ -253,5 +255,9 @@ mod tests {
         report.others.extend((0..3).map(|n| other("err", &format!("b{n}"), firing)));
         report.truncated = 110;
         assert!(subjects(&report).ends_with("; agent=b0 and 112 more"), "{}", subjects(&report));
+        (report.others[1].severity, report.others[2].severity) = (Severity::Critical, Severity::Warning);
+        report.severity = Some(Severity::Info);
+        let said = line(&Report::Notification(report));
+        assert!(said.contains("severity=\"high\""), "the gravest that fires: {said}");
     }
 }
