@@ -2693,3 +2693,19 @@ fn who_refused_to_hear_that_an_alert_is_milder_is_not_told_anew_of_what_it_took(
     plan.until(115);
     assert_eq!(levels_told(&plan, "ops").len(), 2, "{:?}", plan.told("ops"));
 }
+
+#[test]
+fn that_an_alert_ended_comes_before_that_it_fires_again_whatever_failed_meanwhile() {
+    let mut plan = Plan::new("");
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "ok");
+    plan.until(60);
+    plan.agent("a", "down");
+    plan.until(80);
+    plan.failing.clear();
+    plan.until(100);
+    let told = levels_told(&plan, "ops").into_iter().map(|(state, _)| state);
+    assert_eq!(told.collect::<Vec<_>>(), [FIRES, OVER, FIRES], "{:?}", plan.told("ops"));
+}

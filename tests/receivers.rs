@@ -162,8 +162,6 @@ struct World {
     unsure: BTreeSet<[String; 2]>,
     /// They refused the newest that was said.
     refused: BTreeSet<Key>,
-    /// Receivers and groups of which a message was handed out that they neither took nor refused yet.
-    unsettled: BTreeSet<[String; 2]>,
     /// Receivers that were told no ends at some time.
     deaf: BTreeSet<String>,
     flights: Vec<(i64, Delivery)>,
@@ -213,7 +211,6 @@ impl World {
     fn hand_out(&mut self, now: i64, delivery: &Delivery) {
         self.line(now, "to", delivery);
         self.messages += 1;
-        self.unsettled.insert([delivery.receiver.clone(), delivery.message.group().to_owned()]);
         let said = delivery.notification().expect("about alerts");
         if said.acknowledged.is_some() {
             return;
@@ -238,9 +235,7 @@ impl World {
                 .get(&place)
                 .filter(|(_, at)| !deaf && !self.several && *at < said.at)
                 .map(|(group, _)| group);
-            // In a new one when it is over there, which may wait until what was said there before is settled.
-            let queued = |group: &str| self.unsettled.contains(&[delivery.receiver.clone(), group.to_owned()]);
-            assert!(group.is_none_or(|it| *it == said.group || queued(it)), "in another group: {}", self.of(&key));
+            assert!(group.is_none_or(|group| *group == said.group), "in another group: {}", self.of(&key));
         }
         if said.state() == AlertState::Resolved {
             // Who closes the incident by that is told again of what it left out.
@@ -260,9 +255,6 @@ impl World {
             1 => Attempt::Retry { reason: "down".into(), after: None },
             _ => Attempt::Refuse { reason: "400".into() },
         };
-        if !matches!(result, Attempt::Retry { .. }) {
-            self.unsettled.remove(&[delivery.receiver.clone(), delivery.message.group().to_owned()]);
-        }
         match result {
             Attempt::Done => self.take(now, &delivery),
             Attempt::Refuse { .. } => self.refuse(now, &delivery),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
-use super::dispatch::{Manner, gets_messages};
+use super::dispatch::{Manner, gets_messages, lineage};
 use super::event::{
     AlertEvent, AlertState, Attempt, Delivery, DeliveryId, Effect, Message, Notification, NotificationReport,
     NotificationStatus, OtherAlert, Report,
@@ -43,6 +43,8 @@ struct Envelope {
     number: u64,
     queued: Timestamp,
     delivery: Delivery,
+    /// Its group, and the rules on subjects that it shows, as numbers: what it must not overtake.
+    about: Vec<u64>,
     /// The receiver has nothing of what it tells of: it is of no use unless a message before it is taken that tells
     /// the beginning.
     hinges: bool,
@@ -66,6 +68,16 @@ impl Envelope {
         let over = |of: &AlertEvent| said.alerts.iter().any(|a| a.state == AlertState::Resolved && alike(a, of));
         next.truncated == 0 && next.alerts.iter().all(over)
     }
+}
+
+/// What a message must not overtake another message about.
+fn about(message: &Message) -> Vec<u64> {
+    let group = lineage(message.group(), &Subject::default());
+    let alerts = match message {
+        Message::Alerts(said) => said.alerts.as_slice(),
+        Message::Digest(_) => &[],
+    };
+    std::iter::once(group).chain(alerts.iter().map(|alert| lineage(&alert.rule, &alert.subject))).collect()
 }
 
 /// What both say, if they are about alerts of one group.
@@ -128,8 +140,8 @@ impl Outbox {
             self.dropped += 1;
             queue.failed += 1;
         } else {
-            let Manner { hinges, took, .. } = manner;
-            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, hinges, took });
+            let (Manner { hinges, took, .. }, about) = (manner, about(&delivery.message));
+            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, about, hinges, took });
         }
         !full
     }

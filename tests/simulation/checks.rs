@@ -182,12 +182,12 @@ fn mirrored(receiver: &str) -> bool {
 }
 
 /// Every message ends delivered, refused, expired or dropped, or is still in its queue; none is
-/// handed out after its end; attempts count up by one; a resolved message never overtakes that an alert fires.
+/// handed out after its end; attempts count up by one; of one rule on one subject none overtakes another.
 pub fn messages_are_kept(seed: u64, story: &Story) {
     let mut ended = BTreeSet::new();
     let mut queued = BTreeSet::new();
     let mut attempts: BTreeMap<DeliveryId, u32> = BTreeMap::new();
-    let mut order: BTreeMap<(String, String), (AlertState, String)> = BTreeMap::new();
+    let mut order: BTreeMap<(String, String, String), Timestamp> = BTreeMap::new();
     let mut digests = BTreeMap::new();
     for effect in story.effects.iter().flatten() {
         match effect {
@@ -203,12 +203,11 @@ pub fn messages_are_kept(seed: u64, story: &Story) {
                     assert_eq!(*id, d.id, "seed {seed}: a digest twice");
                     continue;
                 };
-                let key = (d.receiver.clone(), notification.group.clone());
-                let lead = (notification.lead().state, notification.lead().id.clone());
-                let overtakes =
-                    lead.0 != AlertState::Resolved && order.get(&key) == Some(&(AlertState::Resolved, lead.1.clone()));
-                assert!(story.kind != Kind::Plain || !overtakes, "seed {seed}: {d:?}");
-                order.insert(key, lead);
+                for alert in &notification.alerts {
+                    let key = (d.receiver.clone(), alert.rule.clone(), alert.subject.to_string());
+                    let last = order.insert(key, notification.at);
+                    assert!(last <= Some(notification.at), "seed {seed}: overtaken by what was made later: {d:?}");
+                }
             }
             Effect::Report(Report::Notification(n)) if n.status == NotificationStatus::Queued => {
                 queued.insert(n.id.clone());

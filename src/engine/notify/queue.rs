@@ -39,24 +39,27 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// The first waiting message that no attempt in flight holds back. Messages of one group keep
-    /// their order: a resolved one never overtakes its firing one.
+    /// The message that is tried next, whenever that may be. Those of one group, and those about one rule on one subject,
+    /// keep their order: that it ended never overtakes that it fires, nor comes after that it fires again.
     fn free(&self) -> Option<usize> {
         let width = if self.failures > 0 { 1 } else { IN_FLIGHT };
         if self.flying.len() >= width {
             return None;
         }
-        let same = |a: &Envelope, b: &Envelope| a.delivery.message.group() == b.delivery.message.group();
-        let free = |m: &Envelope| !self.flying.iter().any(|f| same(f, m));
+        let mut taken: BTreeSet<u64> = self.flying.iter().flat_map(|message| &message.about).copied().collect();
+        // Whatever is held back holds back in turn.
+        let mut waits = |(_, message): &(usize, &Envelope)| {
+            let waits = message.about.iter().any(|key| taken.contains(key));
+            taken.extend(&message.about);
+            waits
+        };
+        let mut free = self.waiting.iter().enumerate().filter(|message| !waits(message));
         if self.failures == 0 {
-            return self.waiting.iter().position(free);
+            return free.next().map(|(at, _)| at);
         }
-        // A message that is refused time and again must not stand before those that would go:
-        // the probe is the one tried least, of each group the oldest.
-        let mut first_of = BTreeSet::new();
-        let candidates =
-            self.waiting.iter().enumerate().filter(|(_, m)| first_of.insert(m.delivery.message.group()) && free(m));
-        candidates.min_by_key(|(_, m)| (m.delivery.attempt, m.number)).map(|(at, _)| at)
+        // A message that is refused time and again must not stand before those that would go: the probe is the one
+        // that was tried least.
+        free.min_by_key(|(_, m)| (m.delivery.attempt, m.number)).map(|(at, _)| at)
     }
 
     /// The message that may be tried now.
