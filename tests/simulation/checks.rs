@@ -11,7 +11,8 @@ use evenkeel::model::{Outcome, Severity, Span, Timestamp};
 use evenkeel::policy::Policy;
 
 use crate::policies::{GUARD, Kind, REPEAT, policy};
-use crate::world::{Entry, Random, START, Story, agent, alert, alerts, live};
+use crate::seeds::Random;
+use crate::world::{Entry, START, Story, agent, alert, alerts, live};
 
 /// A process killed after any event, restored from an older snapshot and the journal since, does
 /// from there on what the one that lived did. As the daemon does, the journal leaves out deadlines

@@ -11,30 +11,10 @@ use evenkeel::model::{Befell, Outcome, Part, Record, RecordId, Span, Timestamp};
 use evenkeel::wire::matcher::LabelMatcher;
 
 use crate::policies::{Kind, policy};
+use crate::seeds::Random;
 
 pub const START: i64 = 1_780_000_000_000;
 const AGENTS: usize = 6;
-
-/// SplitMix64 (Steele, Lea and Flood 2014): one word of state, enough for stories.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// An event that owns what it holds, as a journal would.
 #[derive(Debug, Clone)]

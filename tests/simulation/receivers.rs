@@ -15,6 +15,8 @@ use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
 use evenkeel::policy::{Policy, PolicySource};
 use evenkeel::wire::matcher::{LabelMatcher, all_match};
 
+use crate::seeds::{self, Random};
+
 const START: i64 = 1_772_550_000_000;
 const STEP: i64 = 5_000;
 /// A story begins at 15:00.
@@ -24,26 +26,6 @@ const STEPS: i64 = 200;
 const CALM: i64 = 80;
 const AGENTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const RECEIVERS: [&str; 3] = ["ops", "team", "pager"];
-
-struct Random(u64);
-
-impl Random {
-    /// `splitmix64`.
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).expect("it is small")]
-    }
-}
 
 /// What is the same in all policies of a story.
 #[derive(Clone, Copy)]
@@ -506,15 +488,8 @@ fn story(seed: u64) -> usize {
     world.messages
 }
 
-/// `EVENKEEL_SEED=n` tells that story alone, `EVENKEEL_SEEDS=n` so many.
 #[test]
 fn receivers_know_what_is_true_and_are_told_it_once() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let seeds = match number("EVENKEEL_SEED") {
-        Some(seed) => seed..=seed,
-        None => 1..=number("EVENKEEL_SEEDS").unwrap_or(30),
-    };
-    let tell = |seed| std::panic::catch_unwind(|| story(seed)).unwrap_or_else(|_| panic!("story {seed}"));
-    let messages: usize = seeds.map(tell).sum();
-    assert!(messages > 10, "much happens in them: {messages}");
+    let (_, messages) = seeds::tell(30, story);
+    assert!(messages.iter().sum::<usize>() > 10 * messages.len(), "much happens in them: {messages:?}");
 }
