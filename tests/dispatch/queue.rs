@@ -1,0 +1,117 @@
+//! Queues that are full, and what is given up.
+
+use crate::plan::{FIRES, OVER, Plan, ended, levels_told, policy_of};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::Span;
+
+#[test]
+fn what_found_a_full_queue_is_said_when_there_is_room() {
+    let mut plan = Plan::new("limits: {outbox: 10}\n");
+    for agent in 0..10 {
+        plan.agent(&format!("{agent:02}"), "down");
+    }
+    plan.until(20);
+    assert_eq!(plan.told("ops").len(), 10);
+    plan.failing.push("ops".into());
+    // Ten of fifteen beginnings fill the queue; ten ends find it full.
+    for agent in 0..10 {
+        plan.agent(&format!("{agent:02}"), "ok");
+    }
+    for agent in 10..25 {
+        plan.agent(&format!("{agent:02}"), "down");
+    }
+    plan.until(600);
+    let dropped = plan.engine.view().counters.outbox_dropped;
+    // Of ops 5 beginnings and 10 ends, of team 5 that began in the same second: each is counted once.
+    assert_eq!(dropped, 20);
+    let full = |why: &String| why.starts_with("the queue of the receiver was full; tried again at 2026-05-28T20:3");
+    assert_eq!((10..25).map(|n| plan.why(&n.to_string())).filter(full).count(), 5, "{}", plan.why("24"));
+    plan.failing.clear();
+    plan.until(700);
+    let told = plan.told("ops");
+    let of = |word: &str| told.iter().filter(|line| line.contains(word)).count();
+    assert_eq!((of("firing"), of("ended")), (25, 10), "{told:?}");
+    assert_eq!(plan.told("team").len(), 35);
+}
+
+#[test]
+fn an_end_that_found_a_full_queue_is_told_later() {
+    let mut plan = Plan::new("limits: {outbox: 10}\n");
+    for agent in 0..25 {
+        plan.agent(&format!("{agent:02}"), "down");
+        plan.until(plan.now + 1);
+    }
+    plan.until(40);
+    plan.failing.push("ops".into());
+    for agent in 0..25 {
+        plan.agent(&format!("{agent:02}"), "ok");
+    }
+    plan.until(600);
+    assert_eq!(plan.told("ops").len(), 25);
+    let full = |line: &String| line.contains(" found the queue of the receiver full; tried again at 2026-05-28T20:3");
+    assert_eq!(ended(&plan).iter().filter(|line| full(line)).count(), 15, "{:?}", ended(&plan));
+    plan.failing.clear();
+    plan.until(750);
+    let ended = plan.told("ops").iter().filter(|line| line.contains("ended")).count();
+    assert_eq!(ended, 25, "{:?}", plan.told("ops"));
+}
+
+/// A plan whose alert, once it fires, fires on without data, so that days pass quickly.
+fn lasting(routing: &str) -> Plan {
+    let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, no_data: keep}]";
+    let mut plan = Plan { engine: Engine::new(policy_of(rules, routing), State::default()), ..Plan::new("") };
+    plan.failing.push("ops".into());
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.bad.clear();
+    plan
+}
+
+#[test]
+fn a_leap_of_the_clock_is_no_day_of_attempts() {
+    let mut plan = lasting("");
+    // Three days of old lines are read in no time: the clock is theirs.
+    for _ in 0..72 {
+        plan.now += 3_600;
+        plan.until(plan.now + 1);
+    }
+    assert_eq!(plan.engine.view().receivers[0].failed, 0);
+    plan.failing.clear();
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 1 && plan.told("team").len() == 1, "{:?}", plan.got);
+}
+
+#[test]
+fn what_was_given_up_is_said_again_while_it_still_fires() {
+    let mut plan = lasting("");
+    plan.later = Some(Span::hours(1));
+    for _ in 0..26 {
+        plan.now += 3_600;
+        plan.until(plan.now + 1);
+    }
+    let ops = plan.engine.view().receivers[0].clone();
+    assert_eq!((ops.failed, ops.queued), (1, 1), "the first message expired, and another waits");
+    plan.failing.clear();
+    plan.now += 3_600;
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 1 && plan.told("team").len() == 1, "{:?}", plan.got);
+    plan.agent("a", "ok");
+    plan.until(plan.now + 60);
+    assert!(plan.told("ops").len() == 2 && plan.told("ops")[1].ends_with("ended a/down"), "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn that_an_alert_ended_comes_before_that_it_fires_again_whatever_failed_meanwhile() {
+    let mut plan = Plan::new("");
+    plan.agent("a", "down");
+    plan.until(10);
+    plan.failing.push("ops".to_owned());
+    plan.agent("a", "ok");
+    plan.until(60);
+    plan.agent("a", "down");
+    plan.until(80);
+    plan.failing.clear();
+    plan.until(100);
+    let told = levels_told(&plan, "ops").into_iter().map(|(state, _)| state);
+    assert_eq!(told.collect::<Vec<_>>(), [FIRES, OVER, FIRES], "{:?}", plan.told("ops"));
+}
