@@ -241,18 +241,24 @@ fn colour_is_for_those_who_want_it() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_no_failure_and_changes_nothing_of_what_was_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-        .args(["profiles", "list"])
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    std::fs::write(folder.path().join("rules.yaml"), "alerts: [{name: a, condition: erorr_rate > 5%}]\n")
+        .expect("written");
+    for (arguments, code) in
+        [(&["profiles", "list"][..], 0), (&["check", "rules.yaml"], 78), (&["check", "rules.yaml", "--json"], 78)]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(code), ""), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl Verb {
 /// Runs the program: parses `arguments` (the first is the program's name), obeys, reports failures
 /// on standard error and says how the process shall end.
 ///
-/// A reader that closes our standard output early (`| head`) is no failure.
+/// A reader that closes our standard output early (`| head`) is no failure, and changes nothing of what was found.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
@@ -190,10 +190,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let mut out = Output::stdout(args.json, args.color.wanted(io::stdout().is_terminal()));
-    let result = args.verb.run(&mut out).and_then(|exit| match out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(exit),
-    });
+    let result = args.verb.run(&mut out).and_then(|exit| Ok(out.flush().map(|()| exit)?));
     result.unwrap_or_else(|failure| report(failure, args.color.wanted(io::stderr().is_terminal())))
 }
 
@@ -201,7 +198,6 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn report(failure: Failure, color: bool) -> Exit {
     let mut err = Output::stderr(color);
     let (exit, text) = match failure {
-        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return Exit::Ok,
         Failure::Output(error) => (Exit::Failure, format!("cannot write to standard output: {error}")),
         Failure::Machine(text) => (Exit::Failure, text),
         Failure::Usage(text) => (Exit::Usage, text),

@@ -1,6 +1,7 @@
 //! What the verbs write to: a buffered stream that knows whether colour and JSON are wanted.
 //!
-//! Every write returns its error: a closed pipe ends the process quietly in one place, see [`super::main`].
+//! Every write returns its error, but for a reader that has left (`| head`): that changes nothing of what was found, so
+//! what is said after it is said to nobody.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -9,9 +10,40 @@ use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Level, has_errors};
 
+/// Where a reader may leave before all is said.
+struct Reader {
+    stream: Box<dyn Write>,
+    left: bool,
+}
+
+impl Reader {
+    fn unless_left<T>(&mut self, nothing: T, say: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        if self.left {
+            return Ok(nothing);
+        }
+        match say(&mut self.stream) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.left = true;
+                Ok(nothing)
+            }
+            said => said,
+        }
+    }
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unless_left(bytes.len(), |stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.unless_left((), |stream| stream.flush())
+    }
+}
+
 /// A stream for people or programs.
 pub struct Output {
-    stream: BufWriter<Box<dyn Write>>,
+    stream: BufWriter<Reader>,
     /// Whether programs read it: JSON and nothing else.
     pub json: bool,
     /// Whether text may be coloured.
@@ -30,12 +62,16 @@ macro_rules! style {
 impl Output {
     /// Standard output.
     pub fn stdout(json: bool, color: bool) -> Output {
-        Output { stream: BufWriter::new(Box::new(io::stdout())), json, color }
+        Output::to(Box::new(io::stdout()), json, color)
     }
 
     /// Standard error, for people.
     pub fn stderr(color: bool) -> Output {
-        Output { stream: BufWriter::new(Box::new(io::stderr())), json: false, color }
+        Output::to(Box::new(io::stderr()), false, color)
+    }
+
+    fn to(stream: Box<dyn Write>, json: bool, color: bool) -> Output {
+        Output { stream: BufWriter::new(Reader { stream, left: false }), json, color }
     }
 
     /// One JSON document, indented, with a line end.

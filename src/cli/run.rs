@@ -1,6 +1,6 @@
 //! `evenkeel run`: the daemon, with a summary for the person who starts it.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::plural;
@@ -73,10 +73,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     runtime.shutdown_background();
     match ended {
         Ok(firing) => {
-            // A reader that has left does not change what was found.
-            if !matches!(&printed, Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe) {
-                printed?;
-            }
+            printed?;
             Ok(if args.once && firing { Exit::Finding } else { Exit::Ok })
         }
         Err(RunError::Policy(diagnostics)) => Err(Failure::Configuration(diagnostics)),
