@@ -175,11 +175,11 @@ impl Dispatch {
         // Whoever it is over for, as it falls off its routes, may not know that yet.
         let others = settings.receivers.iter().filter(|r| ways.iter().all(|way| way.receiver != r.name));
         let others = others.filter(|r| route::gets_messages(r)).collect::<Vec<_>>();
-        let over = queues.endings();
         for receiver in others {
-            let Some((end, _)) = over.get(event.id.as_str()) else { break };
-            let over = way(None, &receiver.name, None, None, end.over_as());
-            ways.extend(Some(over).filter(|way| way.waiting.is_some()));
+            let Some(end) = queues.end_of(&receiver.name, &event.rule, &event.subject) else { continue };
+            let goes_on = event.state == AlertState::Firing && event.id == end.id;
+            let why = if goes_on { end.over_as() } else { format!("its end at {}", end.at) };
+            ways.push(way(None, &receiver.name, None, None, why));
         }
         for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {
             let why = match event.severity < receiver.min_severity {

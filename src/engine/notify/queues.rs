@@ -122,6 +122,14 @@ impl Queues<'_> {
         found
     }
 
+    /// The newest end of an alert of a rule on a subject that is on its way to a receiver.
+    pub fn end_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<&AlertEvent> {
+        let own = |((to, _), event): &((&str, &str), &AlertEvent)| {
+            *to == receiver && event.state == AlertState::Resolved && event.rule == rule && event.subject == *subject
+        };
+        self.said().filter(own).map(|(_, event)| event).max_by_key(|event| event.at)
+    }
+
     /// The messages about the newest alert of a rule on a subject that a receiver does not have all of yet, and when it
     /// took its newest one of those before.
     pub fn newest_of(&self, receiver: &str, rule: &str, subject: &Subject) -> Option<(Option<Timestamp>, WaitingView)> {
