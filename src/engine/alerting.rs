@@ -29,11 +29,12 @@ impl Engine {
         let subject = split.subject(series, &self.state.names);
         let levels = evaluate::levels(rule, split, series, &self.state.names);
         let mut event = words::event(state, &alert, rule, levels, &subject, now);
-        let own = self.at_alertmanagers((now, index, series), &alert, &event);
+        let mut ends = self.ends((now, index, series), &alert, &event);
+        let mirrored = self.state.mirror.severity(&event.id);
+        let own = ends.iter().find(|end| Some(end.severity) == mirrored).cloned();
         if let Some(before) = fell {
             effects.push(Effect::Report(Report::Regraded { alert: event.clone(), before }));
             // To an Alertmanager, and to who is told of the graver ones alone, that is over; what it inhibited may go out.
-            let mut ends = self.ends((now, index, series), &alert, &event);
             let goes_on = format!("{GOES_ON} as severity={}", event.severity.as_str());
             ends.iter_mut().for_each(|end| words::explain(end, goes_on.clone()));
             // While history is read nobody is told of a beginning.
@@ -77,7 +78,6 @@ impl Engine {
             }
             AlertState::Resolved => {
                 self.state.counters.resolved += 1;
-                let ends = self.ends((now, index, series), &alert, &event);
                 Engine::note_for_digests(&mut self.state, &event);
                 if let Some(agent) = agent.filter(|_| !shadow) {
                     self.release(agent);
@@ -93,26 +93,15 @@ impl Engine {
         }
     }
 
-    /// How an alert ends, or ended, at the severity that Alertmanagers know it by, if that is another one.
-    fn at_alertmanagers(
-        &self,
-        (now, index, series): (Timestamp, usize, usize),
-        alert: &Alert,
-        event: &AlertEvent,
-    ) -> Option<AlertEvent> {
-        let severity = self.state.mirror.severity(&event.id).filter(|known| *known != event.severity)?;
-        let budgets = budget::read_by_rules(&self.policy, &self.state.budgets);
-        Gaze::new(self, index, now, &budgets).known_as(series, alert, AlertState::Resolved, severity)
-    }
-
-    /// How an alert ended, or goes on no more, at the other severities that somebody was told.
+    /// How an alert ends, or ended, at the other severities that Alertmanagers know it by or somebody was told.
     fn ends(
         &self,
         (now, index, series): (Timestamp, usize, usize),
         alert: &Alert,
         event: &AlertEvent,
     ) -> Vec<AlertEvent> {
-        let told = self.state.dispatch.told_otherwise(event);
+        let mut told = self.state.dispatch.told_otherwise(event);
+        told.extend(self.state.mirror.severity(&event.id).filter(|known| *known != event.severity));
         if told.is_empty() {
             return Vec::new();
         }
@@ -142,7 +131,7 @@ impl Engine {
         milder
     }
 
-    /// The same of all that they know to fire, whatever their severity, before the policy changes.
+    /// How all ends that Alertmanagers know to fire, at the severity that they know, before the policy changes.
     pub(super) fn all_at_alertmanagers(&self, now: Timestamp) -> BTreeMap<String, AlertEvent> {
         let known = self.state.mirror.severities();
         if known.is_empty() {
