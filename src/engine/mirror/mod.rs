@@ -353,7 +353,12 @@ impl Mirror {
         let over: Vec<u64> = self.alerts.iter().filter(over).map(|(key, _)| *key).collect();
         let expired =
             |peer: &Peer| (NotificationStatus::Expired, format!("not delivered within {EXPIRY}: {}", peer.last_error));
-        over.into_iter().for_each(|key| self.forget(now, key, expired, effects));
+        for key in over {
+            // Before its time it is given up where a reload made it too mild to be wanted, which was not told of it.
+            let late = self.alerts[&key].ended().is_some_and(|end| now >= end + EXPIRY);
+            let unwanted = || (NotificationStatus::Dropped, UNWANTED.to_owned());
+            self.forget(now, key, |peer| if late { expired(peer) } else { unwanted() }, effects);
+        }
         for peer in self.peers.values_mut() {
             effects.extend(peer.settle_left(now, |peer| expired(peer)));
         }
