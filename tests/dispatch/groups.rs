@@ -180,3 +180,24 @@ fn after_history_an_alert_that_fell_and_rose_in_it_is_told_where_it_leads_now() 
     assert_eq!(levels_told(&plan, "ops"), [(FIRES, Severity::Critical)]);
     assert_eq!(levels_told(&plan, "team"), []);
 }
+
+#[test]
+fn who_took_on_an_alert_that_ends_is_told_of_the_next_one_though_its_end_was_not_told() {
+    let route = "routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 0s, group_interval: 1m}\n";
+    for taken_on in [false, true] {
+        let mut plan = Plan::new(route);
+        plan.agent("a", "down");
+        plan.until(10);
+        if taken_on {
+            let alert = plan.engine.view().alerts[0].id.clone();
+            let ack = Acknowledgement { alert, author: "kim".into(), note: String::new(), at: plan.at() };
+            plan.command(Command::Acknowledge(ack));
+        }
+        plan.agent("a", "ok");
+        plan.until(30);
+        plan.agent("a", "down");
+        plan.until(200);
+        let told = plan.got.iter().filter(|(.., d)| d.notification().is_some_and(|n| n.acknowledged.is_none())).count();
+        assert_eq!(told, if taken_on { 2 } else { 1 }, "{taken_on}: {:?}", plan.told("ops"));
+    }
+}

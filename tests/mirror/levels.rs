@@ -244,3 +244,23 @@ fn the_end_of_a_level_says_how_long_it_was() {
         assert!(end.contains(&minutes), "{end}: {minutes}");
     }
 }
+
+#[test]
+fn what_a_reload_made_of_an_alert_is_told_as_the_next_evaluation_judges_it() {
+    let levels = |levels: &str| SAID.replace("warning: mean(price) > 10, critical: mean(price) > 100", levels);
+    let high = levels("warning: mean(price) > 10, high: mean(price) > 20, critical: mean(price) > 100");
+    let mut world = World::new(&["am"]);
+    world.engine = Engine::new(policy_of(&high, &["am"]), State::default());
+    world.priced(210, 50.0);
+    world.until(219);
+    let before = world.taken.len();
+    // Half a second before an evaluation.
+    let now = Timestamp(START + 219_500);
+    let milder = levels("warning: mean(price) > 12, critical: mean(price) > 100");
+    let effects = world.engine.reload(now, policy_of(&milder, &["am"]));
+    world.answer(now, effects);
+    world.until(230);
+    let told = world.taken[before..].iter().flat_map(|taken| &taken.2);
+    let told: Vec<&str> = told.filter(|said| said.1 == AlertState::Firing).map(|said| said.2.as_str()).collect();
+    assert_eq!(told, ["50 > 12 warning"]);
+}

@@ -142,6 +142,10 @@ struct World {
     incidents: BTreeSet<[String; 2]>,
     /// Receivers and groups of which they refused the newest message: what a pager has of these is anybody's guess.
     unsure: BTreeSet<[String; 2]>,
+    /// Which alert was told last in what was handed out for them, and when.
+    episode: BTreeMap<Key, (String, Timestamp)>,
+    /// Which alert of a rule on a subject somebody took on last, and when.
+    taken_on: BTreeMap<[String; 2], (String, Timestamp)>,
     /// They refused the newest that was said.
     refused: BTreeSet<Key>,
     /// Receivers that were told no ends at some time.
@@ -212,6 +216,13 @@ impl World {
             let deaf = self.deaf.contains(&delivery.receiver);
             news |= deaf || self.said.get(&key) < Some(&alert.severity);
             self.said.insert(key.clone(), alert.severity);
+            // Nor has anybody taken on the one that follows on one that was.
+            let before = self.episode.insert(key.clone(), (alert.id.clone(), said.at));
+            let taken_on = self.taken_on.get(&[alert.rule.clone(), alert.subject.to_string()]);
+            let taken_on = |(id, at): (String, Timestamp)| {
+                id != alert.id && taken_on.is_some_and(|(taken_on, when)| *taken_on == id || *when >= at)
+            };
+            news |= before.is_some_and(taken_on);
             let group = self
                 .group
                 .get(&place)
@@ -467,6 +478,11 @@ fn story(seed: u64) -> usize {
             process.twin = restarted(&process.engine);
         }
         if let Some(command) = command(&process.engine, Timestamp(now), random) {
+            if let Command::Acknowledge(ack) = &command {
+                let alert = process.engine.alerts().into_iter().find(|alert| alert.id == ack.alert);
+                let alert = alert.expect("it was picked");
+                world.taken_on.insert([alert.rule, alert.subject.to_string()], (alert.id, Timestamp(now)));
+            }
             let effects = process.handle(now, &|| Event::Command(command.clone()));
             world.see(now, effects, random);
         }

@@ -221,11 +221,17 @@ impl Dispatch {
     /// `ends` is how it ended at other severities that somebody was told.
     pub fn end(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, ends: &[AlertEvent]) {
         let key = lineage(&event.rule, &event.subject);
+        let taken_on = self.acks.of(&event.id).is_some();
         self.acks.release(&event.id);
         let anew = self.flaps.note(now, key, settings.routing.damping.flaps);
         let places = self.places.remove(&key).unwrap_or_default();
         let kept: Vec<Place> =
             places.into_iter().filter(|place| self.leave(now, settings, place, event, ends, anew)).collect();
+        // Nobody has taken on the next one, which would go on without a word.
+        for place in kept.iter().filter(|_| taken_on) {
+            let member = self.groups.get_mut(place).and_then(|group| group.members.get_mut(&key));
+            member.into_iter().filter(|member| member.id == event.id).for_each(|member| member.again = true);
+        }
         if !kept.is_empty() {
             self.places.insert(key, kept);
         }

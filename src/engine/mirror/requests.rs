@@ -37,7 +37,8 @@ impl Mirror {
             let ids: BTreeMap<&str, Severity> = keys
                 .iter()
                 .filter_map(|key| peer.state(*key, &self.alerts).filter(|a| a.ended().is_none()))
-                .filter(|alert| now.since(alert.event.at) >= FRESH)
+                // What a reload made of one was decided by no evaluation.
+                .filter(|alert| now.since(alert.event.at) >= FRESH || !alert.event.reason.is_empty())
                 .map(|alert| (alert.event.id.as_str(), alert.event.severity))
                 .collect();
             for event in if ids.is_empty() { Vec::new() } else { newest(&ids) } {
