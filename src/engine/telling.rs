@@ -206,9 +206,8 @@ impl Engine {
         let one = |event: &AlertEvent| {
             let mut messages = self.messages_of(now, &scene, &queues, event);
             // It is over for who takes graver ones alone, and does not know that yet.
-            if let Some((end, over)) = over.get(event.id.as_str()) {
-                let over = over.iter().map(|message| MessageView { why: end.over_as(), ..message.clone() });
-                messages.add(over);
+            if let Some((_, over)) = over.get(event.id.as_str()) {
+                messages.add(over.iter().cloned());
             }
             messages
         };
@@ -238,7 +237,8 @@ impl Engine {
         let mut found: BTreeMap<&str, &AlertEvent> = to_come.iter().map(|event| (event.id.as_str(), *event)).collect();
         for (id, (event, _)) in queued.iter().chain(&kept) {
             let known = found.entry(id).or_insert(event);
-            if known.severity < event.severity {
+            // To who takes graver ones alone it may have been over before.
+            if (known.at, known.severity) < (event.at, event.severity) {
                 *known = event;
             }
         }

@@ -362,6 +362,9 @@ pub struct WayView {
     pub last: Option<Timestamp>,
     /// What it does not have yet of the messages about it, or about the alert before.
     pub waiting: Option<WaitingView>,
+    /// What it does not have yet of the oldest alert before this one, while this one fires.
+    #[serde(default)]
+    pub before: Option<WaitingView>,
     /// The receiver refused the newest one; null when it took it.
     pub refused: Option<RefusedView>,
     /// When the next message goes; `None` when only news sends one.

@@ -77,7 +77,7 @@ fn stand_in() -> Channel {
     Channel::Webhook { url: String::new(), secret: None, token: None, timeout: Span::seconds(10) }
 }
 
-fn is_stand_in(channel: &Channel) -> bool {
+pub(super) fn is_stand_in(channel: &Channel) -> bool {
     matches!(channel, Channel::Webhook { url, .. } if url.is_empty())
 }
 

@@ -162,7 +162,9 @@ pub(super) fn check(config: &Section<'_>, receivers: &[Receiver]) -> Routing {
     }
     if some {
         let used = |name: &str| routes.iter().any(|route| route.receivers.iter().any(|r| r == name));
-        for receiver in receivers.iter().filter(|r| r.resend().is_none() && !used(&r.name)) {
+        // Of one that could not be read it is not known whether it needs a route.
+        let needs = |r: &Receiver| r.resend().is_none() && !receiver::is_stand_in(&r.channel);
+        for receiver in receivers.iter().filter(|r| needs(r) && !used(&r.name)) {
             let message = format!(
                 "no route names the receiver `{}`: it gets {}",
                 receiver.name,
@@ -340,6 +342,11 @@ mod tests {
                 "inhibit:\n- {source: severity>>high, target: agent=a}\n",
                 "5:12 `source`: `severity>>high` has none of `=`, `!=`, `>=` after the label (such as `agent=prod-*` or `severity>=high`)",
             ),
+            // Of one that could not be read it is not known whether it needs a route; what is wrong is said once.
+            (
+                "- {name: am, alertmanager: {url: http://c}}\nroutes:\n- receivers: [ops, pager]\n",
+                "4:29 alertmanager has no `urls` (add `urls: [\"http://am1:9093\", \"http://am2:9093\"]`)\n4:29 alertmanager has no field `url` (did you mean `urls`?)",
+            ),
             // What it is about nobody knows.
             (
                 "routes:\n- {matchers: [\"severity>>high\"], receivers: [ops]}\n- receivers: [pager]\n",
@@ -354,7 +361,7 @@ mod tests {
                 "5:29 nothing is repeated without `repeat_interval` (add `repeat_interval: 4h`)",
             ),
         ] {
-            assert_eq!(faults(text), [expected], "{text}");
+            assert_eq!(faults(text).join("\n"), expected, "{text}");
         }
         assert!(faults("maintenance:\n- {name: a, hours: [\"mon 9-10\"]}\n")[0].starts_with("5:21 `hours`: "));
     }

@@ -449,6 +449,8 @@ fn who_is_down_and_is_still_to_hear_that_it_is_over_there_stands_among_the_recei
         "the newest time, and it goes on no more: {ended:?}"
     );
     assert!(ended.messages.receivers.iter().filter(|m| m.receiver == "ops").count() == 1, "{:?}", ended.messages);
+    let ops = &ended.messages.receivers.iter().find(|m| m.receiver == "ops").expect("it is to hear of it").why;
+    assert!(ops.starts_with("its end as severity=critical at "), "to it that was over before: {ops}");
     // `why` names who is to hear of it, too, though nothing fires.
     let ways = plan.engine.why(plan.at(), "late", "a").expect("it is known").telling.ways;
     assert!(ways.iter().any(|way| way.receiver == "ops" && way.why.starts_with("its end at ")), "{ways:?}");

@@ -156,6 +156,9 @@ fn an_alert_that_ended_is_shown_while_its_end_waits_for_a_receiver_that_is_down(
         assert_eq!((plan.engine.view().alerts.len(), end_waits(&plan).len()), (1, 1), "{:?}", end_waits(&plan));
         let said = stands(&plan);
         assert!(said.contains(" since 2026-05-28T20:27:5") && !said.contains("end is"), "{said}");
+        let way = plan.engine.why(plan.at(), "down", "a").expect("it is known").telling.ways.remove(0);
+        let before = way.before.expect("the end of the first is not told yet").to_string();
+        assert!(way.active && before.starts_with("its end is being tried since 2026-05-28T20:27:"), "{before}");
         plan.failing.clear();
         plan.until(100);
         assert_eq!(end_waits(&plan), [""; 0]);

@@ -128,6 +128,7 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
     for way in &telling.ways {
         let would = if found.replayed && way.last.is_some() { "would have been " } else { "" };
+        let before = way.before.as_ref().map_or_else(String::new, |before| format!("of the alert before: {before}; "));
         let told = match would.to_owned() + &told(way.last, way.waiting.as_ref(), way.refused.as_ref()) {
             said if !said.is_empty() => said + "; ",
             _ if way.active && !held(way) => "not told yet; ".to_owned(),
@@ -142,7 +143,7 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
             "" => "when it fires",
             why => why,
         };
-        writeln!(out, "    {:<16}  {told}{why}", way.receiver)?;
+        writeln!(out, "    {:<16}  {before}{told}{why}", way.receiver)?;
         if let Some(place) = place(way) {
             writeln!(out, "    {:<16}  {}", "", out.dim(place))?;
         }

@@ -118,14 +118,15 @@ impl Dispatch {
         let way = |route: Option<u32>, receiver: &str, group_labels, message: Option<MessageView>, why: String| {
             let matchers = &route::of(settings, route).matchers;
             let active = message.is_some() && event.state == AlertState::Firing;
-            let before = || queues.newest_of(receiver, &event.rule, &event.subject).unzip();
+            let newest = || queues.newest_of(receiver, &event.rule, &event.subject).unzip();
             let (last, waiting, refused, next, why) = match message {
                 Some(m) => (m.last, m.waiting, m.refused, m.next, m.why),
                 None => {
-                    let (last, waiting) = before();
+                    let (last, waiting) = newest();
                     (last.flatten(), waiting, None, None, why)
                 }
             };
+            let before = if active { queues.before(receiver, event) } else { None };
             WayView {
                 receiver: receiver.to_owned(),
                 route: route.map(|index| index + 1),
@@ -133,6 +134,7 @@ impl Dispatch {
                 group_labels,
                 last,
                 waiting,
+                before,
                 refused,
                 next,
                 why,

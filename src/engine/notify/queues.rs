@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Envelope, Outbox, Queue};
 use crate::engine::event::{AlertEvent, AlertState, Message};
+use crate::engine::mirror::GOES_ON;
 use crate::engine::split::NEVER;
 use crate::engine::view::{FollowingView, MessageView, ReceiverView, WaitingView};
 use crate::model::{Subject, Timestamp};
@@ -116,7 +117,10 @@ impl Queues<'_> {
                 waiting: self.waiting(receiver, group, &event.id),
                 refused: None,
                 next: None,
-                why: format!("it ended at {}", event.at),
+                why: match event.reason.contains(GOES_ON) {
+                    true => event.over_as(),
+                    false => format!("it ended at {}", event.at),
+                },
             });
         }
         found
@@ -138,6 +142,15 @@ impl Queues<'_> {
         };
         let ((_, group), event) = self.said().filter(own).max_by_key(|(_, event)| event.at)?;
         Some((self.took(receiver, group, &event.id), self.waiting(receiver, group, &event.id)?))
+    }
+
+    /// The messages about the oldest alert before this one, of its rule on its subject, that a receiver does not have yet.
+    pub fn before(&self, receiver: &str, event: &AlertEvent) -> Option<WaitingView> {
+        let own = |((to, _), said): &((&str, &str), &AlertEvent)| {
+            *to == receiver && said.rule == event.rule && said.subject == event.subject && said.id != event.id
+        };
+        let ((_, group), oldest) = self.said().filter(own).min_by_key(|(_, said)| said.at)?;
+        self.waiting(receiver, group, &oldest.id)
     }
 }
 
