@@ -163,7 +163,7 @@ fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {
         let last = serde_json::from_value(receiver["last"].clone()).ok();
         let waiting: Option<WaitingView> = serde_json::from_value(receiver["waiting"].clone()).ok();
         let refused: Option<RefusedView> = serde_json::from_value(receiver["refused"].clone()).ok();
-        let mut told = told(last, waiting.as_ref(), refused.as_ref());
+        let mut told = told(last, event.fired_at, waiting.as_ref(), refused.as_ref());
         if told.is_empty() {
             told.push_str("not told yet");
         }

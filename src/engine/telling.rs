@@ -139,15 +139,23 @@ impl fmt::Display for RefusedView {
     }
 }
 
-/// What was said to a receiver of an alert, in words; empty when nothing was.
-pub fn told(last: Option<Timestamp>, waiting: Option<&WaitingView>, refused: Option<&RefusedView>) -> String {
+/// What was said to a receiver of an alert that began at `began`, in words; empty when nothing was.
+pub fn told(
+    last: Option<Timestamp>,
+    began: Option<Timestamp>,
+    waiting: Option<&WaitingView>,
+    refused: Option<&RefusedView>,
+) -> String {
     // To whom something was told before, it matters what is said next.
     let news = |waiting: &WaitingView| match (last, waiting.state, waiting.severity) {
         (Some(_), Some(AlertState::Firing), _) if waiting.known => format!("a message of its group is {waiting}"),
         (Some(_), Some(AlertState::Firing), Some(severity)) => format!("that it is {} is {waiting}", severity.as_str()),
         _ => waiting.to_string(),
     };
-    let parts = [last.map(|last| format!("told {last}")), waiting.map(news), refused.map(ToString::to_string)];
+    // One that begins before the end of the one before was told goes on there without a word.
+    let of = |last| if began.is_some_and(|began| last < began) { " of the alert before" } else { "" };
+    let parts =
+        [last.map(|last| format!("told {last}{}", of(last))), waiting.map(news), refused.map(ToString::to_string)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::{BY_LEVEL, FIRES, GROUPED, LATE, Plan, late_on, levels_told, with_pager};
+use crate::plan::{BY_LEVEL, FIRES, GROUPED, LATE, Plan, late_on, levels_told, stands, with_pager};
 use evenkeel::engine::event::{Acknowledgement, Command};
 use evenkeel::engine::view;
 use evenkeel::model::Severity;
@@ -115,7 +115,7 @@ fn a_message_about_others_of_its_group_is_no_news_of_an_alert() {
     let said = |agent: &str| {
         let at = view.alerts.iter().position(|alert| alert.subject.get("agent") == Some(agent)).expect("it fires");
         let ops = &view.messages[at].receivers[0];
-        view::told(ops.last, ops.waiting.as_ref(), ops.refused.as_ref())
+        view::told(ops.last, None, ops.waiting.as_ref(), ops.refused.as_ref())
     };
     assert!(said("a").contains("; a message of its group is being tried since 2026-05-28T20:2"), "{}", said("a"));
     assert!(said("b").starts_with("being tried since 2026-05-28T20:2"), "{}", said("b"));
@@ -196,7 +196,10 @@ fn who_took_on_an_alert_that_ends_is_told_of_the_next_one_though_its_end_was_not
         plan.agent("a", "ok");
         plan.until(30);
         plan.agent("a", "down");
+        plan.until(40);
+        assert!(stands(&plan).contains("Z of the alert before; "), "{}", stands(&plan));
         plan.until(200);
+        assert_eq!(stands(&plan).contains("Z of the alert before; "), !taken_on, "{}", stands(&plan));
         let told = plan.got.iter().filter(|(.., d)| d.notification().is_some_and(|n| n.acknowledged.is_none())).count();
         assert_eq!(told, if taken_on { 2 } else { 1 }, "{taken_on}: {:?}", plan.told("ops"));
     }

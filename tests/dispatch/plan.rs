@@ -196,7 +196,11 @@ pub const GROUPED: &str =
 pub fn stands(plan: &Plan) -> String {
     let view = plan.engine.view();
     let ops = view.messages[0].receivers.iter().find(|m| m.receiver == "ops").expect("it is told there");
-    format!("{}; {}", view::told(ops.last, ops.waiting.as_ref(), ops.refused.as_ref()), ops.why)
+    format!(
+        "{}; {}",
+        view::told(ops.last, view.alerts[0].fired_at, ops.waiting.as_ref(), ops.refused.as_ref()),
+        ops.why
+    )
 }
 
 /// Of the alerts that ended whose ends wait for `ops`: the second at which it took its newest message about each.

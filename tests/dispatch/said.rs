@@ -122,7 +122,7 @@ fn end_waits(plan: &Plan) -> Vec<String> {
     let of = |ended: &EndedView| {
         let [ops] = &ended.messages.receivers[..] else { panic!("one receiver: {:?}", ended.messages) };
         let agent = ended.alert.subject.get("agent").unwrap_or("-");
-        format!("{agent}: {}; {}", view::told(ops.last, ops.waiting.as_ref(), None), ops.why)
+        format!("{agent}: {}; {}", view::told(ops.last, ended.alert.fired_at, ops.waiting.as_ref(), None), ops.why)
     };
     plan.engine.view().ended.iter().map(of).collect()
 }

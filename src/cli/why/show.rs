@@ -126,10 +126,11 @@ fn telling(out: &mut Output, found: &Inspection) -> Result<(), Failure> {
         return Ok(());
     }
     let held = |way: &WayView| fires && !telling.mutes.is_empty() && (way.why.is_empty() || muted(&way.why));
+    let began = found.alert.as_ref().and_then(|alert| alert.fired_at);
     for way in &telling.ways {
         let would = if found.replayed && way.last.is_some() { "would have been " } else { "" };
         let before = way.before.as_ref().map_or_else(String::new, |before| format!("of the alert before: {before}; "));
-        let told = match would.to_owned() + &told(way.last, way.waiting.as_ref(), way.refused.as_ref()) {
+        let told = match would.to_owned() + &told(way.last, began, way.waiting.as_ref(), way.refused.as_ref()) {
             said if !said.is_empty() => said + "; ",
             _ if way.active && !held(way) => "not told yet; ".to_owned(),
             said => said,
