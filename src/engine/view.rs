@@ -296,6 +296,14 @@ pub struct ReceiverView {
     pub last_error: String,
 }
 
+impl ReceiverView {
+    /// What is wrong with it, in words, and since when.
+    pub fn trouble(&self) -> Option<(&'static str, Timestamp)> {
+        let fails = self.failing_since.map(|since| ("fails", since));
+        fails.or(self.refusing_since.map(|since| ("refuses messages", since)))
+    }
+}
+
 /// A digest that is to come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DigestView {

@@ -156,6 +156,9 @@ fn an_alertmanager_that_is_gone_is_shown_as_failing_beside_those_who_were_told()
             && am.contains("refused")
             && ops.starts_with("  ops: told ")
     });
+    let warned = format!("the daemon warns: receiver am/127.0.0.1:{gone} fails since ");
+    let shown = run(&home, &["alerts"]).1;
+    assert!(shown.contains(&warned), "{shown}");
     let why = run(&home, &["why", "failing", "reviewer"]).1;
     assert!(
         why.contains(&format!("  not told yet; am/127.0.0.1:{gone} fails since ")) && !why.contains("kept up"),

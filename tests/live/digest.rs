@@ -187,6 +187,7 @@ fn what_is_out_of_the_ordinary_is_told() {
     world.agents[0].1 = true;
     world.until("2026-06-01T16:00:00Z");
     world.agents[1].1 = false;
+    world.down = vec!["late"];
     world.until("2026-06-01T18:00:00Z");
     let id = world.engine.alerts()[0].id.clone();
     let now = world.now;
@@ -205,7 +206,6 @@ fn what_is_out_of_the_ordinary_is_told() {
         ends: now + Span::days(2),
     }));
     world.command(Command::Quarantined { source: "fleet".into(), lines: 1_200 });
-    world.down = vec!["late"];
     world.until("2026-06-02T06:00:00Z");
     let digests = world.digests("chat");
     let (_, digest) = digests.last().expect("a digest");
@@ -220,6 +220,7 @@ fn what_is_out_of_the_ordinary_is_told() {
         "ranks: ",
         "judge: not judged -> low (score 100 -> 40)",
         "telemetry: 1,200 lines could not become executions",
+        "receiver late fails since 2026-06-01 18:11: down",
     ] {
         assert!(told.contains(fact), "no {fact:?} in\n{told}");
     }

@@ -98,9 +98,8 @@ impl Engine {
         if unpriced > 0 && unpriced < executions {
             lines.push(format!("{} of them had no known cost", plural(unpriced, "execution", "executions")));
         }
-        for receiver in self.state.outbox.view(&self.policy.settings.receivers) {
-            let fails = receiver.failing_since.map(|since| ("fails", since));
-            if let Some((how, since)) = fails.or(receiver.refusing_since.map(|since| ("refuses messages", since))) {
+        for receiver in self.receivers() {
+            if let Some((how, since)) = receiver.trouble() {
                 let since = plan.schedule.clock(since);
                 lines.push(format!("receiver {} {how} since {since}: {}", receiver.receiver, receiver.last_error));
             }

@@ -237,7 +237,7 @@ fn receivers(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     };
     page.counters("delivery_retries", None, "Attempts that have to be repeated", by_receiver(|r| r.retries))?;
     page.gauges("receiver_queue", None, "Messages waiting or in flight, by receiver", by_receiver(|r| r.queued))?;
-    let failing = by_receiver(|r| u64::from(r.failing_since.or(r.refusing_since).is_some()));
+    let failing = by_receiver(|r| u64::from(r.trouble().is_some()));
     let help = "Whether messages to the receiver are being tried again, or it refused the newest; the log says why";
     page.gauges("receiver_failing", None, help, failing)?;
     let queued = receivers.iter().map(|r| r.queued as f64).sum();

@@ -58,6 +58,13 @@ impl Daemon {
             status.warnings.push(format!("{}: the rule `{}` is left out: {}", left.place, left.rule, left.why));
         }
         let now = if self.machine.is_without_time() { Timestamp::MIN } else { self.machine.now() };
-        Picture::new(self.machine.fold.engine.view_at(now), status)
+        let view = self.machine.fold.engine.view_at(now);
+        for receiver in &view.receivers {
+            let Some((how, since)) = receiver.trouble() else { continue };
+            status
+                .warnings
+                .push(format!("receiver {} {how} since {since}: {}", receiver.receiver, receiver.last_error));
+        }
+        Picture::new(view, status)
     }
 }
