@@ -7,13 +7,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::{AckView, Dispatch, Scene};
+use super::dispatch::{AckView, Dispatch, Scene, gets_messages};
 use super::event::{AlertEvent, AlertState, Muted};
 use super::mirror::GOES_ON;
 use super::notify::Queues;
 use super::view::{MuteKind, MuteView, ReceiverView, WayView};
 use super::{Engine, words};
 use crate::model::{Severity, Timestamp};
+use crate::settings::Settings;
 
 /// Alerts that ended and are shown, at most.
 const ENDED: usize = 1_000;
@@ -301,6 +302,15 @@ impl Engine {
     pub(super) fn kept_up(&self, event: &AlertEvent) -> Vec<(bool, MessageView)> {
         let owed = event.state == AlertState::Firing && event.muted.is_none() && !self.state.backfill;
         self.state.mirror.told(self.state.clock.unwrap_or_default(), event, owed)
+    }
+
+    /// The receivers that a policy has not, or has as Alertmanagers, and the alerts that each was told of and is not told
+    /// the end of then.
+    pub fn left_open_by(&self, settings: &Settings) -> Vec<(&str, usize)> {
+        let gets = |name: &str| settings.receivers.iter().any(|r| r.name == name && gets_messages(r));
+        let gone = self.policy.settings.receivers.iter().filter(|receiver| !gets(&receiver.name));
+        let open = gone.map(|receiver| (receiver.name.as_str(), self.state.dispatch.open_at(&receiver.name)));
+        open.filter(|(_, alerts)| *alerts > 0).collect()
     }
 
     /// The receivers and their queues.

@@ -144,6 +144,13 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     });
     // By then whatever else might be told has been: the alerts of the rule that stayed were told once.
     assert_eq!(told(&sink).iter().filter(|text| text.starts_with("failing")).count(), 2);
+
+    // Who is removed is told nothing more, which somebody is to know.
+    std::fs::write(home.path("evenkeel.yaml"), old.replace("name: ops", "name: team")).expect("written");
+    home.until_logged("alerts that it was told of stay open there");
+    let log = home.text("log");
+    let line = log.lines().find(|line| line.contains("stay open there")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(" WARN ") && line.ends_with("receiver=\"ops\" alerts=2"), "{line}");
     let (status, _) = home.stop();
     assert!(status.success());
 }

@@ -318,6 +318,12 @@ impl Dispatch {
         places.map(|(receiver, _)| receiver.clone()).collect()
     }
 
+    /// Alerts that a receiver was told of and whose end it was not.
+    pub fn open_at(&self, receiver: &str) -> usize {
+        let groups = self.groups.iter().filter(|(place, _)| place.0 == receiver);
+        groups.flat_map(|(_, group)| group.members.values()).filter(|member| member.is_told()).count()
+    }
+
     /// Whether so many alerts of a rule begin that few of them are shown.
     pub fn floods(&self, now: Timestamp, event: &AlertEvent) -> bool {
         self.floods.rages(now, &event.rule)

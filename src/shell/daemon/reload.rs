@@ -74,6 +74,8 @@ impl Daemon {
             engine.partial_rules().into_iter().map(|(rule, partial)| (rule.to_owned(), partial)).collect()
         };
         let before = partial(&self.machine.fold.engine);
+        let open = self.machine.fold.engine.left_open_by(&policy.settings).into_iter();
+        let open: Vec<(String, usize)> = open.map(|(receiver, alerts)| (receiver.to_owned(), alerts)).collect();
         let reloaded = self.machine.reload(source, Arc::clone(&policy));
         let effects = reloaded.map_err(|error| {
             self.policy.forget();
@@ -89,6 +91,10 @@ impl Daemon {
                     "this rule's window of {window} holds nothing from before {since}: it is full in {rest}"
                 );
             }
+        }
+        for (receiver, alerts) in open {
+            let what = "the receiver gets no messages any more: alerts that it was told of stay open there";
+            tracing::warn!(receiver, alerts, "{what}");
         }
         for (rule, uncounted) in self.machine.fold.engine.uncounted_rules() {
             tracing::info!(rule, "{uncounted}");
