@@ -12,3 +12,4 @@ mod queue;
 mod refusals;
 mod reload;
 mod said;
+mod ways;

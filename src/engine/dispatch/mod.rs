@@ -37,6 +37,7 @@ pub use flush::{Manner, Scene};
 pub use heard::Heard;
 use member::Member;
 pub use mute::{Incident, Incidents, Sources};
+use route::Destination;
 pub use route::gets_messages;
 pub use silence::{ACKS, AckView, Acks, SILENCES, Silences};
 
@@ -108,6 +109,28 @@ impl Group {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
+    /// One of its alerts is led to its receiver by these. Alone, or back on its routes as `returns` says, it has the hours
+    /// and times of those, and what it shares with others is not kept by theirs; but nothing falls silent by that which was
+    /// told. Whether the route is another one than before.
+    fn lead(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        place: &Place,
+        destinations: &[Destination],
+        returns: bool,
+    ) -> bool {
+        let mut own = destinations.iter().filter(|to| to.receiver == place.0);
+        let exact = own.clone().find(|to| to.keeps(settings, place, Some(self)));
+        let Some(to) = exact.or_else(|| own.next()).filter(|to| to.route != self.route) else { return false };
+        let speaks = |route| route::closed(route::of(settings, route), now).is_none();
+        let follows = returns || speaks(to.route) && (self.members.len() == 1 || !speaks(self.route));
+        if follows {
+            self.route = to.route;
+        }
+        follows
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         self.due.is_some_and(|due| due <= now)
     }
@@ -156,9 +179,8 @@ impl Dispatch {
             let member = group.members.get_mut(&key).expect("it fires there");
             let returns = member.off_route && leads(&place);
             member.fall(event.severity, leads(&place));
-            if returns {
-                // As a reload may have its routes by now, and graver perhaps than it was told there.
-                group.route = destinations.iter().find(|to| to.receiver == place.0).and_then(|to| to.route);
+            // As a reload may have its routes by now, and graver perhaps than it was told there.
+            if leads(&place) && group.lead(now, settings, &place, &destinations, returns) || returns {
                 group.schedule(now, route::of(settings, group.route));
             }
             kept.push(place);
@@ -176,22 +198,23 @@ impl Dispatch {
     /// `anew`: a hold for flapping begins with this.
     fn lead(&mut self, now: Timestamp, settings: &Settings, event: &AlertEvent, rises: bool, anew: bool) {
         let key = lineage(&event.rule, &event.subject);
-        let mut places = self.places.remove(&key).unwrap_or_default();
-        let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
+        let places = self.places.remove(&key).unwrap_or_default();
         let destinations = route::destinations(settings, event);
+        let leads = |place: &Place| destinations.iter().any(|to| to.receiver == place.0);
+        let untold = |m: &Member| m.ended.is_none() && !m.is_told();
+        let waits = |place: &Place| self.member(place, key).is_some_and(untold);
+        let keeps = |place: &Place| destinations.iter().any(|to| to.keeps(settings, place, self.groups.get(place)));
+        // Who does not hear of this one, and waits for it, does so no more, nor in the group of another route.
+        let (leave, mut places): (Vec<Place>, Vec<Place>) =
+            places.into_iter().partition(|place| waits(place) && !keeps(place));
+        places.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, &[], false)));
+        let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
         for destination in destinations.iter().filter(|to| !known.contains(&to.receiver)) {
             let place = self.open(now, destination, event);
             if !places.contains(&place) {
                 places.push(place);
             }
         }
-        let leads = |place: &Place| destinations.iter().any(|to| to.receiver == place.0);
-        let untold = |m: &Member| m.ended.is_none() && !m.is_told();
-        let waits = |place: &Place| self.member(place, key).is_some_and(untold);
-        // Who does not hear of this one, and waits for it, does so no more.
-        let (leave, mut places): (Vec<Place>, Vec<Place>) =
-            places.into_iter().partition(|place| !leads(place) && waits(place));
-        places.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, &[], false)));
         for place in &places {
             let Some(group) = self.groups.get_mut(place) else { continue };
             let member = group.members.entry(key).or_insert_with(|| Member::new(String::new()));
@@ -203,13 +226,12 @@ impl Dispatch {
             if !rises && member.fires(&event.id) {
                 continue;
             }
-            if member.off_route {
-                group.route = destinations.iter().find(|to| to.receiver == place.0).and_then(|to| to.route);
-            }
+            let returns = member.off_route;
             member.go_on(&event.id);
             if anew {
                 member.held = None;
             }
+            group.lead(now, settings, place, &destinations, returns);
             group.schedule(now, route::of(settings, group.route));
         }
         if !places.is_empty() {
