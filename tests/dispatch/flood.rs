@@ -149,3 +149,22 @@ fn a_flood_ends_although_the_last_alert_of_it_was_told_to_nobody() {
     plan.until(400);
     assert_eq!(open(&plan, "ops"), [""; 0], "{:?}", plan.told("ops"));
 }
+
+/// A plan begins at 20:26.
+#[test]
+fn a_flood_on_a_route_that_says_nothing_now_holds_nothing_back_on_others() {
+    let mut plan = Plan::new(
+        "damping: {flood: 3}\nroutes:\n- {matchers: [\"agent=batch*\"], receivers: [ops], active_hours: \"08:00-18:00\"}\n\
+         - {receivers: [ops]}\n",
+    );
+    (0..6).for_each(|n| plan.agent(&format!("batch{n}"), "down"));
+    plan.until(90);
+    plan.agent("prod", "down");
+    plan.until(180);
+    assert_eq!(plan.told("ops"), ["92 firing prod/down"]);
+    // Nor does what waits on that route go out with a flood on another one.
+    (0..6).for_each(|n| plan.agent(&format!("prod{n}"), "down"));
+    plan.until(400);
+    assert!(plan.told("ops").iter().all(|said| !said.contains("batch")), "{:?}", plan.told("ops"));
+    assert!(plan.told("ops").len() <= 5, "it is a flood, too: {:?}", plan.told("ops"));
+}

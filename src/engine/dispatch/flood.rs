@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dispatch, Group, Member, Place, Scene, flush, short};
 use crate::engine::event::AlertEvent;
 use crate::model::{Span, Timestamp};
+use crate::settings::routing::Route;
 
 /// How close together the starts of a flood lie.
 const WITHIN: Span = Span::minutes(1);
@@ -54,9 +55,14 @@ impl Floods {
     }
 }
 
-/// The key of a rule's flood among the groups of a receiver.
-pub fn key(rule: &str) -> String {
-    format!("flood:{rule}")
+/// The key of a rule's flood on a route among the groups of a receiver: what other routes lead there has other hours.
+pub fn key(route: &Route, rule: &str) -> String {
+    format!("{}{rule}", begin(route))
+}
+
+/// How the keys of floods on a route begin.
+pub fn begin(route: &Route) -> String {
+    format!("flood:{}:", route.key())
 }
 
 /// `12,345`.
@@ -90,7 +96,7 @@ impl Dispatch {
         !group.flood || looked_at.clone().filter(flaps).count() * 2 > looked_at.count()
     }
 
-    /// Opens the flood's group, and moves into it what the receiver was not told of yet.
+    /// Opens the flood's group, and moves into it what the receiver was not told of yet on its route.
     pub(super) fn swell(&mut self, flood: &Place, route: Option<u32>, rule: &str) {
         if self.groups.contains_key(flood) {
             return;
@@ -100,6 +106,7 @@ impl Dispatch {
         let untold = |(place, own): &(&Place, &Group)| {
             let fresh = own.members.values().all(|m| m.told.is_none() && m.ended.is_none());
             place.0 == flood.0
+                && own.route == route
                 && place.1.starts_with("alert:")
                 && fresh
                 && own.labels.get("alertname").is_some_and(|n| n == rule)

@@ -210,7 +210,7 @@ impl Dispatch {
         places.extend(leave.into_iter().filter(|place| self.leave(now, settings, place, event, &[], false)));
         let known: BTreeSet<String> = places.iter().map(|(receiver, _)| receiver.clone()).collect();
         for destination in destinations.iter().filter(|to| !known.contains(&to.receiver)) {
-            let place = self.open(now, destination, event);
+            let place = self.open(now, settings, destination, event);
             if !places.contains(&place) {
                 places.push(place);
             }

@@ -67,12 +67,17 @@ impl Dispatch {
                     .filter(|at| told || destination.keeps(settings, at, group(at)))
                     .unwrap_or_else(|| (destination.receiver.clone(), destination.key.clone()));
                 // What is told here for the first time may join a flood.
-                for place in [place.clone(), (destination.receiver.clone(), flood::key(&event.rule))] {
+                let flood = flood::key(route::of(settings, destination.route), &event.rule);
+                for place in [place.clone(), (destination.receiver.clone(), flood)] {
                     if let Some(shell) = shells.remove(&place) {
                         self.groups.insert(place, Group { route: destination.route, ..shell });
                     }
                 }
-                let place = if self.groups.contains_key(&place) { place } else { self.open(now, &destination, event) };
+                let place = if self.groups.contains_key(&place) {
+                    place
+                } else {
+                    self.open(now, settings, &destination, event)
+                };
                 // It may stay where another of its routes leads, and is told there once.
                 if before.is_none() && self.member(&place, key).is_some() {
                     continue;

@@ -40,7 +40,8 @@ impl Destination {
     /// that it had when it began.
     pub(super) fn keeps(&self, settings: &Settings, place: &Place, group: Option<&Group>) -> bool {
         let (Some(now), Some(then)) = (&self.labels, group.map(|group| &group.labels)) else {
-            return place.0 == self.receiver && (place.1 == self.key || place.1.starts_with("flood:"));
+            let flood = || place.1.starts_with(&flood::begin(of(settings, self.route)));
+            return place.0 == self.receiver && (place.1 == self.key || flood());
         };
         let route = place.1.strip_prefix(&of(settings, self.route).key()).is_some_and(|rest| rest.starts_with(':'));
         place.0 == self.receiver && route && lasting(then.iter()).eq(lasting(now.iter()))
@@ -172,10 +173,17 @@ pub fn spared<'a>(settings: &'a Settings, event: &AlertEvent) -> Vec<Spared<'a>>
 
 impl Dispatch {
     /// The group of a destination, opened if it is new; in a flood that of the flood.
-    pub(super) fn open(&mut self, now: Timestamp, destination: &Destination, event: &AlertEvent) -> Place {
+    pub(super) fn open(
+        &mut self,
+        now: Timestamp,
+        settings: &Settings,
+        destination: &Destination,
+        event: &AlertEvent,
+    ) -> Place {
         let place = (destination.receiver.clone(), destination.key.clone());
         if destination.labels.is_none() && !self.groups.contains_key(&place) {
-            let flood = (destination.receiver.clone(), flood::key(&event.rule));
+            let route = of(settings, destination.route);
+            let flood = (destination.receiver.clone(), flood::key(route, &event.rule));
             if self.groups.contains_key(&flood) || self.floods.rages(now, &event.rule) {
                 self.swell(&flood, destination.route, &event.rule);
                 return flood;

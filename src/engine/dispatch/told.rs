@@ -2,7 +2,7 @@
 
 use super::mute::{self, Mute};
 use super::route::{self, Destination};
-use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, flood, lineage};
+use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, lineage};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Muted, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -220,7 +220,7 @@ impl Dispatch {
             let why = format!("{ack}; not repeated until it ends{graver}");
             add(MuteKind::Acknowledgement, why, Some(&ack.author), None);
         }
-        if self.places.get(&key).into_iter().flatten().any(|place| place.1 == flood::key(&event.rule)) {
+        if self.places.get(&key).into_iter().flatten().any(|place| place.1.starts_with("flood:")) {
             let why = format!("a flood: one message stands for all alerts of `{}`", event.rule);
             add(MuteKind::Flood, why, None, None);
         }
