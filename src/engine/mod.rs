@@ -60,7 +60,7 @@ mod window;
 mod words;
 mod works;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -398,9 +398,9 @@ impl Engine {
                         self.state.dispatch.look_again(now, &self.policy.settings);
                     }
                 }
-                let lost = if done { BTreeSet::new() } else { self.state.outbox.expire(now, &receiver, effects) };
-                for group in lost {
-                    self.state.dispatch.lost(now, &self.policy.settings, &receiver, &group);
+                let lost = if done { Vec::new() } else { self.state.outbox.expire(now, &receiver, effects) };
+                for lost in lost {
+                    self.state.dispatch.lost(now, &self.policy.settings, &receiver, &lost);
                 }
             }
             Receipt::Change { id, result } => self.state.tuning.receipt(now, &id, result),

@@ -77,7 +77,7 @@ fn about(message: &Message) -> Vec<u64> {
         Message::Alerts(said) => said.alerts.as_slice(),
         Message::Digest(_) => &[],
     };
-    std::iter::once(group).chain(alerts.iter().map(|alert| lineage(&alert.rule, &alert.subject))).collect()
+    std::iter::once(group).chain(alerts.iter().map(key)).collect()
 }
 
 /// What both say, if they are about alerts of one group.
@@ -106,6 +106,33 @@ pub struct Settled {
     pub message: Option<Message>,
 }
 
+/// A group of which messages were given up.
+pub struct Lost {
+    /// Its name in them.
+    pub group: String,
+    /// The rules on subjects that they told of.
+    told: BTreeSet<u64>,
+    /// They told of more.
+    more: bool,
+    /// What messages after them tell of.
+    waits: BTreeSet<u64>,
+}
+
+impl Lost {
+    fn of(group: &str) -> Lost {
+        Lost { group: group.to_owned(), told: BTreeSet::new(), more: false, waits: BTreeSet::new() }
+    }
+
+    /// Whether a rule on a subject is to be told anew: also what those who close the group by its last message took for over.
+    pub fn tells(&self, key: u64) -> bool {
+        !self.waits.contains(&key) && (self.more || self.waits.is_empty() || self.told.contains(&key))
+    }
+}
+
+fn key(alert: &AlertEvent) -> u64 {
+    lineage(&alert.rule, &alert.subject)
+}
+
 /// All messages on their way.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Outbox {
@@ -130,18 +157,23 @@ impl Outbox {
         let (at, number) = (message.at(), self.next_number);
         let id = delivery_id(&message, number, receiver);
         let delivery = Delivery { id, receiver: receiver.to_owned(), attempt: 0, message };
+        let (Manner { hinges, took, .. }, about) = (manner, about(&delivery.message));
+        let message = Envelope { tried: None, number, queued: at, delivery, about, hinges, took };
+        self.next_number += 1;
         let queue = self.queues.entry(receiver.to_owned()).or_default();
+        // Messages are handed out in their order: those in flight are before those that wait.
+        if hinges && !tell_beginning(queue.flying.iter().chain(&queue.waiting), &message) {
+            return true;
+        }
         let full = queue.is_full(limit);
         let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
         let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
-        effects.push(report(at, &delivery, status, reason));
-        self.next_number += 1;
+        effects.push(report(at, &message.delivery, status, reason));
         if full {
             self.dropped += 1;
             queue.failed += 1;
         } else {
-            let (Manner { hinges, took, .. }, about) = (manner, about(&delivery.message));
-            queue.waiting.push_back(Envelope { tried: None, number, queued: at, delivery, about, hinges, took });
+            queue.waiting.push_back(message);
         }
         !full
     }
@@ -201,7 +233,7 @@ impl Outbox {
                 queue.recover();
                 queue.last_error.clone_from(&reason);
                 effects.push(report(now, &message.delivery, NotificationStatus::Refused, reason));
-                queue.drop_hinging(now, message.delivery.message.group(), effects);
+                queue.drop_hinging(now, message.delivery.message.group(), "its beginning was refused", effects);
                 Some(message.delivery.message)
             }
             Attempt::Retry { reason, after } => {
@@ -238,11 +270,12 @@ impl Outbox {
         true
     }
 
-    /// Gives up what could not be delivered for too long; the groups of which nothing else waits. Follows on a failure,
-    /// never on time alone: what frees room in a queue must be an event that a restart sees too.
-    pub fn expire(&mut self, now: Timestamp, receiver: &str, effects: &mut Vec<Effect>) -> BTreeSet<String> {
-        let mut groups = BTreeSet::new();
-        let Some(queue) = self.queues.get_mut(receiver) else { return groups };
+    /// Gives up what could not be delivered for too long, and what hinges on that; of which groups, and what is still told
+    /// of these. Follows on a failure, never on time alone: what frees room in a queue must be an event that a restart sees
+    /// too.
+    pub fn expire(&mut self, now: Timestamp, receiver: &str, effects: &mut Vec<Effect>) -> Vec<Lost> {
+        let mut lost: BTreeMap<String, Lost> = BTreeMap::new();
+        let Some(queue) = self.queues.get_mut(receiver) else { return Vec::new() };
         let outage = queue.outage;
         let over = |m: &Envelope| m.tried.is_some_and(|tried| outage.0 - tried.0 >= EXPIRY.0);
         while let Some(at) = queue.waiting.iter().position(over) {
@@ -250,13 +283,19 @@ impl Outbox {
                 queue.failed += 1;
                 let reason = format!("not delivered within {EXPIRY}: {}", queue.last_error);
                 effects.push(report(now, &delivery, NotificationStatus::Expired, reason));
-                groups.insert(delivery.message.group().to_owned());
+                let group = delivery.message.group();
+                queue.drop_hinging(now, group, "its beginning was given up", effects);
+                let lost = lost.entry(group.to_owned()).or_insert_with(|| Lost::of(group));
+                lost.told.extend(delivery.notification().iter().flat_map(|said| said.alerts.iter().map(key)));
+                lost.more |= delivery.notification().is_some_and(|said| said.truncated > 0);
             }
         }
         for message in queue.flying.iter().chain(&queue.waiting) {
-            groups.remove(message.delivery.message.group());
+            let said = message.delivery.notification().filter(|said| said.acknowledged.is_none());
+            let Some((said, lost)) = said.and_then(|said| Some((said, lost.get_mut(&said.group)?))) else { continue };
+            lost.waits.extend(said.alerts.iter().map(key));
         }
-        groups
+        lost.into_values().collect()
     }
 
     /// When [`Outbox::pump`] could hand something out next.

@@ -1,6 +1,7 @@
 //! Queues that are full, and what is given up.
 
-use crate::plan::{FIRES, OVER, Plan, ended, levels_told, policy_of};
+use crate::plan::{FIRES, OVER, Plan, ended, levels_told, open, policy_of, silence};
+use evenkeel::engine::event::Command;
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::Span;
 
@@ -114,4 +115,48 @@ fn that_an_alert_ended_comes_before_that_it_fires_again_whatever_failed_meanwhil
     plan.until(100);
     let told = levels_told(&plan, "ops").into_iter().map(|(state, _)| state);
     assert_eq!(told.collect::<Vec<_>>(), [FIRES, OVER, FIRES], "{:?}", plan.told("ops"));
+}
+
+/// Each attempt is an hour after the one before, so that a day of them passes soon.
+fn down(routing: &str) -> Plan {
+    let (failing, later) = (vec!["ops".to_owned()], Some(Span::hours(1)));
+    Plan { failing, later, ..Plan::new(routing) }
+}
+
+#[test]
+fn what_was_given_up_is_said_again_though_a_message_of_its_group_waits_that_does_not_tell_of_it() {
+    let mut plan = down("routes:\n- {receivers: [ops], group_by: [alertname], group_wait: 1s, group_interval: 1s}\n");
+    plan.agent("a", "down");
+    plan.until(20);
+    let silence = silence("agent=a", &plan, 27 * 3_600);
+    plan.command(Command::Silence(silence));
+    plan.agent("b", "down");
+    plan.until(26 * 3_600);
+    plan.failing.clear();
+    plan.until(30 * 3_600);
+    let mut known = open(&plan, "ops");
+    known.sort();
+    assert_eq!(known, ["a/down", "b/down"], "{:?}", plan.told("ops"));
+    let told = plan.told("ops");
+    assert_eq!(told.iter().filter(|said| said.contains("b/down")).count(), 2, "b, then a with it: {told:?}");
+}
+
+#[test]
+fn an_end_is_not_told_whose_beginning_was_given_up() {
+    for silenced in [false, true] {
+        let mut plan = down("");
+        plan.agent("a", "down");
+        plan.until(60);
+        if silenced {
+            let silence = silence("agent=a", &plan, 48 * 3_600);
+            plan.command(Command::Silence(silence));
+            plan.until(26 * 3_600);
+        }
+        plan.agent("a", "ok");
+        plan.until(27 * 3_600);
+        plan.failing.clear();
+        plan.until(30 * 3_600);
+        assert_eq!(plan.told("ops"), [""; 0], "silenced: {silenced}");
+        assert_eq!(plan.told("team").len(), 2);
+    }
 }

@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::alert::hex;
 use super::event::{AlertEvent, AlertState, Muted};
+use super::notify::Lost;
 use crate::model::{Severity, Span, Subject, Timestamp};
 use crate::settings::Settings;
 use crate::settings::routing::Route;
@@ -358,10 +359,10 @@ impl Dispatch {
         }
     }
 
-    /// The newest message of a group to a receiver was given up: what still fires is said again.
-    pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, name: &str) {
-        for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == name) {
-            for member in group.members.values_mut() {
+    /// Messages of a group to a receiver were given up: what still fires of what they told is said again.
+    pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, lost: &Lost) {
+        for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == lost.group) {
+            for (_, member) in group.members.iter_mut().filter(|(key, _)| lost.tells(**key)) {
                 (member.again, member.held) = (member.told.is_some(), None);
             }
             group.schedule(now, route::of(settings, group.route));

@@ -75,17 +75,16 @@ impl Queue {
         self.free().map_or(NEVER, |at| self.held_until().unwrap_or(self.waiting[at].queued))
     }
 
-    /// Takes out what tells the end of something whose beginning was refused, unless another message that is yet to
-    /// be tried tells of the beginning.
-    pub(super) fn drop_hinging(&mut self, now: Timestamp, group: &str, effects: &mut Vec<Effect>) {
+    /// Takes out what tells the end of something whose beginning no receiver has, and why, unless another message that is
+    /// yet to be tried tells of the beginning.
+    pub(super) fn drop_hinging(&mut self, now: Timestamp, group: &str, why: &str, effects: &mut Vec<Effect>) {
         let waiting = &self.waiting;
         let useless = |(at, m): &(usize, &Envelope)| {
             m.hinges && m.delivery.message.group() == group && !tell_beginning(waiting.iter().take(*at), m)
         };
         let useless: BTreeSet<u64> = waiting.iter().enumerate().filter(useless).map(|(_, m)| m.number).collect();
         for message in waiting.iter().filter(|m| useless.contains(&m.number)) {
-            let reason = "its beginning was refused".to_owned();
-            effects.push(report(now, &message.delivery, NotificationStatus::Dropped, reason));
+            effects.push(report(now, &message.delivery, NotificationStatus::Dropped, why.to_owned()));
         }
         self.waiting.retain(|m| !useless.contains(&m.number));
         self.failed += useless.len() as u64;
