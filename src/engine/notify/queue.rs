@@ -64,7 +64,8 @@ impl Queue {
 
     /// The message that may be tried now.
     pub(super) fn ready(&self, now: Timestamp) -> Option<usize> {
-        self.free().filter(|_| self.held_until().is_none_or(|t| now >= t))
+        // While a receiver is down thousands of messages may wait, which every event would look through.
+        if self.held_until().is_some_and(|t| now < t) { None } else { self.free() }
     }
 
     fn held_until(&self) -> Option<Timestamp> {
@@ -72,7 +73,11 @@ impl Queue {
     }
 
     pub(super) fn deadline(&self) -> Timestamp {
-        self.free().map_or(NEVER, |at| self.held_until().unwrap_or(self.waiting[at].queued))
+        match self.held_until() {
+            // Nothing that is under way holds back what waits.
+            Some(until) if self.flying.is_empty() && !self.waiting.is_empty() => until,
+            until => self.free().map_or(NEVER, |at| until.unwrap_or(self.waiting[at].queued)),
+        }
     }
 
     /// Takes out what tells the end of something whose beginning no receiver has, and why, unless another message that is
