@@ -145,6 +145,22 @@ impl Engine {
         all.into_iter().map(|event| (event.id.clone(), event)).collect()
     }
 
+    /// By alert: how these `endings` are at the severities that somebody was told, before the policy changes.
+    pub(super) fn told_ends(&self, now: Timestamp, endings: &[AlertEvent]) -> BTreeMap<String, Vec<AlertEvent>> {
+        let told = endings.iter().map(|end| (end, self.state.dispatch.told_as(end)));
+        let told = told.flat_map(|(end, told)| told.map(move |told| (end.id.as_str(), told)));
+        let told: BTreeSet<(&str, Severity)> = told.collect();
+        let severities: BTreeSet<Severity> = told.iter().map(|(_, severity)| *severity).collect();
+        let mut ends = BTreeMap::<String, Vec<AlertEvent>>::new();
+        for severity in severities {
+            let known =
+                |gaze: &Gaze<'_>, series| gaze.known_as(series, &gaze.seen(series)?, AlertState::Resolved, severity);
+            let all = self.look_at(now, |alert| told.contains(&(&alert.id[..], severity)), known);
+            all.into_iter().for_each(|end| ends.entry(end.id.clone()).or_default().push(end));
+        }
+        ends
+    }
+
     /// Puts what is to be said by `now` into the outbox.
     pub(super) fn say(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.state.backfill || self.state.judged(self.state.dispatch.deadline()) > now {
@@ -227,11 +243,12 @@ impl Engine {
     }
 
     /// Ends the alerts that a reload leaves no rule for; `before` are the [endings](Engine::endings) of all alerts under
-    /// the old policy, and `own` those [at Alertmanagers](Engine::all_at_alertmanagers).
+    /// the old policy, `told` those [as somebody was told](Engine::told_ends), and `own` those
+    /// [at Alertmanagers](Engine::all_at_alertmanagers).
     pub(super) fn end_gone(
         &mut self,
         change: Change,
-        before: &[AlertEvent],
+        (before, told): (&[AlertEvent], &BTreeMap<String, Vec<AlertEvent>>),
         own: &mut BTreeMap<String, AlertEvent>,
         gone: &[(String, Gone)],
         effects: &mut Vec<Effect>,
@@ -245,7 +262,9 @@ impl Engine {
             if fired {
                 self.state.counters.resolved += 1;
                 self.state.mirror.end(&event, own.remove(&event.id), effects);
-                self.state.dispatch.end(change.at, &self.policy.settings, &event, &[]);
+                let mut ends = told.get(&event.id).cloned().unwrap_or_default();
+                ends.iter_mut().for_each(|end| words::explain(end, event.reason.clone()));
+                self.state.dispatch.end(change.at, &self.policy.settings, &event, &ends);
             }
         }
     }

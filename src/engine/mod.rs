@@ -201,6 +201,7 @@ impl Engine {
         let now = self.advance(now, &mut effects);
         let change = Change { at: now, start, budget: false };
         let before = self.endings();
+        let told = self.told_ends(now, &before);
         let fired = self.firing();
         let mut own = self.all_at_alertmanagers(now);
         // What windows keep while nobody minds is no history of other ones.
@@ -211,7 +212,7 @@ impl Engine {
         // Leeways hang on the settings, too, and what was used of a budget is another share of another amount.
         self.state.splits.iter_mut().for_each(Split::touch);
         effects.extend(adopted.reports);
-        self.end_gone(change, &before, &mut own, &adopted.gone, &mut effects);
+        self.end_gone(change, (&before, &told), &mut own, &adopted.gone, &mut effects);
         if adopted.changed {
             self.state.judged_at = Some(self.next_evaluation());
         }

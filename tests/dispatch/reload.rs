@@ -343,3 +343,25 @@ fn of_who_takes_graver_alerts_alone_since_a_reload_it_is_said_that_this_is_why()
     let ops = plan.engine.view().messages[0].receivers.iter().find(|m| m.receiver == "ops").cloned();
     assert_eq!(ops.expect("it was told").why, "nothing but its end: takes `critical` alerts and graver ones only");
 }
+
+#[test]
+fn an_end_by_a_reload_has_the_condition_and_the_threshold_of_the_severity_that_was_told() {
+    let mut plan = late_on("routes:\n- {matchers: [severity=warning], receivers: [ops]}\n- {receivers: [team]}\n");
+    plan.agent("a", "late");
+    plan.until(30);
+    plan.agent("a", "latest");
+    plan.until(60);
+    let effects = plan.engine.reload(plan.at(), policy_of(&format!("alerts:\n- {DOWN}\n"), ""));
+    plan.answer(effects);
+    plan.until(90);
+    for (to, severity, condition, threshold) in [
+        ("ops", Severity::Warning, "p50_latency > 100s", 100_000.0),
+        ("team", Severity::Critical, "p50_latency > 200s", 200_000.0),
+    ] {
+        let said = plan.got.iter().filter(|(_, receiver, _)| receiver == to).filter_map(|(.., d)| d.notification());
+        let said: Vec<_> = said.map(|n| n.lead()).collect();
+        let [began, ended] = &said[..] else { panic!("two messages to {to}: {said:?}") };
+        assert_eq!((began.severity, &began.condition[..], began.threshold), (severity, condition, Some(threshold)));
+        assert_eq!((ended.severity, &ended.condition[..], ended.threshold), (severity, condition, Some(threshold)));
+    }
+}

@@ -316,8 +316,12 @@ impl Dispatch {
 
     /// The severities, other than that of an alert, that somebody was told of it last or at the gravest.
     pub fn told_otherwise(&self, event: &AlertEvent) -> BTreeSet<Severity> {
-        let told = self.members(event).flat_map(|member| [member.told, member.gravest]).flatten();
-        told.filter(|told| *told != event.severity).collect()
+        self.told_as(event).filter(|told| *told != event.severity).collect()
+    }
+
+    /// The severities that somebody was told of an alert last or at the gravest.
+    pub fn told_as(&self, event: &AlertEvent) -> impl Iterator<Item = Severity> {
+        self.members(event).flat_map(|member| [member.told, member.gravest]).flatten()
     }
 
     /// The severities below that of an alert at which somebody goes on seeing it, outside of its rule's hours or off the
