@@ -11,8 +11,9 @@ use evenkeel::engine::event::{
     Acknowledgement, AlertEvent, AlertState, Attempt, Command, Delivery, Effect, Event, Receipt, Silence,
 };
 use evenkeel::engine::{Engine, State};
-use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp};
+use evenkeel::model::{Outcome, Record, Severity, Span, Timestamp, hours};
 use evenkeel::policy::{Policy, PolicySource};
+use evenkeel::settings::routing::Route;
 use evenkeel::wire::matcher::{LabelMatcher, all_match};
 
 use crate::seeds::{self, Random};
@@ -24,6 +25,8 @@ const HOURS: &str = ", active_hours: [\"15:02-15:06\", \"15:09-15:13\"]";
 /// Steps of a story, and those after it in which nothing changes and all receivers take all.
 const STEPS: i64 = 200;
 const CALM: i64 = 80;
+/// The longest that a message takes in these stories: a group's wait and interval, and one that is slow before it.
+const PATIENCE: i64 = 300_000;
 const AGENTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const RECEIVERS: [&str; 3] = ["ops", "team", "pager"];
 
@@ -36,6 +39,8 @@ struct Kind {
     proceeds: bool,
     flaps: u64,
     floods: u64,
+    /// Its rule of two levels has the same ones in all policies.
+    steady: bool,
 }
 
 fn policy(random: &mut Random, kind: Kind) -> Arc<Policy> {
@@ -48,6 +53,8 @@ fn policy(random: &mut Random, kind: Kind) -> Arc<Policy> {
             "levels: {info: max(price) > 5, warning: max(price) > 10}",
             "condition: max(price) > 10, severity: high",
         ]);
+        let levels =
+            if kind.steady { "levels: {warning: max(price) > 10, critical: max(price) > 100}" } else { levels };
         let more = random.pick(&["", "", ", labels: {part: x}", ", shadow: true", ", keep_firing_for: 15s", HOURS]);
         writeln!(rules, "- {{name: dear, {levels}, {base}{more}}}").expect("a text");
     }
@@ -156,8 +163,12 @@ struct World {
     repeats: bool,
     /// They may be told of an alert in several groups.
     several: bool,
+    /// What is said of a level is of that level, which no reload takes away.
+    steady: bool,
     messages: usize,
     log: Vec<String>,
+    /// Since when somebody is to know of an alert at a severity and does not.
+    owed_since: BTreeMap<[String; 3], i64>,
 }
 
 fn key(delivery: &Delivery, alert: &AlertEvent) -> Key {
@@ -205,6 +216,9 @@ impl World {
         let mut news = false;
         for alert in &said.alerts {
             let key = key(delivery, alert);
+            if self.steady {
+                self.check_numbers(alert, &key);
+            }
             let place = [delivery.receiver.clone(), alert.id.clone()];
             if alert.state == AlertState::Resolved {
                 self.said.remove(&key);
@@ -238,6 +252,30 @@ impl World {
         // A message that it did not get since, as all was refused before it, may have been to close the group.
         let unsure = self.unsure.contains(&[delivery.receiver.clone(), said.group.clone()]);
         assert!(news || self.repeats || unsure, "said twice: {}", self.of(&key));
+    }
+
+    /// What it says is of the severity that it names, and holds while it fires, or a reason says why not.
+    fn check_numbers(&self, alert: &AlertEvent, key: &Key) {
+        let order = Some(alert.active_since) <= alert.fired_at && alert.fired_at <= Some(alert.at);
+        assert!(order, "{alert:#?}\n{}", self.of(key));
+        let limit = match (&alert.rule[..], alert.severity) {
+            ("dear", Severity::Info) => 5.0,
+            ("dear", Severity::Critical) => 100.0,
+            ("dear", _) => 10.0,
+            ("down", _) => 0.5,
+            _ => 3.0,
+        };
+        let (Some(value), Some(threshold)) = (alert.value, alert.threshold) else {
+            assert!(!alert.reason.is_empty(), "without a value: {alert:#?}\n{}", self.of(key));
+            return;
+        };
+        assert_eq!(threshold, limit, "of another level: {alert:#?}\n{}", self.of(key));
+        let fires = alert.state == AlertState::Firing;
+        assert!(
+            (value > threshold || value == 3.0) == fires || !alert.reason.is_empty(),
+            "{alert:#?}\n{}",
+            self.of(key)
+        );
     }
 
     /// The answer to a message whose time has come.
@@ -329,10 +367,33 @@ impl World {
         self.deaf.extend(receivers.iter().filter(|r| !r.send_resolved).map(|r| r.name.clone()));
     }
 
+    /// Who fires and is held back by nothing for long is known by then to those on its routes that are up and speak.
+    fn check_in_time(&mut self, engine: &Engine, now: i64) {
+        let owed = self.owed(engine, true);
+        self.owed_since.retain(|key, _| owed.iter().any(|(own, _, knows)| own == key && !knows));
+        for (key, alert, _) in owed.iter().filter(|(.., knows)| !knows) {
+            let since = *self.owed_since.entry(key.clone()).or_insert(now);
+            assert!(now - since < PATIENCE, "owed since {}: {}", (since - START) / 1_000, self.of(alert));
+        }
+    }
+
     /// Who fires and is held back by nothing is known to those on its routes.
     fn check_told(&self, engine: &Engine) {
+        for (_, alert, knows) in self.owed(engine, false) {
+            assert!(knows, "not told: {}", self.of(&alert));
+        }
+    }
+
+    /// Who is to know that what fires, and whether they do: by receiver, alert and severity, with the key of that.
+    fn owed(&self, engine: &Engine, now: bool) -> Vec<([String; 3], Key, bool)> {
         let settings = &engine.policy().settings;
         let view = engine.view();
+        let clock = view.now.expect("it began");
+        let speaks = |route: &Route| {
+            let active = route.active_hours.is_empty() || hours::within(&route.active_hours, clock);
+            !now || active && !hours::within(&route.mute, clock)
+        };
+        let mut all = Vec::new();
         for (alert, messages) in view.alerts.iter().zip(&view.messages) {
             if alert.state != AlertState::Firing || !messages.mutes.is_empty() {
                 continue;
@@ -341,24 +402,28 @@ impl World {
             let routes: Vec<_> = settings.routing.routes.iter().filter(|r| all_match(&r.matchers, &labels)).collect();
             let last = routes.iter().position(|route| !route.proceed).map_or(routes.len(), |at| at + 1);
             for receiver in &settings.receivers {
-                let on =
-                    routes.is_empty() || routes[..last].iter().any(|route| route.receivers.contains(&receiver.name));
+                let leads = |route: &&Route| route.receivers.contains(&receiver.name) && speaks(route);
+                let on = routes.is_empty() || routes[..last].iter().any(leads);
                 let own = |[to, _, rule, subject]: &Key| {
                     *to == receiver.name && *rule == alert.rule && *subject == alert.subject.to_string()
                 };
-                if !on || alert.severity < receiver.min_severity || self.refused.iter().any(own) {
+                let place = RECEIVERS.iter().position(|name| *name == receiver.name).expect("it is one of them");
+                let takes = self.down[place] == 0 && alert.severity >= receiver.min_severity;
+                if !on || !takes || self.refused.iter().any(own) {
                     continue;
                 }
                 let pages = |[to, group, ..]: &Key| {
                     let at = [to.clone(), group.clone()];
                     self.incidents.contains(&at) || self.unsure.contains(&at)
                 };
-                let took = |(key, severity): (&Key, &Severity)| own(key) && *severity >= alert.severity && pages(key);
+                let took =
+                    |(key, severity): (&Key, &Severity)| own(key) && *severity >= alert.severity && (now || pages(key));
                 let knows = self.took.iter().any(took);
                 let key = [&receiver.name, "", &alert.rule, &alert.subject.to_string()].map(str::to_owned);
-                assert!(knows, "not told: {messages:#?}\n{}", self.of(&key));
+                all.push(([&receiver.name, &alert.id, alert.severity.as_str()].map(str::to_owned), key, knows));
             }
         }
+        all
     }
 }
 
@@ -443,16 +508,20 @@ fn story(seed: u64) -> usize {
         proceeds: seed % 5 == 4,
         flaps: random.pick(&[0, 0, 4]),
         floods: random.pick(&[0, 0, 3]),
+        steady: seed % 3 != 0,
     };
     let first = policy(random, kind);
     let engine = || Engine::new(Arc::clone(&first), State::default());
     let mut process = Process { engine: engine(), twin: engine() };
-    let mut world = World { repeats: kind.repeats, several: kind.proceeds, ..World::default() };
+    let mut world = World { steady: kind.steady, repeats: kind.repeats, several: kind.proceeds, ..World::default() };
     world.obey(&first);
     let mut work = [(0.0, false); AGENTS.len()];
     for step in 1..STEPS + CALM {
         let now = START + step * STEP;
         pass(&mut process, &mut world, random, now, &work);
+        if !kind.crowded && kind.flaps == 0 && kind.floods == 0 {
+            world.check_in_time(&process.engine, now);
+        }
         if step > STEPS {
             world.down = [0; 3];
             continue;
