@@ -157,6 +157,7 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
         message: Message::Alerts(Notification {
             at: now,
             group: "evenkeel-test".to_owned(),
+            matched: String::new(),
             group_labels: [("alertname".to_owned(), alert.rule.clone())].into(),
             alerts: vec![alert],
             truncated: 0,

@@ -96,8 +96,12 @@ impl Default for Route {
 impl Route {
     /// What tells its groups from those of other routes, over reloads too.
     pub fn key(&self) -> String {
-        let matchers: Vec<String> = self.matchers.iter().map(LabelMatcher::to_string).collect();
-        format!("{{{}}}/{:?}", matchers.join(","), self.group_by)
+        format!("{{{}}}/{:?}", self.matched(), self.group_by)
+    }
+
+    /// Its matchers in one line.
+    pub fn matched(&self) -> String {
+        self.matchers.iter().map(LabelMatcher::to_string).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -141,17 +141,18 @@ impl Alert {
 }
 
 impl Webhook {
-    /// The message to `receiver` about the alerts of a group: its labels, and how many of its
-    /// alerts are not among these.
-    pub fn new(receiver: &str, external_url: &str, group: (&Labels, u64), alerts: Vec<Alert>) -> Webhook {
+    /// The message to `receiver` about the alerts of a group: the matchers of its route, its labels, and how many of
+    /// its alerts are not among these.
+    pub fn new(receiver: &str, external_url: &str, group: (&str, &Labels, u64), alerts: Vec<Alert>) -> Webhook {
+        let (matched, labels, truncated) = group;
         let firing = alerts.iter().any(|a| a.status == Status::Firing);
         Webhook {
             version: "4",
-            group_key: group_key(group.0),
-            truncated_alerts: group.1,
+            group_key: group_key(matched, labels),
+            truncated_alerts: truncated,
             status: if firing { Status::Firing } else { Status::Resolved },
             receiver: receiver.to_owned(),
-            group_labels: common(std::iter::once(group.0).chain(alerts.iter().map(|a| &a.labels))),
+            group_labels: common(std::iter::once(labels).chain(alerts.iter().map(|a| &a.labels))),
             common_labels: common(alerts.iter().map(|a| &a.labels)),
             common_annotations: common(alerts.iter().map(|a| &a.annotations)),
             external_url: external_url.to_owned(),
@@ -167,10 +168,12 @@ fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
     common
 }
 
-/// The key of the root route's group of these labels: `{}:{alertname="x", severity="high"}`.
-fn group_key(labels: &Labels) -> String {
+/// The key of the root route's group of these labels, `{}:{alertname="x", severity="high"}`, or of that of a route below
+/// it, `{}/{agent=batch*}:{alertname="x"}`.
+fn group_key(matched: &str, labels: &Labels) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{}}:{{{}}}", pairs.join(", "))
+    let route = if matched.is_empty() { String::new() } else { format!("/{{{matched}}}") };
+    format!("{{}}{route}:{{{}}}", pairs.join(", "))
 }
 
 /// Prometheus' fingerprint of a label set, so that an alert has the same one here and in
@@ -220,7 +223,7 @@ mod tests {
         let since = Timestamp(1_763_116_245_123);
         let labels = labels(&[("alertname", "errors"), ("agent", "a\"1")]);
         let firing = Alert::new(labels.clone(), Labels::new(), since, None, "http://x/y".to_owned());
-        let body = Webhook::new("ops", "http://x", (&labels, 0), vec![firing]);
+        let body = Webhook::new("ops", "http://x", ("", &labels, 0), vec![firing]);
         assert_eq!(
             serde_json::to_value(&body).expect("serialises"),
             serde_json::json!({

@@ -10,6 +10,7 @@ pub fn group(alerts: Vec<AlertEvent>) -> Notification {
     Notification {
         at: alerts[0].at,
         group: "group-1".to_owned(),
+        matched: String::new(),
         group_labels,
         alerts,
         truncated: 0,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{BY_LEVEL, FIRES, GROUPED, LATE, Plan, late_on, levels_told, stands, with_pager};
-use evenkeel::engine::event::{Acknowledgement, Command};
+use evenkeel::engine::event::{Acknowledgement, Command, Notification};
 use evenkeel::engine::view;
 use evenkeel::model::Severity;
+use evenkeel::wire::alertmanager::Webhook;
 
 #[test]
 fn without_routes_every_alert_is_told_alone_and_at_once() {
@@ -203,4 +204,23 @@ fn who_took_on_an_alert_that_ends_is_told_of_the_next_one_though_its_end_was_not
         let told = plan.got.iter().filter(|(.., d)| d.notification().is_some_and(|n| n.acknowledged.is_none())).count();
         assert_eq!(told, if taken_on { 2 } else { 1 }, "{taken_on}: {:?}", plan.told("ops"));
     }
+}
+
+/// Who takes Alertmanager's webhooks knows an incident by its `groupKey`.
+#[test]
+fn groups_of_two_routes_at_one_receiver_have_keys_of_their_own() {
+    let route = |matchers: &str| format!("- {{{matchers}receivers: [ops], group_by: [alertname], group_wait: 1s}}\n");
+    let routes = format!("routes:\n{}{}", route("matchers: [\"agent=batch*\"], "), route(""));
+    let mut plan = Plan::new(&routes);
+    plan.agent("batch", "down");
+    plan.agent("prod", "down");
+    plan.until(20);
+    let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(.., d)| d.notification());
+    let key = |said: &Notification| {
+        Webhook::new("ops", "", (&said.matched, &said.group_labels, said.truncated), Vec::new()).group_key
+    };
+    let keys: Vec<(&str, String)> = said.map(|said| (said.group.as_str(), key(said))).collect();
+    let [(batch, first), (prod, second)] = &keys[..] else { panic!("two messages: {keys:?}") };
+    assert_ne!(batch, prod);
+    assert_ne!(first, second, "the end of one is taken for that of the other");
 }

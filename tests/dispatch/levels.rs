@@ -109,7 +109,10 @@ fn the_labels_of_a_group_are_those_of_its_alerts_and_its_identity_stays_when_one
         let bodies: Vec<(String, Webhook)> = said
             .map(|said| {
                 let alerts = said.alerts.iter().map(|alert| notice::alert(alert, "")).collect();
-                (said.group.clone(), Webhook::new("ops", "", (&said.group_labels, said.truncated), alerts))
+                (
+                    said.group.clone(),
+                    Webhook::new("ops", "", (&said.matched, &said.group_labels, said.truncated), alerts),
+                )
             })
             .collect();
         let [(group, began), (_, graver), (_, ended)] = &bodies[..] else { panic!("three of {routes}: {bodies:?}") };

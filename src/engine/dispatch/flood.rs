@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dispatch, Group, Member, Place, Scene, flush, short};
+use super::{Dispatch, Group, Member, Place, Scene, flush, route, short};
 use crate::engine::event::AlertEvent;
 use crate::model::{Span, Timestamp};
+use crate::settings::Settings;
 use crate::settings::routing::Route;
 
 /// How close together the starts of a flood lie.
@@ -97,12 +98,13 @@ impl Dispatch {
     }
 
     /// Opens the flood's group, and moves into it what the receiver was not told of yet on its route.
-    pub(super) fn swell(&mut self, flood: &Place, route: Option<u32>, rule: &str) {
+    pub(super) fn swell(&mut self, settings: &Settings, flood: &Place, route: Option<u32>, rule: &str) {
         if self.groups.contains_key(flood) {
             return;
         }
         let labels = BTreeMap::from([("alertname".to_owned(), rule.to_owned())]);
-        let mut group = Group::new(short(&flood.1), labels, route, true);
+        let matched = route::of(settings, route).matched();
+        let mut group = Group { matched, flood: true, ..Group::new(short(&flood.1), labels, route) };
         let untold = |(place, own): &(&Place, &Group)| {
             let fresh = own.members.values().all(|m| m.told.is_none() && m.ended.is_none());
             place.0 == flood.0

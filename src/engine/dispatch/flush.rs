@@ -235,7 +235,16 @@ impl Dispatch {
             _ if truncated > 0 => format!("{firing} alerts fire and {ended} ended, {shown} shown"),
             _ => String::new(),
         };
-        let (group, group_labels) = (group.name.clone(), group.labels.clone());
-        Notification { at, group, group_labels, alerts, truncated: truncated as u64, summary, acknowledged: None }
+        let (group, matched, group_labels) = (group.name.clone(), group.matched.clone(), group.labels.clone());
+        Notification {
+            at,
+            group,
+            matched,
+            group_labels,
+            alerts,
+            truncated: truncated as u64,
+            summary,
+            acknowledged: None,
+        }
     }
 }

@@ -64,6 +64,8 @@ pub struct Dispatch {
 struct Group {
     /// Its identity in messages.
     name: String,
+    /// The matchers of its route when it began; empty where it has none, or for an alert that is told alone.
+    matched: String,
     labels: BTreeMap<String, String>,
     /// Index of its route; `None`: no route matched.
     route: Option<u32>,

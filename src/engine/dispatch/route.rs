@@ -185,23 +185,37 @@ impl Dispatch {
             let route = of(settings, destination.route);
             let flood = (destination.receiver.clone(), flood::key(route, &event.rule));
             if self.groups.contains_key(&flood) || self.floods.rages(now, &event.rule) {
-                self.swell(&flood, destination.route, &event.rule);
+                self.swell(settings, &flood, destination.route, &event.rule);
                 return flood;
             }
         }
         let route = destination.route;
-        let (name, labels) = match &destination.labels {
-            Some(labels) => (short(&destination.key), labels.clone()),
-            None => (event.id.clone(), alone(event)),
+        let new = || match &destination.labels {
+            Some(labels) => {
+                let matched = of(settings, route).matched();
+                Group { matched, ..Group::new(short(&destination.key), labels.clone(), route) }
+            }
+            None => Group::new(event.id.clone(), alone(event), route),
         };
-        self.groups.entry(place.clone()).or_insert_with(|| Group::new(name, labels, route, false));
+        self.groups.entry(place.clone()).or_insert_with(new);
         place
     }
 }
 
 impl Group {
-    pub(super) fn new(name: String, labels: BTreeMap<String, String>, route: Option<u32>, flood: bool) -> Group {
-        let members = BTreeMap::new();
-        Group { name, labels, route, flood, members, due: None, last: None, repeats: 0, muted: false, full: false }
+    pub(super) fn new(name: String, labels: BTreeMap<String, String>, route: Option<u32>) -> Group {
+        Group {
+            name,
+            matched: String::new(),
+            labels,
+            route,
+            flood: false,
+            members: BTreeMap::new(),
+            due: None,
+            last: None,
+            repeats: 0,
+            muted: false,
+            full: false,
+        }
     }
 }

@@ -377,6 +377,7 @@ impl Dispatch {
             let notification = Notification {
                 at: now,
                 group: group.name.clone(),
+                matched: group.matched.clone(),
                 group_labels: group.labels.clone(),
                 alerts: vec![event.clone()],
                 truncated: 0,

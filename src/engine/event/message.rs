@@ -95,6 +95,8 @@ pub struct Notification {
     /// Identity of the group, the same in all its messages: mail threads and deduplication keys
     /// hang on it.
     pub group: String,
+    /// The matchers of the route of the group when it began; empty where it has none, or an alert is told alone.
+    pub matched: String,
     /// The labels that the alerts of the group shared when it began; they identify it.
     pub group_labels: BTreeMap<String, String>,
     /// The alerts, never none; at most as many as a message may show.

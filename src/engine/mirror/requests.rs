@@ -66,6 +66,7 @@ impl Mirror {
                 message: Message::Alerts(Notification {
                     at: now,
                     group: name,
+                    matched: String::new(),
                     group_labels: BTreeMap::new(),
                     alerts,
                     truncated: 0,

@@ -29,7 +29,7 @@ pub async fn post(hook: &Hook<'_>, external_url: &str, delivery: &Delivery) -> R
 
 fn alerts(notification: &Notification, receiver: &str, external_url: &str) -> Vec<u8> {
     let alerts = notification.alerts.iter().map(|event| notice::alert(event, external_url)).collect();
-    let group = (&notification.group_labels, notification.truncated);
+    let group = (notification.matched.as_str(), &notification.group_labels, notification.truncated);
     let mut body = Webhook::new(receiver, external_url, group, alerts);
     if !notification.summary.is_empty() {
         body.common_annotations.insert("summary".to_owned(), notification.summary.clone());

@@ -38,6 +38,7 @@ pub fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
         message: Message::Alerts(Notification {
             at: alert.at,
             group: alert.id.clone(),
+            matched: String::new(),
             group_labels: alert.identity(),
             alerts: vec![alert],
             truncated: 0,
