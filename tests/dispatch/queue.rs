@@ -160,3 +160,23 @@ fn an_end_is_not_told_whose_beginning_was_given_up() {
         assert_eq!(plan.told("team").len(), 2);
     }
 }
+
+/// Nobody wants an hour of repeats at once, each as old as it is late.
+#[test]
+fn what_waits_for_a_receiver_that_is_down_is_not_repeated_behind_it() {
+    for route in ["", ", group_by: [alertname], group_wait: 1s, group_interval: 1s"] {
+        let mut plan = Plan::new(&format!("routes:\n- {{receivers: [ops], repeat_interval: 1m{route}}}\n"));
+        plan.agent("a", "down");
+        plan.until(30);
+        plan.failing.push("ops".to_owned());
+        plan.until(3_630);
+        plan.failing.clear();
+        plan.until(3_640);
+        assert_eq!(plan.told("ops").len(), 2, "{:?}", plan.told("ops"));
+        plan.until(3_640 + 180);
+        assert_eq!(plan.told("ops").len(), 5, "it is repeated as before: {:?}", plan.told("ops"));
+        plan.agent("a", "ok");
+        plan.until(4_000);
+        assert_eq!(open(&plan, "ops"), [""; 0]);
+    }
+}

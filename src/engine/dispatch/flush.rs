@@ -153,7 +153,12 @@ impl Dispatch {
         }
         let fresh = !news.is_empty() || !ended.is_empty();
         let open = |(key, _): &(u64, AlertEvent)| group.members.get(key).is_some_and(|m| m.is_repeated(&self.acks));
-        let repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
+        let mut repeat = known.iter().any(open) && group.repeat_at(route, &self.acks).is_some_and(|at| at <= now);
+        let waits = |(key, _): &(u64, AlertEvent)| group.members.get(key).is_some_and(|member| member.heard.waits());
+        if let Some(again) = route.repeat.filter(|_| repeat && !fresh && known.iter().any(waits)) {
+            // What says the same is on its way: whoever was down for long wants to hear it once.
+            (repeat, next) = (false, next.min(now + again.wait(group.repeats)));
+        }
         if fresh || repeat {
             for alerts in [&mut news, &mut known] {
                 alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));

@@ -31,7 +31,12 @@ impl Heard {
 
     /// Since when and why it refuses, if nothing else is on its way.
     pub fn refused(&self) -> Option<&RefusedView> {
-        self.refused.as_ref().filter(|_| self.said.map(|(_, newest)| newest) <= self.settled)
+        self.refused.as_ref().filter(|_| !self.waits())
+    }
+
+    /// Whether the newest message about it is on its way.
+    pub fn waits(&self) -> bool {
+        self.said.map(|(_, newest)| newest) > self.settled
     }
 
     /// Whether it refused all that it was told.

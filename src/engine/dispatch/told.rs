@@ -288,7 +288,9 @@ impl Dispatch {
             shared: !place.1.starts_with("alert:"),
             ends: ends && (!refused || member.heard.something()),
         };
-        let (next, why) = match group.repeat_at(route, &self.acks) {
+        // One that falls due while the message before it is on its way is looked at again later.
+        let later = |at: Timestamp| group.due.filter(|_| at <= now).unwrap_or(at);
+        let (next, why) = match group.repeat_at(route, &self.acks).map(later) {
             Some(at) if refused => (Some(at), format!("tried again at {at}")),
             None if refused => (None, rest.retrial()),
             Some(at) => (Some(at), format!("repeat at {at}")),
