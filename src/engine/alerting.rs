@@ -21,8 +21,8 @@ use crate::settings::Channel;
 use crate::wire::notice::PICTURED;
 
 impl Engine {
-    /// Takes a change of state in.
-    pub(super) fn transition(&mut self, now: Timestamp, transition: Transition, effects: &mut Vec<Effect>) {
+    /// Takes a change of state in; whether what it held back may go out.
+    pub(super) fn transition(&mut self, now: Timestamp, transition: Transition, effects: &mut Vec<Effect>) -> bool {
         let Transition { rule: index, series, state, alert, fell } = transition;
         let rule = &self.policy.rules[index];
         let split = &self.state.splits[self.plan.rules[index].split];
@@ -40,11 +40,10 @@ impl Engine {
             // While history is read nobody is told of a beginning.
             let begins = !self.state.backfill && event.muted.is_none();
             self.state.dispatch.fall(now, &self.policy.settings, &event, &ends, begins);
-            self.state.dispatch.look_again(now, &self.policy.settings);
             if self.state.mirror.knows(&event.id) {
                 self.state.mirror.refresh(&event, own, self.policy.settings.limits.outbox, effects);
             }
-            return;
+            return true;
         }
         // Becoming graver, or its hours having begun, is no new alert.
         let began = alert.fired == Some(now);
@@ -71,9 +70,10 @@ impl Engine {
                 if !self.state.backfill && event.muted.is_none() {
                     self.state.mirror.fire(&event, own, self.policy.settings.limits.outbox, effects);
                     self.state.dispatch.fire(now, &self.policy.settings, &event);
-                } else if !began {
+                    false
+                } else {
                     // Graver, but outside of its hours: it inhibits nothing from now on.
-                    self.state.dispatch.look_again(now, &self.policy.settings);
+                    !began
                 }
             }
             AlertState::Resolved => {
@@ -85,11 +85,9 @@ impl Engine {
                 self.state.mirror.end(&event, own, effects);
                 event.trend = self.shows_trends().then(|| Box::new(alert.trend));
                 self.state.dispatch.end(now, &self.policy.settings, &event, &ends);
-                if covers {
-                    self.state.dispatch.look_again(now, &self.policy.settings);
-                }
+                covers || !self.policy.settings.routing.inhibitions.is_empty()
             }
-            AlertState::Pending | AlertState::Inactive => {}
+            AlertState::Pending | AlertState::Inactive => false,
         }
     }
 

@@ -90,8 +90,13 @@ impl Engine {
             self.gather(now);
             self.evaluate_splits(now, true, &mut transitions);
         }
+        let mut frees = false;
         for transition in transitions {
-            self.transition(now, transition, effects);
+            frees |= self.transition(now, transition, effects);
+        }
+        // Once for all: thousands may end together.
+        if frees {
+            self.state.dispatch.look_again(now, &self.policy.settings);
         }
     }
 

@@ -260,9 +260,6 @@ impl Dispatch {
         if !kept.is_empty() {
             self.places.insert(key, kept);
         }
-        if !settings.routing.inhibitions.is_empty() {
-            self.look_again(now, settings);
-        }
     }
 
     /// That an alert is over for the receiver of a place. Whether something is still to be said or held there.
@@ -369,6 +366,10 @@ impl Dispatch {
     pub fn lost(&mut self, now: Timestamp, settings: &Settings, receiver: &str, lost: &Lost) {
         for (_, group) in self.groups.iter_mut().filter(|((to, _), group)| to == receiver && group.name == lost.group) {
             for (_, member) in group.members.iter_mut().filter(|(key, _)| lost.tells(**key)) {
+                // Who has nothing of it, nor will, is not told its end either.
+                if !member.heard.something() {
+                    (member.told, member.gravest, member.heard) = (None, None, Heard::default());
+                }
                 (member.again, member.held) = (member.told.is_some(), None);
             }
             group.schedule(now, route::of(settings, group.route));
