@@ -161,10 +161,6 @@ impl Outbox {
         let message = Envelope { tried: None, number, queued: at, delivery, about, hinges, took };
         self.next_number += 1;
         let queue = self.queues.entry(receiver.to_owned()).or_default();
-        // Messages are handed out in their order: those in flight are before those that wait.
-        if hinges && !tell_beginning(queue.flying.iter().chain(&queue.waiting), &message) {
-            return true;
-        }
         let full = queue.is_full(limit);
         let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
         let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
