@@ -161,7 +161,9 @@ impl Outbox {
         let message = Envelope { tried: None, number, queued: at, delivery, about, hinges, took };
         self.next_number += 1;
         let queue = self.queues.entry(receiver.to_owned()).or_default();
-        let full = queue.is_full(limit);
+        // That somebody took an alert on is said once, by a person; there are no more of these than alerts.
+        let taken_on = message.delivery.notification().is_some_and(|said| said.acknowledged.is_some());
+        let full = queue.is_full(limit) && !taken_on;
         let status = if full { NotificationStatus::Dropped } else { NotificationStatus::Queued };
         let reason = if full { format!("the queue holds its limit of {limit} messages") } else { String::new() };
         effects.push(report(at, &message.delivery, status, reason));

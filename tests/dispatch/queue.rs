@@ -1,9 +1,13 @@
 //! Queues that are full, and what is given up.
 
+use std::sync::Arc;
+
 use crate::plan::{FIRES, OVER, Plan, ended, levels_told, open, policy_of, silence};
-use evenkeel::engine::event::Command;
+use evenkeel::engine::event::{Acknowledgement, Command};
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::Span;
+use evenkeel::policy::Policy;
+use evenkeel::settings::{Channel, Secret};
 
 #[test]
 fn what_found_a_full_queue_is_said_when_there_is_room() {
@@ -179,4 +183,25 @@ fn what_waits_for_a_receiver_that_is_down_is_not_repeated_behind_it() {
         plan.until(4_000);
         assert_eq!(open(&plan, "ops"), [""; 0]);
     }
+}
+
+#[test]
+fn that_an_alert_was_taken_on_is_told_though_the_queue_is_full() {
+    let mut plan = Plan::new("damping: {flood: 0}\nlimits: {outbox: 10}\n");
+    let mut policy = Policy::clone(plan.engine.policy());
+    policy.settings.receivers[0].channel =
+        Channel::Slack { url: Secret::Env("X".to_owned()), timeout: Span::seconds(5) };
+    plan.engine = Engine::new(Arc::new(policy), State::default());
+    plan.agent("z", "down");
+    plan.until(20);
+    let alert = plan.engine.alerts()[0].id.clone();
+    plan.failing.push("ops".to_owned());
+    (0..12).for_each(|n| plan.agent(&format!("{n}"), "down"));
+    plan.until(60);
+    let (author, note, at) = ("kim".to_owned(), String::new(), plan.at());
+    plan.command(Command::Acknowledge(Acknowledgement { alert, author, note, at }));
+    plan.failing.clear();
+    plan.until(600);
+    let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(.., d)| d.notification());
+    assert_eq!(said.filter(|said| said.acknowledged.is_some()).count(), 1, "{:?}", plan.told("ops"));
 }
