@@ -418,7 +418,10 @@ impl World {
                 };
                 let took =
                     |(key, severity): (&Key, &Severity)| own(key) && *severity >= alert.severity && (now || pages(key));
-                let knows = self.took.iter().any(took);
+                // A slow receiver may have others before it.
+                let slow = self.flights.iter().any(|(_, delivery)| delivery.receiver == receiver.name);
+                let waits = messages.receivers.iter().any(|m| m.receiver == receiver.name && m.waiting.is_some());
+                let knows = slow && waits || self.took.iter().any(took);
                 let key = [&receiver.name, "", &alert.rule, &alert.subject.to_string()].map(str::to_owned);
                 all.push(([&receiver.name, &alert.id, alert.severity.as_str()].map(str::to_owned), key, knows));
             }
