@@ -163,6 +163,7 @@ fn delivery(receiver: &str, state: AlertState) -> Delivery {
             truncated: 0,
             summary: String::new(),
             acknowledged: None,
+            reopens: false,
         }),
     }
 }

@@ -114,13 +114,15 @@ pub struct Lost {
     told: BTreeSet<u64>,
     /// They told of more.
     more: bool,
+    /// One of them was to open a new incident.
+    pub reopens: bool,
     /// What messages after them tell of.
     waits: BTreeSet<u64>,
 }
 
 impl Lost {
     fn of(group: &str) -> Lost {
-        Lost { group: group.to_owned(), told: BTreeSet::new(), more: false, waits: BTreeSet::new() }
+        Lost { group: group.to_owned(), told: BTreeSet::new(), more: false, reopens: false, waits: BTreeSet::new() }
     }
 
     /// Whether a rule on a subject is to be told anew: also what those who close the group by its last message took for over.
@@ -286,6 +288,7 @@ impl Outbox {
                 let lost = lost.entry(group.to_owned()).or_insert_with(|| Lost::of(group));
                 lost.told.extend(delivery.notification().iter().flat_map(|said| said.alerts.iter().map(key)));
                 lost.more |= delivery.notification().is_some_and(|said| said.truncated > 0);
+                lost.reopens |= delivery.notification().is_some_and(|said| said.reopens);
             }
         }
         for message in queue.flying.iter().chain(&queue.waiting) {

@@ -16,6 +16,7 @@ pub fn group(alerts: Vec<AlertEvent>) -> Notification {
         truncated: 0,
         summary: String::new(),
         acknowledged: None,
+        reopens: false,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The body of PagerDuty's Events API, version 2.
 //!
 //! The group is the incident: its deduplication key is the same in all its messages, so that what fires again updates
-//! the incident and the end of its last alert resolves it.
+//! the incident and the end of its last alert resolves it. What is added to an incident that somebody acknowledged calls
+//! nobody: where that is news which nobody took on, the incident is closed and a new one opened.
 
 use serde_json::{Value, json};
 
@@ -52,6 +53,11 @@ pub fn body(notification: &Notification, routing_key: &str, external_url: &str) 
         event["client_url"] = json!(format!("{external_url}/api/v1/alerts"));
     }
     event
+}
+
+/// Closes the incident of a group, so that the event after it opens a new one, which calls people.
+pub fn closing(notification: &Notification, routing_key: &str) -> Value {
+    json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": key(&notification.group) })
 }
 
 /// The group itself while it is short; a longer one is cut and made distinct again by its token.

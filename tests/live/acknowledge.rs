@@ -28,6 +28,11 @@ impl Bed {
 
     /// Groups are told first after so many seconds.
     fn waiting(port: u16, wait: u8) -> Bed {
+        let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: high}]";
+        Bed::of(port, wait, rules)
+    }
+
+    fn of(port: u16, wait: u8, rules: &str) -> Bed {
         let config = format!(
             "evaluation_interval: 1s
 external_url: http://keel
@@ -39,7 +44,6 @@ receivers:
 routes: [{{receivers: [hook, pager, phone], group_by: [alertname], group_wait: {wait}s, group_interval: 1s}}]
 "
         );
-        let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, min_samples: 1, severity: high}]";
         let source = PolicySource {
             config: Some(("evenkeel.yaml".into(), config)),
             rules: vec![("rules.yaml".into(), rules.into())],
@@ -169,6 +173,43 @@ fn what_is_taken_on_before_it_is_told_is_told_as_that() {
     let three = [("scout", false), ("judge", false), ("clerk", false)];
     let sent: Vec<Delivery> = (30..50).flat_map(|second| bed.second(second, &three)).collect();
     assert_eq!(to(&sent), ["hook", "pager", "phone"]);
+}
+
+#[test]
+fn what_is_added_to_an_incident_that_was_taken_on_opens_a_new_one() {
+    let name = "what_is_added_to_an_incident_that_was_taken_on_opens_a_new_one";
+    let Some(mut server) = http_sink(name, &[]) else { return };
+    let rules = "alerts: [{name: down, levels: {warning: error_rate > 50%, critical: failed_executions > 8}, window: 1m, min_samples: 1}]";
+    let mut bed = Bed::of(server.port, 0, rules);
+    let mut actions = |sent: &[Delivery], requests: usize| -> Vec<String> {
+        let said: Vec<Value> = (0..requests).map(|_| server.next()).collect();
+        assert!(!to(sent).is_empty() || requests == 0);
+        let pager = said.iter().filter(|request| request["path"] == "/pager");
+        let bodies: Vec<Value> =
+            pager.map(|r| serde_json::from_str(r["body"].as_str().expect("text")).expect("JSON")).collect();
+        assert!(bodies.iter().all(|body| body["dedup_key"] == bodies[0]["dedup_key"]), "one incident: {bodies:?}");
+        bodies.iter().map(|body| body["event_action"].as_str().expect("text").to_owned()).collect()
+    };
+    let one = [("scout", false)];
+    let mut begun = bed.second(0, &one);
+    begun.extend(bed.second(1, &one));
+    assert_eq!(actions(&begun, 3), ["trigger"]);
+    assert_eq!(actions(&bed.acknowledge(2, "scout", "kim", ""), 2), ["acknowledge"]);
+
+    // Another alert joins, that nobody took on.
+    let sent: Vec<Delivery> = (2..5).flat_map(|second| bed.second(second, &[("judge", false)])).collect();
+    assert_eq!(to(&sent), ["hook", "pager", "phone"]);
+    assert_eq!(actions(&sent, 4), ["resolve", "trigger"]);
+    assert_eq!(actions(&bed.acknowledge(5, "judge", "kim", ""), 2), ["acknowledge"]);
+
+    // One of them gets graver, which voids that it was taken on.
+    let sent: Vec<Delivery> = (6..16).flat_map(|second| bed.second(second, &one)).collect();
+    assert_eq!(to(&sent), ["hook", "pager", "phone"], "told once");
+    assert_eq!(actions(&sent, 4), ["resolve", "trigger"]);
+
+    // The new incident is nobody's: the next news updates it.
+    let sent: Vec<Delivery> = (16..19).flat_map(|second| bed.second(second, &[("clerk", false)])).collect();
+    assert_eq!(actions(&sent, 3), ["trigger"]);
 }
 
 #[test]

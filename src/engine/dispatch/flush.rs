@@ -166,8 +166,10 @@ impl Dispatch {
             let tells = |(key, event): &(u64, AlertEvent)| (*key, event.severity);
             let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(tells).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
+            let reopens = self.reopens(group, &news);
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
-            let message = self.message(now, group, scene, (firing.len(), gone.len()), alerts);
+            let message =
+                Notification { reopens, ..self.message(now, group, scene, (firing.len(), gone.len()), alerts) };
             let taken_on = self.taken_on_before(group, receiver, &firing, &message);
             let unheard = |key: &u64| group.members.get(key).is_some_and(|member| !member.heard.something());
             let hinges = firing.is_empty() && gone.iter().all(unheard);
@@ -206,6 +208,7 @@ impl Dispatch {
                     let open = group.members.values_mut().filter(|member| member.told.is_some());
                     open.for_each(|member| member.again = true);
                 }
+                group.taken_on = group.taken_on && !closes && !reopens || taken_on.is_some();
                 if let Some(taken_on) = taken_on {
                     say(receiver, taken_on, Manner { hinges: true, ..Manner::default() });
                 }
@@ -250,6 +253,7 @@ impl Dispatch {
             truncated: truncated as u64,
             summary,
             acknowledged: None,
+            reopens: false,
         }
     }
 }

@@ -78,6 +78,8 @@ impl Dispatch {
             self.places.get(&lineage(&alert.rule, &alert.subject)).and_then(|places| places.iter().find(own))
         });
         let Some(group) = place.cloned().and_then(|place| self.groups.get_mut(&place)) else { return };
+        // The new incident was never opened.
+        group.taken_on |= said.reopens && refused.is_some();
         let settle = |member: &mut Member, severity: Severity| {
             let heard = &mut member.heard;
             if !heard.knows_of(said.at) {

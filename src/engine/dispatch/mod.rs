@@ -82,6 +82,8 @@ struct Group {
     muted: bool,
     /// Its newest message found a full queue.
     full: bool,
+    /// A message acknowledged its incident, which is open since.
+    taken_on: bool,
 }
 
 /// What is the same for all episodes of a rule on a subject.
@@ -372,6 +374,8 @@ impl Dispatch {
                 }
                 (member.again, member.held) = (member.told.is_some(), None);
             }
+            // The new incident was never opened.
+            group.taken_on |= lost.reopens;
             group.schedule(now, route::of(settings, group.route));
         }
     }

@@ -216,6 +216,7 @@ impl Group {
             repeats: 0,
             muted: false,
             full: false,
+            taken_on: false,
         }
     }
 }

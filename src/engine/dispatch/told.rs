@@ -359,7 +359,7 @@ impl Dispatch {
 
     /// What is said of an alert that somebody took on just now, to those who were told of it and want to know.
     pub fn taken_on(
-        &self,
+        &mut self,
         now: Timestamp,
         settings: &Settings,
         (event, milder): (&AlertEvent, &[AlertEvent]),
@@ -368,7 +368,7 @@ impl Dispatch {
         let key = lineage(&event.rule, &event.subject);
         let mut said = Vec::new();
         for place in self.places.get(&key).into_iter().flatten() {
-            let Some(group) = self.groups.get(place) else { continue };
+            let Some(group) = self.groups.get_mut(place) else { continue };
             let receiver = settings.receivers.iter().find(|r| r.name == place.0);
             let Some(channel) = receiver.map(|r| &r.channel).filter(|c| c.hears_acknowledgements()) else { continue };
             let told = |m: &&Member| m.is_told() && m.ended.is_none();
@@ -385,7 +385,9 @@ impl Dispatch {
                 truncated: 0,
                 summary: String::new(),
                 acknowledged: Some(ack.clone()),
+                reopens: false,
             };
+            group.taken_on = channel.has_incidents();
             said.push((place.0.clone(), notification));
         }
         said
@@ -405,7 +407,13 @@ impl Dispatch {
         let incident = receiver.channel.has_incidents() && said.state() == AlertState::Firing;
         let lead = said.alerts.iter().find(|alert| alert.state == AlertState::Firing);
         let ack = self.acks.of(&lead.filter(|_| incident && firing.iter().all(covered))?.id)?;
-        Some(Notification { acknowledged: Some(ack.clone()), ..said.clone() })
+        Some(Notification { acknowledged: Some(ack.clone()), reopens: false, ..said.clone() })
+    }
+
+    /// Whether a message of a group whose incident was taken on has news that nobody took on: what is added to such an
+    /// incident calls nobody.
+    pub(super) fn reopens(&self, group: &Group, news: &[(u64, AlertEvent)]) -> bool {
+        group.taken_on && news.iter().any(|(_, event)| !self.acks.cover(&event.id))
     }
 
     /// Why nobody is told of an alert that fires.

@@ -107,6 +107,8 @@ pub struct Notification {
     pub summary: String,
     /// Somebody took the alerts on, and nothing else is news.
     pub acknowledged: Option<Acknowledgement>,
+    /// There is news that nobody took on, of a group whose incident was acknowledged at its receiver: it is to open a new one.
+    pub reopens: bool,
 }
 
 impl Notification {

@@ -72,6 +72,7 @@ impl Mirror {
                     truncated: 0,
                     summary: String::new(),
                     acknowledged: None,
+                    reopens: false,
                 }),
             };
             effects.push(Effect::Deliver(delivery.clone()));

@@ -31,6 +31,8 @@ pub struct Post {
     url: Url,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// What the receiver is to have before that, in the same attempt; to be told it twice must do no harm.
+    pub first: Option<Vec<u8>>,
     /// What must not show in a reason, whatever the receiver answers.
     secrets: Vec<SecretText>,
     timeout: Span,
@@ -44,7 +46,7 @@ impl Post {
         let media_type = HeaderValue::from_str(media_type)
             .map_err(|_| "its content type cannot stand in a header; correct the configuration".to_owned())?;
         headers.insert(CONTENT_TYPE, media_type);
-        Ok(Post { method: Method::POST, url, headers, body, secrets: Vec::new(), timeout })
+        Ok(Post { method: Method::POST, url, headers, body, first: None, secrets: Vec::new(), timeout })
     }
 
     /// Nothing but the address.
@@ -90,16 +92,27 @@ impl Post {
     }
 
     /// Makes one attempt. The reply is only read of an answer that says no, or when it is asked for.
-    pub async fn send(self, http: &Client, wants_reply: bool) -> Said {
-        let place = self.place();
-        let limit = self.timeout.to_std();
+    pub async fn send(mut self, http: &Client, wants_reply: bool) -> Said {
         let started = Instant::now();
-        let request = http.request(self.method, self.url).headers(self.headers).timeout(limit).body(self.body);
-        match within(limit, request.send()).await {
-            Some(Ok(response)) => {
-                let rest = limit.saturating_sub(started.elapsed());
-                judge(&place, response, &self.secrets, rest, wants_reply).await
+        if let Some(first) = self.first.take() {
+            let said = self.transmit(http, started, first, false).await;
+            // Who refuses that may take the rest, which is what is to be said.
+            if matches!(said.attempt, Attempt::Retry { .. }) {
+                return said;
             }
+        }
+        let body = std::mem::take(&mut self.body);
+        self.transmit(http, started, body, wants_reply).await
+    }
+
+    /// Makes one request of an attempt that started then.
+    async fn transmit(&self, http: &Client, started: Instant, body: Vec<u8>, wants_reply: bool) -> Said {
+        let place = self.place();
+        let left = || self.timeout.to_std().saturating_sub(started.elapsed());
+        let limit = left();
+        let request = http.request(self.method.clone(), self.url.clone()).headers(self.headers.clone());
+        match within(limit, request.timeout(limit).body(body).send()).await {
+            Some(Ok(response)) => judge(&place, response, &self.secrets, left(), wants_reply).await,
             Some(Err(error)) if !error.is_timeout() => retry(format!("{place}: {}", innermost(&error))).into(),
             _ => retry(format!("{place}: no answer within {}", self.timeout)).into(),
         }

@@ -111,8 +111,11 @@ impl Sinks {
             }
             Channel::PagerDuty { url, routing_key, timeout } => {
                 let key = secret::read(routing_key).await.map_err(|error| error.to_string())?;
-                let body = pagerduty::body(alerts(delivery)?, key.expose(), external_url);
-                let mut post = json(url, *timeout, &body)?;
+                let said = alerts(delivery)?;
+                let mut post = json(url, *timeout, &pagerduty::body(said, key.expose(), external_url))?;
+                if said.reopens {
+                    post.first = Some(bytes(&pagerduty::closing(said, key.expose())));
+                }
                 post.hide(key);
                 Ok(post)
             }
@@ -150,8 +153,11 @@ fn alerts(delivery: &Delivery) -> Result<&Notification, String> {
 }
 
 fn json(url: &str, timeout: Span, body: &impl serde::Serialize) -> Result<Post, String> {
-    let body = serde_json::to_vec(body).expect("a body is strings and numbers");
-    Post::new(url, timeout, "application/json", body)
+    Post::new(url, timeout, "application/json", bytes(body))
+}
+
+fn bytes(body: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("a body is strings and numbers")
 }
 
 /// How an attempt went, and what the receiver replied to a message that it took.

@@ -44,6 +44,7 @@ pub fn delivery(id: &str, receiver: &str, state: AlertState) -> Delivery {
             truncated: 0,
             summary: String::new(),
             acknowledged: None,
+            reopens: false,
         }),
     }
 }
