@@ -80,7 +80,7 @@ pub enum Seen<'a> {
 pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result<bool, RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     let Some(mut daemon) = Daemon::start(options, &mut signals).await? else { return Ok(false) };
-    observe(Seen::Started { settings: daemon.settings(), listen: daemon.api.as_ref().map(Serving::address) });
+    observe(Seen::Started { settings: daemon.settings(), listen: daemon.address() });
     let mut lookout = Lookout::start();
     let mut alive = interval(systemd::watchdog().unwrap_or(STALE));
     let unsettled = daemon.machine.fold.engine.unsettled();
@@ -103,14 +103,15 @@ pub async fn run(options: &Options, observe: &mut dyn FnMut(Seen<'_>)) -> Result
             Some(event) = daemon.targets.next(), if settled => daemon.event(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => daemon.deadline(),
             () = lookout.due() => {
-                match daemon.read_lines() {
+                let turn = daemon.read_lines();
+                match turn {
                     Turn::More => lookout.again(),
                     Turn::Refused => daemon.refused(options.once)?,
                     Turn::AllRead if daemon.machine.is_catching_up() => daemon.caught_up(),
                     Turn::AllRead => {}
                 }
                 daemon.deadline_at_hand();
-                daemon.housekeeping();
+                daemon.housekeeping(turn);
                 lookout.looked(daemon.intake.files(), &daemon.settings().sources);
             }
         }
@@ -144,6 +145,8 @@ struct Daemon {
     targets: Targets,
     heartbeat: Heartbeat,
     store: Store,
+    /// Nobody is answered before there is something to show.
+    listening: Option<Listening>,
     api: Option<Serving>,
     status: DaemonStatus,
     policy: PolicyWatch,
@@ -202,6 +205,7 @@ impl Daemon {
             targets,
             heartbeat: Heartbeat::new((!options.once).then_some(settings.heartbeat.as_ref()).flatten()),
             store,
+            listening,
             api: None,
             status,
             policy: watch,
@@ -214,7 +218,6 @@ impl Daemon {
             refused_since: None,
             _lock: lock,
         };
-        daemon.api = listening.map(|listening| listening.serve(daemon.picture()));
         if reload {
             daemon.reload();
         }
@@ -223,6 +226,12 @@ impl Daemon {
 
     fn settings(&self) -> &Settings {
         &self.machine.fold.policy().settings
+    }
+
+    /// Where the API answers, or will.
+    fn address(&self) -> Option<SocketAddr> {
+        let soon = self.listening.as_ref().map(Listening::address);
+        self.api.as_ref().map(Serving::address).or(soon)
     }
 
     fn notice_lateness(&mut self) {
@@ -309,6 +318,7 @@ impl Daemon {
         tracing::info!(sources = self.settings().sources.len(), firing, "caught up");
         systemd::status(&format!("watching {} sources, {firing} alerts firing", self.settings().sources.len()));
         self.summary = Summary::Settling(Instant::now());
+        self.publish();
     }
 
     fn event(&mut self, event: Logged<'static>) {
@@ -367,7 +377,7 @@ impl Daemon {
         }
     }
 
-    fn housekeeping(&mut self) {
+    fn housekeeping(&mut self, turn: Turn) {
         self.machine.sync();
         self.machine.look_at_the_clock();
         self.intake.warn(false);
@@ -378,7 +388,7 @@ impl Daemon {
         }
         self.tell_of_itself();
         self.heartbeat.beat(self.machine.faults().next().is_none(), &self.sinks);
-        self.publish_when_due();
+        self.publish_when_due(turn);
     }
 
     fn firing(&self) -> usize {

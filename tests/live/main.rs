@@ -15,6 +15,7 @@ mod rule_sets;
 mod rules_verb;
 mod secrets;
 mod servers;
+mod shown;
 mod silences;
 mod systemd;
 mod why;

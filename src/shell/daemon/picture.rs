@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Daemon;
+use super::summary::Summary;
+use super::{Daemon, Turn};
 use crate::model::Timestamp;
 use crate::shell::api::Picture;
 
@@ -11,12 +12,21 @@ use crate::shell::api::Picture;
 const FRESH: Duration = Duration::from_millis(250);
 /// See [`FRESH`].
 pub(super) const STALE: Duration = Duration::from_secs(10);
+/// How long after a start nobody is answered while lines are read that came meanwhile: who asks waits, and is not shown
+/// what was known before.
+const FIRST: Duration = Duration::from_secs(2);
 
 impl Daemon {
     /// Makes it again when it is old enough.
-    pub(super) fn publish_when_due(&mut self) {
-        // A large fleet's picture costs time: it gets a twentieth of it at most.
+    pub(super) fn publish_when_due(&mut self, turn: Turn) {
         let age = self.pictured.elapsed();
+        if self.listening.is_some() {
+            if turn != Turn::More || age >= FIRST {
+                self.publish();
+            }
+            return;
+        }
+        // A large fleet's picture costs time: it gets a twentieth of it at most.
         if age >= STALE {
             // Where nothing is evaluated, silences and hours end all the same.
             self.deadline();
@@ -29,9 +39,13 @@ impl Daemon {
     /// Makes it again.
     pub(super) fn publish(&mut self) {
         let start = Instant::now();
-        let picture = self.api.is_some().then(|| self.picture());
-        if let Some((api, picture)) = self.api.as_ref().zip(picture) {
-            api.show(picture);
+        if let Some(listening) = self.listening.take() {
+            self.api = Some(listening.serve(self.picture()));
+        } else if self.api.is_some() {
+            let picture = self.picture();
+            if let Some(api) = &self.api {
+                api.show(picture);
+            }
         }
         self.changed = false;
         self.pictured = Instant::now();
@@ -39,7 +53,7 @@ impl Daemon {
     }
 
     /// What the engine and the shell know now.
-    pub(super) fn picture(&mut self) -> Picture {
+    fn picture(&mut self) -> Picture {
         let mut status = self.status.clone();
         status.sources = self.intake.status();
         status.journal_bytes = self.machine.journal_bytes();
@@ -53,6 +67,12 @@ impl Daemon {
             let at = status.policy_loaded_at;
             let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
             status.warnings.push(format!("{text}; the log and `evenkeel check` say which"));
+        }
+        if self.summary == Summary::Reading && !self.machine.is_without_time() {
+            let to = self.machine.now();
+            let text =
+                format!("what came before the start is still being read, up to {to} by now: alerts may begin or end");
+            status.warnings.push(text);
         }
         for left in &self.machine.fold.engine.policy().left_out {
             status.warnings.push(format!("{}: the rule `{}` is left out: {}", left.place, left.rule, left.why));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::serving::{Serving, external_url};
+use super::super::serving::external_url;
 use super::super::sink::Sinks;
 use super::super::{clock::wall, journal::Logged, log, policy_files, systemd};
 use super::Daemon;
@@ -101,7 +101,7 @@ impl Daemon {
         }
         let settings = &policy.settings;
         self.intake.reload(settings);
-        let external = external_url(settings, self.api.as_ref().map(Serving::address));
+        let external = external_url(settings, self.address());
         self.sinks = Arc::new(Sinks::new(&settings.receivers, external));
         self.targets.reload(settings);
         self.heartbeat.reload(settings.heartbeat.as_ref());
