@@ -253,7 +253,7 @@ impl Engine {
     ) {
         for event in before {
             let Some((_, why)) = gone.iter().find(|(id, _)| *id == event.id) else { continue };
-            let mut event = event.clone();
+            let mut event = AlertEvent { at: change.when(), ..event.clone() };
             let fired = event.state == AlertState::Resolved;
             words::explain(&mut event, carry::gone(change, *why));
             effects.push(Effect::Report(Report::Alert(event.clone())));
@@ -261,7 +261,10 @@ impl Engine {
                 self.state.counters.resolved += 1;
                 self.state.mirror.end(&event, own.remove(&event.id), effects);
                 let mut ends = told.get(&event.id).cloned().unwrap_or_default();
-                ends.iter_mut().for_each(|end| words::explain(end, event.reason.clone()));
+                ends.iter_mut().for_each(|end| {
+                    end.at = event.at;
+                    words::explain(end, event.reason.clone());
+                });
                 self.state.dispatch.end(change.at, &self.policy.settings, &event, &ends);
             }
         }
@@ -400,7 +403,8 @@ impl Engine {
         let were: BTreeMap<&str, Severity> = were.iter().map(|event| (event.id.as_str(), event.severity)).collect();
         let over: BTreeMap<&str, &AlertEvent> = over.iter().map(|event| (event.id.as_str(), event)).collect();
         for event in firing.iter().filter(|event| were.get(event.id.as_str()) > Some(&event.severity)) {
-            let Some(mut end) = over.get(event.id.as_str()).map(|end| AlertEvent { at: change.at, ..(*end).clone() })
+            let Some(mut end) =
+                over.get(event.id.as_str()).map(|end| AlertEvent { at: change.when(), ..(*end).clone() })
             else {
                 continue;
             };

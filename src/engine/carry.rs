@@ -37,6 +37,11 @@ impl fmt::Display for Change {
 }
 
 impl Change {
+    /// When that was for people.
+    pub fn when(&self) -> Timestamp {
+        self.start.unwrap_or(self.at)
+    }
+
     /// What took it in, and when.
     fn by(&self) -> String {
         self.start.map_or_else(|| format!("a reload at {}", self.at), |start| format!("the start at {start}"))

@@ -15,6 +15,9 @@ use crate::rule::Takes;
 impl Engine {
     /// When [`Event::Deadline`](super::event::Event::Deadline) is wanted next, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.state.behind {
+            return self.state.clock;
+        }
         let mirror = self.state.judged(self.state.mirror.deadline());
         let outbox = if self.state.backfill { NEVER } else { self.state.outbox.deadline().min(mirror) };
         let next = self.next_evaluation().min(self.next_tuning()).min(self.next_digest());

@@ -34,6 +34,9 @@ pub enum Command {
     BeginBackfill,
     /// The history is read: alerts that still fire are sent now.
     EndBackfill,
+    /// What was written while evenkeel was down or slept comes next, at its own times: decide on it, but tell nobody what
+    /// was true then before the next [`Event::Deadline`], by which it is read.
+    FallBehind,
     /// The values that stand in a target file at this moment.
     Target {
         /// The target's name.

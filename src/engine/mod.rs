@@ -85,7 +85,7 @@ use parts::Stock;
 use peers::Standings;
 use plan::Plan;
 use rules::RuleState;
-use split::Split;
+use split::{NEVER, Split};
 use tuning::Tuning;
 use view::{Counters, View};
 use works::Works;
@@ -98,6 +98,9 @@ pub struct State {
     newest: Option<Timestamp>,
     /// History is being read: decide, but send and apply nothing.
     backfill: bool,
+    /// What was written while evenkeel was down or slept is being read: decide, but tell nobody before the clock is that
+    /// of now, see [`Command::FallBehind`].
+    behind: bool,
     names: Names,
     seen: Seen,
     splits: Vec<Split>,
@@ -147,9 +150,10 @@ impl State {
         gone.map(|known| (known.name.as_str(), fires(known))).filter(|(_, fires)| *fires > 0).collect()
     }
 
-    /// When something that is due at `at` may be said: not before alerts of changed rules are judged.
+    /// When something that is due at `at` may be said: not before alerts of changed rules are judged, and not while the
+    /// clock is that of lines of before.
     fn judged(&self, at: Timestamp) -> Timestamp {
-        self.judged_at.map_or(at, |judged| at.max(judged))
+        if self.behind { NEVER } else { self.judged_at.map_or(at, |judged| at.max(judged)) }
     }
 }
 
@@ -173,7 +177,8 @@ impl Engine {
             Event::Records(records) => self.records(now, records),
             Event::Command(command) => self.command(now, command, &mut effects),
             Event::Receipt(receipt) => self.receipt(now, receipt, &mut effects),
-            Event::Deadline => {}
+            // Whoever lets time pass has read what there was.
+            Event::Deadline => self.state.behind = false,
         }
         self.take_stock(now);
         self.begin_digests(now);
@@ -278,6 +283,11 @@ impl Engine {
         self.state.newest.filter(|newest| *newest > Timestamp::MIN)
     }
 
+    /// Whether nobody is told of anything before time passes again, see [`Command::FallBehind`].
+    pub fn is_behind(&self) -> bool {
+        self.state.behind
+    }
+
     /// The engine's clock; `None` before the first event.
     pub fn now(&self) -> Option<Timestamp> {
         self.state.clock
@@ -354,8 +364,9 @@ impl Engine {
     fn command(&mut self, now: Timestamp, command: Command, effects: &mut Vec<Effect>) {
         match command {
             Command::BeginBackfill => self.state.backfill = true,
+            Command::FallBehind => self.state.behind = true,
             Command::EndBackfill => {
-                self.state.backfill = false;
+                (self.state.backfill, self.state.behind) = (false, false);
                 self.tell_untold(now, effects);
                 self.tune(now, effects);
             }

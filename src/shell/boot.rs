@@ -21,9 +21,10 @@ use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
 use super::snapshot::{self, SnapshotError};
 use super::source::Checkpoint;
 use crate::engine::State;
-use crate::engine::event::{Effect, Report};
+use crate::engine::event::{Command, Effect, Report};
 use crate::model::Timestamp;
 use crate::policy::{Policy, PolicySource};
+use crate::settings::Clock;
 
 /// Starts that may end at the same entry before it is set aside.
 const STARTS: u64 = 3;
@@ -173,6 +174,12 @@ pub fn boot(
     let reports = std::mem::take(&mut folding.reports);
     let fold = match folding.fold.take() {
         Some(mut fold) => {
+            // By the clock of records there is no time in which evenkeel was down.
+            if fold.engine.now().is_some() && policy.settings.clock == Clock::Wall {
+                let entry = Entry { now: fold.now(), event: Logged::Command(Command::FallBehind) };
+                journal.append(&entry)?;
+                folding.keep_reports(fold.now(), fold.apply(&entry).effects);
+            }
             if fold.source != *source {
                 let (now, at) = (fold.now(), wall());
                 journal.append(&Entry { now, event: Logged::Start { policy: source.clone(), at } })?;

@@ -239,7 +239,8 @@ impl Daemon {
         let late = instant.elapsed() > LATE || wall().since(wall_then).to_std() > LATE;
         if late && !self.machine.is_catching_up() {
             tracing::debug!("fell behind, catching up");
-            self.machine.fall_behind();
+            let effects = self.machine.fall_behind();
+            self.hand_out(effects);
         }
     }
 

@@ -173,9 +173,10 @@ impl Machine {
     pub fn deadline(&mut self) -> Vec<Effect> {
         let now = self.now();
         let start = Instant::now();
+        let behind = self.fold.engine.is_behind();
         let effects = self.fold.engine.handle(now, Event::Deadline);
         self.busy += start.elapsed();
-        if acts(&effects) {
+        if behind || acts(&effects) {
             self.unwritten.push_back(now);
             self.is_written();
         }
@@ -184,8 +185,14 @@ impl Machine {
 
     /// Lines have waited for long (the process was stopped, the machine slept, the disk was slow): until they are read
     /// the clock is theirs again, so that no rule is evaluated before what it should have seen.
-    pub fn fall_behind(&mut self) {
+    pub fn fall_behind(&mut self) -> Vec<Effect> {
         self.catching_up = true;
+        if self.fold.policy().settings.clock == settings::Clock::Records {
+            return Vec::new();
+        }
+        let entry = Entry { now: self.now(), event: Logged::Command(Command::FallBehind) };
+        let effects = self.write(&entry).unwrap_or_default().effects;
+        self.sealed(effects)
     }
 
     /// Whether the clock is that of the records and there was none yet: then there is no time to speak of.

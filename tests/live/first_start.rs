@@ -75,6 +75,44 @@ fn an_alert_of_another_time_than_now_is_logged_with_it() {
     home.stop();
 }
 
+/// What is true when it is back is news; what came and went meanwhile is history, as at a first start.
+#[test]
+fn what_was_written_while_it_was_down_is_told_as_it_stands_when_it_is_back() {
+    let sink = Sink::start(Duration::ZERO);
+    let config = format!(
+        "state_dir: state\nevaluation_interval: 100ms\nrules: [rules.yaml]\nlisten: 127.0.0.1:{}\n\
+         sources: [{{name: fleet, path: fleet.jsonl}}]\n\
+         receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\n",
+        free_port(),
+        sink.url
+    );
+    let rules = "alerts:\n- {name: failing, condition: error_rate > 50%, window: 1s, min_samples: 1, severity: high}\n";
+    let mut home = Home::new(&config, rules);
+    home.append("fleet.jsonl", execution(now_ms(), "a", true) + &execution(now_ms(), "b", true));
+    home.start();
+    home.until_logged("caught up");
+    for killed in [true, false] {
+        match killed {
+            true => home.kill(),
+            false => _ = home.stop(),
+        }
+        let down = now_ms();
+        std::thread::sleep(Duration::from_secs(4));
+        let a = execution(down + 500, "a", false) + &execution(down + 1_500, "a", true);
+        let before = sink.messages().len();
+        home.append("fleet.jsonl", a + &execution(now_ms(), "b", false));
+        home.start();
+        home.until("the end of what fires still", || sink.messages().len() == before + 2);
+        let told: Vec<String> = sink.messages().iter().map(|m| format!("{} {}", m.agent, m.status)).collect();
+        assert_eq!(told[before..], ["b firing", "b resolved"], "killed: {killed}");
+    }
+    home.stop();
+    let rows = rusqlite::Connection::open(home.path("state/evenkeel.db")).expect("opens");
+    let ended = "SELECT count(*) FROM alerts WHERE state = 'resolved' AND subject LIKE '%\"a\"%'";
+    let ended = rows.query_row(ended, [], |row| row.get::<_, i64>(0)).expect("counted");
+    assert!(ended >= 2, "the history has what nobody was told of: {ended}");
+}
+
 /// An evaluation comes at whole multiples of its interval, and the newest lines are of after the last.
 #[test]
 fn a_run_that_ends_has_judged_what_it_read() {
