@@ -448,8 +448,9 @@ fn handed_out(effects: &[Effect]) -> Vec<&Delivery> {
 
 impl Process {
     fn handle<'a>(&mut self, now: i64, event: &dyn Fn() -> Event<'a>) -> Vec<Effect> {
+        let behind = self.engine.is_behind();
         let effects = self.engine.handle(Timestamp(now), event());
-        if !matches!(event(), Event::Deadline) || !handed_out(&effects).is_empty() {
+        if behind || !matches!(event(), Event::Deadline) || !handed_out(&effects).is_empty() {
             let twin = self.twin.handle(Timestamp(now), event());
             assert_eq!(handed_out(&effects), handed_out(&twin), "a restart at an event");
         }
@@ -480,8 +481,9 @@ fn command(engine: &Engine, now: Timestamp, random: &mut Random) -> Option<Comma
     random.chance(2).then_some(Command::Silence(silence))
 }
 
-/// Time comes to `now`: what was due is done, receivers answer, and the agents work.
-fn pass(process: &mut Process, world: &mut World, random: &mut Random, now: i64, work: &[(f64, bool)]) {
+/// Time comes to `now`: what was due is done, receivers answer, and the agents work, which is all while the process is
+/// `away` and reads that later.
+fn pass(process: &mut Process, world: &mut World, random: &mut Random, now: i64, work: &[(f64, bool)], away: bool) {
     let record = |(agent, (price, fails)): (&&'static str, &(f64, bool))| {
         let outcome = if *fails { Outcome::Error } else { Outcome::Ok };
         let mut record = Record::new("test", *agent, Some(Timestamp(now)), outcome);
@@ -490,6 +492,12 @@ fn pass(process: &mut Process, world: &mut World, random: &mut Random, now: i64,
         record
     };
     let records: Vec<Record<'_>> = AGENTS.iter().zip(work).map(record).collect();
+    if away {
+        let effects = process.handle(now, &|| Event::Records(&records));
+        let new = |delivery: &&Delivery| delivery.message.at() == Timestamp(now);
+        assert!(!handed_out(&effects).iter().any(new), "what is read of before tells nobody anything");
+        return world.see(now, effects, random);
+    }
     while let Some(due) = process.engine.next_deadline().filter(|due| due.0 <= now) {
         let effects = process.handle(due.0, &|| Event::Deadline);
         world.see(due.0, effects, random);
@@ -519,10 +527,11 @@ fn story(seed: u64) -> usize {
     let mut world = World { steady: kind.steady, repeats: kind.repeats, several: kind.proceeds, ..World::default() };
     world.obey(&first);
     let mut work = [(0.0, false); AGENTS.len()];
+    let mut back = 0;
     for step in 1..STEPS + CALM {
         let now = START + step * STEP;
-        pass(&mut process, &mut world, random, now, &work);
-        if !kind.crowded && kind.flaps == 0 && kind.floods == 0 {
+        pass(&mut process, &mut world, random, now, &work, step < back);
+        if !kind.crowded && kind.flaps == 0 && kind.floods == 0 && step >= back {
             world.check_in_time(&process.engine, now);
         }
         if step > STEPS {
@@ -537,9 +546,19 @@ fn story(seed: u64) -> usize {
                 *work = (random.pick(&[0.0, 0.0, 7.0, 20.0, 60.0, 200.0]), random.chance(30));
             }
         }
+        if step < back {
+            continue;
+        }
+        if random.chance(1) {
+            back = step + random.pick(&[2, 10, 60]);
+            world.log.push(format!("{} away until {}", (now - START) / 1_000, back * STEP / 1_000));
+            process.twin = restarted(&process.engine);
+            let effects = process.handle(now, &|| Event::Command(Command::FallBehind));
+            world.see(now, effects, random);
+            continue;
+        }
         if random.chance(4) {
             let next = policy(random, kind);
-            world.log.push(format!("{} reload", (now - START) / 1_000));
             let (routes, receivers) = (&next.settings.routing.routes, &next.settings.receivers);
             world.log.push(format!("{} reload {routes:?} {receivers:?}", (now - START) / 1_000));
             let effects = process.reload(now, &next);
@@ -565,7 +584,7 @@ fn story(seed: u64) -> usize {
     // All recovers, and what flapped is steady for long.
     for step in 1..500 {
         let now = START + (STEPS + CALM) * STEP + step * 15_000;
-        pass(&mut process, &mut world, random, now, &[(0.0, false); AGENTS.len()]);
+        pass(&mut process, &mut world, random, now, &[(0.0, false); AGENTS.len()], false);
     }
     assert!(process.engine.alerts().is_empty(), "{:?}", process.engine.alerts());
     let open: Vec<_> = world.open.keys().filter(|[to, ..]| !world.deaf.contains(to)).collect();
