@@ -155,7 +155,9 @@ impl Fold {
         let (records, rejected) = (chunk.records.len() as u64, chunk.rejected);
         if lines > 0 {
             let command = Command::Quarantined { source: source.to_owned(), lines };
-            effects.append(&mut self.engine.handle(self.now(), Event::Command(command)));
+            // The engine's clock stands while nothing happens. Old lines have no time but that of the ones before them.
+            let at = if pace == Pace::Past { self.now() } else { now.max(self.now()) };
+            effects.append(&mut self.engine.handle(at, Event::Command(command)));
         }
         Applied { effects, records, rejected }
     }
@@ -213,5 +215,27 @@ mod tests {
         });
         let expected = [("agent=a".to_owned(), at(40), true), ("agent=b".to_owned(), at(50), false)];
         assert_eq!(reports.collect::<Vec<_>>(), expected);
+    }
+
+    /// Nothing happens for eight seconds, then comes a line that is no record.
+    #[test]
+    fn lines_are_lost_when_they_come() {
+        let config = "evaluation_interval: 1s\nsources: [{name: log, path: log.jsonl}]\n";
+        let rules = "alerts: [{name: lines, condition: lost > 0, by: [part, source]}]\n";
+        for (pace, expected) in [(Pace::Now, 59), (Pace::Recorded, 59), (Pace::Past, 51)] {
+            let source = PolicySource {
+                config: Some(("evenkeel.yaml".to_owned(), config.to_owned())),
+                rules: vec![("rules.yaml".to_owned(), rules.to_owned())],
+                ..PolicySource::default()
+            };
+            let mut fold = Fold::new(load(&source).expect("no faults"), source, State::default(), false);
+            let at = |second: i64| Timestamp(1_772_550_000_000 + second * 1_000);
+            fold.apply(&Entry { now: at(50), event: Logged::Deadline });
+            let applied = fold.lines(at(58), b"garbage\n", 0, pace, "log", "log");
+            assert_eq!(applied.rejected.len(), 1);
+            fold.apply(&Entry { now: at(60), event: Logged::Deadline });
+            let since: Vec<_> = fold.engine.alerts().iter().map(|alert| alert.active_since).collect();
+            assert_eq!(since, [at(expected)], "{pace:?}");
+        }
     }
 }
