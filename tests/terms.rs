@@ -116,6 +116,22 @@ fn a_rise_goes_out_and_the_end_names_the_gravest_level() {
 }
 
 #[test]
+fn an_alert_that_fell_and_lost_its_data_ends_with_the_threshold_of_its_gravest_level() {
+    let rule = "    levels: {warning: error_rate > 10%, critical: error_rate > 60%}\n";
+    let works = |_: &str, second| second < 200;
+    let (events, _) = run_while(
+        rule,
+        400,
+        |agent, second| agent == "batch-1" || works(agent, second),
+        |agent, second| agent == "reviewer" && (second < 100 || second % 20 == 0),
+    );
+    let end = events.iter().find(|e| e.state == AlertState::Resolved).expect("it ends");
+    let shown = (end.severity, end.value, end.threshold, end.condition.as_str());
+    assert_eq!(shown, (Severity::Critical, Some(0.4), Some(0.6), "error_rate > 60%"), "{end:?}");
+    assert_eq!(end.reason, "no data any more, the value is from before");
+}
+
+#[test]
 fn a_shadow_rule_is_recorded_and_tells_nobody() {
     let (events, told) = run("    condition: error_rate > 40%\n    shadow: true\n", 300, |_, second| second < 200);
     assert!(

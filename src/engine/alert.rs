@@ -29,6 +29,8 @@ pub struct Alert {
     pub(super) rest: Rest,
     /// That of the newest look with data, whether it held or not.
     pub evidence: Evidence,
+    /// The same of each level; empty for a rule without levels.
+    pub(super) by_level: Vec<Option<Evidence>>,
     /// Index of the level it is at; 0 for a rule without levels.
     pub level: u8,
     /// The gravest level that it reached.
@@ -91,6 +93,7 @@ impl Alert {
             cleared: None,
             rest: Rest::default(),
             evidence,
+            by_level: vec![None; levels],
             level: 0,
             worst: 0,
             holding: vec![None; levels],
@@ -133,6 +136,7 @@ impl Alert {
         }
         (self.level, self.worst, self.holding) = (level as u8, worst as u8, holding);
         self.evidence.level = None;
+        self.by_level = vec![None; new.len()];
         if before.program.inputs != rule.program.inputs {
             self.trend = Trend::default();
         }
@@ -140,12 +144,20 @@ impl Alert {
     }
 
     /// The alert as it is told when something else than an evaluation ends it: at the gravest level that it reached, with
-    /// what its own said last.
+    /// what that said last.
     pub(super) fn stopped(&self) -> Alert {
         let mut alert = self.clone();
+        alert.evidence = self.known_of(self.worst).unwrap_or(self.evidence);
         alert.evidence.level.get_or_insert(self.level);
         alert.level = self.worst;
         alert
+    }
+
+    /// What is known of a level from the newest look at which it had data; `None` when that is of the rule before a reload.
+    fn known_of(&self, level: u8) -> Option<Evidence> {
+        let own = Some(self.evidence).filter(|evidence| evidence.level == Some(level));
+        let known = own.or_else(|| self.by_level.get(usize::from(level)).copied().flatten());
+        known.filter(|_| !self.is_of_before())
     }
 
     /// The alert, as it is or as it ended, by another level than its own, or one that it had before; `None` when nothing
@@ -153,8 +165,7 @@ impl Alert {
     pub(super) fn at_level(&self, level: usize, found: &Finding<'_>, rule: &Rule) -> Option<Alert> {
         let verdict = found.verdicts.get(level).copied()?;
         let newest = verdict.map(|_| found.evidence(rule, Some(level)));
-        let evidence = newest.or_else(|| Some(self.evidence).filter(|e| e.level == Some(level as u8)));
-        let evidence = evidence.filter(|_| !self.is_of_before())?;
+        let evidence = newest.filter(|_| !self.is_of_before()).or_else(|| self.known_of(level as u8))?;
         let over = self.cleared.or(self.rest.over);
         let rest = match verdict.is_some_and(|verdict| verdict.holds) {
             true => Rest::default(),
@@ -166,8 +177,10 @@ impl Alert {
     /// The alert with what is found now, at the level that it is at, and without the course of its value; an evaluation
     /// alone decides whether it changes.
     pub fn seen(&self, now: Timestamp, found: &Finding<'_>, rule: &Rule) -> Alert {
-        let (id, holding, carried) = (self.id.clone(), self.holding.clone(), self.carried.clone());
-        let mut seen = Alert { id, holding, carried, trend: Trend::default(), reason: String::new(), ..*self };
+        let (id, by_level) = (self.id.clone(), self.by_level.clone());
+        let (holding, carried) = (self.holding.clone(), self.carried.clone());
+        let (trend, reason) = (Trend::default(), String::new());
+        let mut seen = Alert { id, by_level, holding, carried, trend, reason, ..*self };
         seen.age(now, found, rule);
         let says = seen.says(found, rule);
         seen.note(now, says, found);
@@ -285,9 +298,10 @@ impl Alert {
         self.level = self.worst;
         let newest = newest(self.worst).or(own);
         self.reason = self.ending(newest.is_none(), rule);
-        // Without data the last that it was judged by still stands.
-        if let Some(newest) = newest {
-            (self.evidence, self.carried) = (newest, None);
+        match newest {
+            Some(newest) => (self.evidence, self.carried) = (newest, None),
+            // Without data the last that it was judged by still stands.
+            None => self.evidence = self.known_of(self.worst).unwrap_or(self.evidence),
         }
         self
     }

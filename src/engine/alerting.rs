@@ -197,7 +197,7 @@ impl Engine {
             let seen: Vec<(usize, Alert)> = alerts.filter_map(seen).collect();
             for (series, found) in seen {
                 let alert = self.state.rules[index].alerts.get_mut(series).expect("it has one");
-                alert.evidence = found.evidence;
+                (alert.evidence, alert.by_level) = (found.evidence, found.by_level);
             }
         }
     }

@@ -66,6 +66,9 @@ impl Alert {
             _ if !lost => self.read_anew(),
             _ => {}
         }
+        for (at, known) in self.by_level.iter_mut().enumerate().take(found.verdicts.len()) {
+            *known = found.verdicts[at].map(|_| found.evidence(rule, Some(at))).or(*known);
+        }
         match verdict {
             Some(_) => self.evidence = found.evidence(rule, Some(level)),
             // What it was judged by is of another rule.
@@ -88,7 +91,8 @@ impl Alert {
     /// Leaves out a value that there is none of now.
     pub(super) fn drain(&mut self) {
         if let Some(dry) = self.rest.dry.filter(|_| !self.is_of_before()) {
-            (self.evidence.value, self.evidence.n) = (None, dry.n);
+            let known = self.by_level.iter_mut().flatten().chain([&mut self.evidence]);
+            known.for_each(|evidence| (evidence.value, evidence.n) = (None, dry.n));
         }
     }
 

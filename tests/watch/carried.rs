@@ -364,7 +364,7 @@ fn the_end_by_a_removed_rule_is_told_to_those_who_heard_of_its_gravest_level() {
     watch.obey(100, policy(""));
     let end = watch.seen.last().expect("it ended");
     assert_eq!((end.state, end.severity), (AlertState::Resolved, Severity::Critical));
-    assert_eq!((end.value, end.threshold, &end.condition), (shown.value, Some(0.2), &shown.condition));
+    assert_eq!((end.value, end.threshold, &end.condition[..]), (shown.value, Some(0.6), "error_rate > 60%"));
 }
 
 /// The range of its own level is dry while another has data and does not hold, and `recover` keeps it.
