@@ -237,16 +237,18 @@ impl Engine {
     }
 
     /// Alerts that ended of which somebody is not told so yet, because its group or a flood waits, its message is on
-    /// the way or an Alertmanager has not heard of it; the gravest first, then the newest.
+    /// the way or an Alertmanager has not heard of it; each with its newest end, at the gravest severity that is told of
+    /// that; the gravest first, then the newest.
     pub(super) fn ended(&self, receivers: &[ReceiverView]) -> Vec<EndedView> {
         let now = self.state.clock.unwrap_or_default();
         let queues = self.state.outbox.queues(now, receivers);
         let (queued, kept) = (queues.endings(), self.state.mirror.endings(now));
         let to_come = self.state.dispatch.endings(&self.policy.settings);
-        let mut found: BTreeMap<&str, &AlertEvent> = to_come.iter().map(|event| (event.id.as_str(), *event)).collect();
-        for (id, (event, _)) in queued.iter().chain(&kept) {
-            let known = found.entry(id).or_insert(event);
-            // To who takes graver ones alone it may have been over before.
+        let mut found = BTreeMap::<&str, &AlertEvent>::new();
+        for event in to_come.into_iter().chain(queued.values().chain(kept.values()).map(|(event, _)| *event)) {
+            let known = found.entry(event.id.as_str()).or_insert(event);
+            // To who takes graver ones alone it may have been over before; of those that are told of its end some may
+            // know it as a graver one than others.
             if (known.at, known.severity) < (event.at, event.severity) {
                 *known = event;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::{GROUPED, Plan, ended, flapping, open, policy_of, silence};
+use crate::plan::{GROUPED, Plan, RULES, ended, flapping, open, policy_of, silence, with_pager};
 use evenkeel::engine::event::{AlertState, Command, Event};
 use evenkeel::engine::{Engine, State};
 use evenkeel::model::{Outcome, Record, Severity};
@@ -38,6 +38,23 @@ fn a_storm_gives_one_message_and_one_end() {
             ("down ended on all of the 812 agents it fired on, 20 shown", 792, 20),
         ]
     );
+}
+
+#[test]
+fn one_of_a_flood_that_ended_is_shown_at_the_gravest_severity_that_its_receivers_were_told() {
+    let mut plan = with_pager(RULES, "damping: {flood: 3}\n");
+    (0..6).for_each(|agent| plan.agent(&format!("{agent}"), "late"));
+    plan.until(10);
+    for (wrong, second) in [("latest", 30), ("ok", 50)] {
+        plan.agent("0", wrong);
+        plan.until(second);
+    }
+    let view = plan.engine.view();
+    let ended = view.ended.iter().find(|ended| ended.alert.rule == "late").expect("its receivers are not told yet");
+    let receivers: Vec<&str> = ended.messages.receivers.iter().map(|m| m.receiver.as_str()).collect();
+    assert_eq!(receivers.len(), 2, "{receivers:?}");
+    let shown = (ended.alert.severity, ended.alert.threshold, &ended.alert.condition[..]);
+    assert_eq!(shown, (Severity::Critical, Some(200_000.0), "p50_latency > 200s"));
 }
 
 #[test]
