@@ -202,6 +202,25 @@ fn a_peer_that_heard_the_end_of_a_level_is_not_said_to_keep_it_up() {
 }
 
 #[test]
+fn of_a_level_whose_end_a_peer_refuses_it_is_said_that_it_is_up_there() {
+    for (before, after, [from, to]) in [(500.0, 50.0, ["critical", "warning"]), (50.0, 500.0, ["warning", "critical"])]
+    {
+        let mut world = World::new(&["am"]);
+        world.priced(200, before);
+        world.refusing.insert("am");
+        world.priced(290, after);
+        assert_eq!(world.engine.view().alerts[0].severity.as_str(), to);
+        let [line] = &lines(&world)[..] else { panic!("one peer") };
+        let goes = format!(" is refused (goes on as severity={to}), kept up there since 2023-11-14T22:13:30.000Z");
+        assert!(line.contains(&format!("; its end as severity={from} at ")) && line.contains(&goes), "{line}");
+        world.refusing.clear();
+        world.priced(400, after);
+        let [line] = &lines(&world)[..] else { panic!("one peer") };
+        assert!(!line.contains("its end"), "{line}");
+    }
+}
+
+#[test]
 fn of_an_alert_that_ended_all_levels_that_are_up_there_are_named() {
     let mut world = World::new(&["am"]);
     world.priced(200, 50.0);

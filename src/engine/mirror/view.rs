@@ -137,10 +137,11 @@ impl Peer {
         Some(MessageView { why, ..message })
     }
 
-    /// What is said of an alert that it knows under labels of before and has not heard that it is over under those, while
-    /// that goes on as `event`.
+    /// What is said of an alert that it knows under labels of before and did not take the end of under those, while that
+    /// goes on as `event`.
     fn leaving(&self, now: Timestamp, key: u64, alert: &Mirrored, event: &AlertEvent) -> Option<MessageView> {
-        let took = self.believes(key)?.took.filter(|_| self.lacks(key, alert))?;
+        let told = self.believes(key).filter(|_| self.wants(key, alert))?;
+        let took = told.took?;
         let message = self.message(now, Some(key), "kept up");
         let AlertEvent { at, severity, reason, .. } = &alert.event;
         let labels =
@@ -148,7 +149,11 @@ impl Peer {
                 true => "with its labels of before".to_owned(),
                 false => format!("as severity={}", severity.as_str()),
             };
-        let told = if self.failing_since.is_some() { "not told yet" } else { "told now" };
+        let told = match told.refused == Some(alert.version) {
+            _ if self.failing_since.is_some() => "not told yet",
+            true => "refused",
+            false => "told now",
+        };
         let why = format!("its end {labels} at {at} is {told} ({reason}), {}", took.kept("kept up there", now));
         Some(MessageView { why, ..message })
     }
