@@ -264,6 +264,24 @@ fn an_alert_that_ended_is_the_same_whoever_waits() {
 }
 
 #[test]
+fn an_alertmanager_is_not_said_to_keep_up_what_begins_outside_of_its_hours() {
+    let hours = "    window: 1m\n    active_hours: {times: \"23:00-23:30\"}\n";
+    let rules = SAID.replace("    window: 1m\n", hours);
+    let mut world = World { engine: Engine::new(policy_of(&rules, &["am"]), State::default()), ..World::new(&[]) };
+    let said = |world: &World| {
+        let telling = world.engine.why(world.at(), "dear", "a").expect("it is known").telling;
+        let ways = telling.ways.into_iter().map(|way| (way.receiver, way.active, way.why));
+        (telling.mutes.len(), ways.collect::<Vec<_>>())
+    };
+    world.priced(100, 1.0);
+    let routes = "an Alertmanager: kept up while the alert fires, it routes by itself";
+    assert_eq!(said(&world).1, [("am".to_owned(), false, routes.to_owned())]);
+    world.priced(200, 50.0);
+    assert_eq!(said(&world), (1, vec![("am".to_owned(), false, String::new())]), "nothing while it is muted");
+    assert_eq!(world.taken.len(), 0);
+}
+
+#[test]
 fn a_refusal_is_not_shown_while_the_peer_fails_otherwise() {
     let mut world = World { refusing: BTreeSet::from(["am"]), ..World::new(&["am"]) };
     world.executions("a", 80, 20);

@@ -186,6 +186,8 @@ impl Dispatch {
         for receiver in settings.receivers.iter().filter(|receiver| !route::gets_messages(receiver)) {
             let why = match event.severity < receiver.min_severity {
                 true => format!("takes `{}` alerts and graver ones only", receiver.min_severity.as_str()),
+                // What mutes it is said once for all.
+                false if event.state == AlertState::Firing && event.muted.is_some() => String::new(),
                 false => "an Alertmanager: kept up while the alert fires, it routes by itself".to_owned(),
             };
             ways.push(way(None, &receiver.name, None, None, why));
