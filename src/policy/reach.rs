@@ -209,7 +209,9 @@ fn unknown_labels(config: &SourceFile, root: &Node, rules: &[Rule], left_out: &[
                 let matcher = LabelMatcher::parse(text).ok().filter(|matcher| !is_left_out(matcher))?;
                 labels::in_vain(rules, &matcher).map(|said| (bytes, said))
             });
-            let of_names = names.into_iter().flat_map(texts).filter_map(|(text, bytes)| {
+            // `...` are all labels, as in Alertmanager.
+            let of_names = names.into_iter().flat_map(texts).filter(|(text, _)| *text != "...");
+            let of_names = of_names.filter_map(|(text, bytes)| {
                 let (message, help) = labels::unknown(rules, alert_label(text))?;
                 Some((bytes, (format!("{message}, so `{text}` is the same of all"), help)))
             });
@@ -316,7 +318,7 @@ mod tests {
         let of = |routing: &str| {
             said(&format!("- {{name: am, alertmanager: {{urls: [\"http://am:9093\"]}}}}\n{routing}"), rules)
         };
-        let fine = "routes:\n- {matchers: [rule=a, severity>=info, \"agent=x*\", team=core], group_by: [rule, alertname, severity, agent, team, slo], receivers: [ops, pager]}\n- {group_by: [], receivers: [ops]}\ninhibit:\n- {source: severity=high, target: severity=warning, equal: [agent, rule]}\nmaintenance:\n- {name: m, matchers: [tenant!=x], hours: \"mon 09:00-10:00\"}\n";
+        let fine = "routes:\n- {matchers: [rule=a, severity>=info, \"agent=x*\", team=core], group_by: [rule, alertname, severity, agent, team, slo], receivers: [ops, pager]}\n- {group_by: [...], matchers: agent=y, receivers: [ops, pager]}\n- {group_by: [], receivers: [ops]}\ninhibit:\n- {source: severity=high, target: severity=warning, equal: [agent, rule]}\nmaintenance:\n- {name: m, matchers: [tenant!=x], hours: \"mon 09:00-10:00\"}\n";
         assert_eq!(of(fine), [""; 0]);
         let same = "no rule's alert has the label `agnt`, so `agnt` is the same of all";
         for (routing, expected) in [
