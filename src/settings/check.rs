@@ -81,8 +81,8 @@ fn check(config: Section<'_>) -> Settings {
     let state_dir = config.path("state_dir").unwrap_or_else(|| config.reader.base.join(default.state_dir));
     let evaluation_interval = config.span("evaluation_interval").unwrap_or(default.evaluation_interval);
     let receivers = receiver::check(config.sections("receivers"), evaluation_interval);
-    let routing = routing::check(&config, &receivers);
     let digests = digest::check(config.sections("digests"), &receivers);
+    let routing = routing::check(&config, &receivers, &digests);
     let sources = source::check(config.sections("sources"));
     let budgets = budget::check(config.sections("budgets"), &source::labels_of(&sources));
     let settings = Settings {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Receiver;
 use super::check::unique_name;
+use super::digest::Digest;
 use super::raw::Section;
 use super::receiver;
 use crate::model::hours::Hours;
@@ -143,7 +144,7 @@ impl Default for Damping {
 }
 
 /// Reads the sections of the configuration that are about routing.
-pub(super) fn check(config: &Section<'_>, receivers: &[Receiver]) -> Routing {
+pub(super) fn check(config: &Section<'_>, receivers: &[Receiver], digests: &[Digest]) -> Routing {
     let mut names = BTreeMap::new();
     let sections = config.sections("routes");
     let some = !sections.is_empty();
@@ -169,11 +170,14 @@ pub(super) fn check(config: &Section<'_>, receivers: &[Receiver]) -> Routing {
         // Of one that could not be read it is not known whether it needs a route.
         let needs = |r: &Receiver| r.resend().is_none() && !receiver::is_stand_in(&r.channel);
         for receiver in receivers.iter().filter(|r| needs(r) && !used(&r.name)) {
-            let message = format!(
-                "no route names the receiver `{}`: it gets {}",
-                receiver.name,
-                if first.is_some() { "nothing" } else { "only what no route matches" }
-            );
+            let name = &receiver.name;
+            let gets = match (first, digests.iter().any(|digest| digest.receivers.contains(name))) {
+                (Some(_), true) => continue,
+                (Some(_), false) => "nothing",
+                (None, true) => "digests, and alerts that no route matches",
+                (None, false) => "only what no route matches",
+            };
+            let message = format!("no route names the receiver `{name}`: it gets {gets}");
             let help = "add it to the `receivers` of a route, or delete it";
             config.reader.faults.warning(config.fields.place("routes"), message, help);
         }
@@ -337,6 +341,11 @@ mod tests {
             (
                 "routes:\n- receivers: [ops]\n",
                 "4:1 no route names the receiver `pager`: it gets nothing (add it to the `receivers` of a route, or delete it)",
+            ),
+            ("routes:\n- receivers: [ops]\ndigests: [{name: day, receivers: [pager]}]\n", ""),
+            (
+                "routes:\n- {receivers: [ops], matchers: agent=a}\ndigests: [{name: day, receivers: [pager]}]\n",
+                "4:1 no route names the receiver `pager`: it gets digests, and alerts that no route matches (add it to the `receivers` of a route, or delete it)",
             ),
             (
                 "routes:\n- matchers: [severity=info]\n  receivers: [ops, pager]\n",
