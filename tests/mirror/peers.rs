@@ -292,3 +292,34 @@ fn what_was_told_before_a_peer_took_graver_alerts_alone_ends_there_whatever_come
     world.until(120);
     assert_eq!((rows(&world), world.taken.len()), (vec!["am a firing dropped".to_owned()], 0));
 }
+
+#[test]
+fn an_episode_that_a_peer_was_told_of_ends_there_though_the_next_one_is_too_mild_for_it() {
+    let last = |world: &World| world.last.get(&Severity::Warning).map(|(state, _)| *state);
+    let retry = Attempt::Retry { reason: "down".into(), after: None };
+    // When the reload comes: before or after the next one begins. What is on its way then, and what becomes of that.
+    for late in [false, true] {
+        for (told, result) in [(true, None), (true, Some(&retry)), (false, Some(&Attempt::Done))] {
+            let mut world = World::new(&["am"]);
+            world.slow = (!told).then(Vec::new);
+            world.priced(100, 50.0);
+            match result {
+                None => drop(world.down.insert("am")),
+                Some(_) => drop(world.slow.get_or_insert_default()),
+            }
+            world.priced(170, 1.0);
+            for reloads in [!late, late] {
+                if reloads {
+                    world.reload(strict(&["am"]));
+                } else {
+                    world.priced(260, 50.0);
+                }
+            }
+            world.down.clear();
+            result.into_iter().for_each(|result| world.answer_slow(result));
+            world.priced(320, 50.0);
+            assert_eq!(last(&world), Some(AlertState::Resolved), "late: {late}, {result:?}: {:?}", rows(&world));
+            assert_eq!(world.engine.view().receivers[0].queued, 0);
+        }
+    }
+}

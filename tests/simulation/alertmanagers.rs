@@ -22,13 +22,16 @@ const START: i64 = 1_772_550_000_000;
 const STEP: i64 = 5_000;
 /// Steps of a story, and those of peace after it, in which everything is told or given up.
 const STEPS: [i64; 2] = [240, 160];
+/// How long what an Alertmanager believes may be wrong: a request on its way, and the next one.
+const WRONG: i64 = 150_000;
 
-fn policy(random: &mut Random, crowded: bool) -> Arc<Policy> {
+fn policy(random: &mut Random, crowded: bool, steady: bool) -> Arc<Policy> {
     let levels = random.pick(&[
         "levels: {warning: max(price) > 10, critical: max(price) > 100}",
         "levels: {info: max(price) > 5, warning: max(price) > 10}",
         "condition: max(price) > 10, severity: high",
     ]);
+    let levels = if steady { "levels: {warning: max(price) > 10, critical: max(price) > 100}" } else { levels };
     let labels = random.pick(&["", ", labels: {team: x}", ", labels: {team: y}"]);
     let dear = format!("- {{name: dear, {levels}, window: 30s, min_samples: 1{labels}}}\n");
     let dear = if random.chance(8) { String::new() } else { dear };
@@ -81,6 +84,16 @@ struct World {
     /// What a peer believes of an alert, by its labels: the row of that, and until when it does.
     believes: BTreeMap<(String, u64), (DeliveryId, Timestamp)>,
     crowded: bool,
+    /// The rule has the same levels throughout.
+    steady: bool,
+    /// Requests and reloads, a line each, for who reads of a failure.
+    log: Vec<String>,
+    /// What a peer refused when it was told of it last, by its labels.
+    declined: BTreeSet<(String, u64)>,
+    /// Since when a peer that is up believes otherwise than is true, by labels.
+    wrong_since: BTreeMap<(String, u64), i64>,
+    /// The state that a peer took last, by labels.
+    newest: BTreeMap<(String, u64), AlertState>,
     /// Requests, and when they are answered.
     flights: Vec<(i64, Delivery)>,
     down: [u64; 2],
@@ -121,6 +134,20 @@ impl World {
             _ => Attempt::Refuse { reason: "400".into() },
         };
         for alert in &delivery.notification().expect("about alerts").alerts {
+            self.check_numbers(alert);
+            let (second, name, labels) = ((now - START) / 1_000, &delivery.receiver, fingerprint(&alert.identity()));
+            let AlertEvent { id, rule, subject, state, severity, .. } = alert;
+            let severity = severity.as_str();
+            self.log.push(format!(
+                "{second} {name} {result:?} {rule} {subject} {state:?} {severity} labels {labels} episode {}",
+                &id[..4]
+            ));
+            let of = (name.clone(), labels);
+            match result {
+                Attempt::Done => drop((self.declined.remove(&of), self.newest.insert(of, *state))),
+                Attempt::Refuse { .. } => drop(self.declined.insert(of)),
+                Attempt::Retry { .. } => {}
+            }
             let id = row(&delivery.receiver, alert);
             match result {
                 Attempt::Done => {
@@ -133,6 +160,60 @@ impl World {
             }
         }
         Some(Receipt::Delivery { id: delivery.id, result })
+    }
+
+    /// What is said at a level is of that level: its threshold, and a value that it holds of or does not.
+    fn check_numbers(&self, alert: &AlertEvent) {
+        if !self.steady || alert.rule != "dear" {
+            return;
+        }
+        let limit = if alert.severity == Severity::Critical { 100.0 } else { 10.0 };
+        let (Some(value), Some(threshold)) = (alert.value, alert.threshold) else {
+            assert!(!alert.reason.is_empty(), "{alert:#?}");
+            return;
+        };
+        assert_eq!(threshold, limit, "{alert:#?}");
+        assert!((value > threshold) == (alert.state == AlertState::Firing) || !alert.reason.is_empty(), "{alert:#?}");
+    }
+
+    /// Soon everything is true that Alertmanagers believe that are up and do not refuse it.
+    fn check_true(&mut self, engine: &Engine, now: i64) {
+        let mut wrong = BTreeSet::new();
+        let alerts = engine.alerts();
+        let firing: BTreeMap<u64, &AlertEvent> =
+            alerts.iter().filter(|a| a.state == AlertState::Firing).map(|a| (fingerprint(&a.identity()), a)).collect();
+        for (at, name) in ["am0", "am1"].into_iter().enumerate() {
+            let receiver = engine.policy().settings.receivers.iter().find(|r| r.name == name);
+            let up = receiver.is_some() && self.down[at] == 0;
+            let Some(receiver) = receiver.filter(|_| up) else { continue };
+            for (key, alert) in &firing {
+                let key = (name.to_owned(), *key);
+                let believes = self.newest.get(&key) == Some(&AlertState::Firing)
+                    && self.believes.get(&key).is_some_and(|(_, until)| until.0 > now);
+                if alert.severity >= receiver.min_severity && !believes {
+                    wrong.insert(key);
+                }
+            }
+            for (key, (_, until)) in &self.believes {
+                let over = firing.get(&key.1).is_none_or(|alert| alert.severity < receiver.min_severity);
+                let believes = key.0 == name && until.0 > now && self.newest.get(key) == Some(&AlertState::Firing);
+                if receiver.send_resolved && believes && over {
+                    wrong.insert(key.clone());
+                }
+            }
+        }
+        wrong.retain(|key| !self.declined.contains(key));
+        self.wrong_since.retain(|key, _| wrong.contains(key));
+        for key in wrong {
+            let since = *self.wrong_since.entry(key.clone()).or_insert(now);
+            let alert = firing.get(&key.1);
+            let log = || {
+                let of = |line: &&String| line.contains("reload") || line.contains(&format!(" {} ", key.0));
+                self.log.iter().filter(of).cloned().collect::<Vec<_>>().join("\n")
+            };
+            let (from, to) = ((since - START) / 1_000, (now - START) / 1_000);
+            assert!(now - since < WRONG, "wrong from {from} to {to}: {key:?} {alert:#?}\n{}", log());
+        }
     }
 
     fn check(&self) {
@@ -154,9 +235,10 @@ impl World {
 fn story(seed: u64) -> usize {
     let random = &mut Random(seed);
     let crowded = seed.is_multiple_of(3);
-    let mut under = policy(random, crowded);
+    let steady = seed.is_multiple_of(2);
+    let mut under = policy(random, crowded, steady);
     let mut engine = Engine::new(Arc::clone(&under), State::default());
-    let mut world = World { crowded, ..World::default() };
+    let mut world = World { crowded, steady, ..World::default() };
     let mut prices = [0.0; 4];
     for step in 1..STEPS[0] + STEPS[1] {
         let now = START + step * STEP;
@@ -180,8 +262,11 @@ fn story(seed: u64) -> usize {
                 }
             }
             if random.chance(3) {
-                under = policy(random, crowded);
+                under = policy(random, crowded, steady);
                 let effects = engine.reload(Timestamp(now), Arc::clone(&under));
+                let peer = |r: &Receiver| format!("{} {:?} ends {}", r.name, r.min_severity, r.send_resolved);
+                let peers: Vec<String> = under.settings.receivers.iter().map(peer).collect();
+                world.log.push(format!("{} reload {peers:?}", (now - START) / 1_000));
                 world.see(now, effects, random);
                 let known = |name: &str| under.settings.receivers.iter().any(|receiver| &*receiver.name == name);
                 world.believes.retain(|(peer, _), _| known(peer));
@@ -200,6 +285,9 @@ fn story(seed: u64) -> usize {
         let records: Vec<Record<'_>> = ["a", "b", "c", "d"].into_iter().zip(&prices).map(record).collect();
         let effects = engine.handle(Timestamp(now), Event::Records(&records));
         world.see(now, effects, random);
+        if !crowded {
+            world.check_true(&engine, now);
+        }
     }
     world.check();
     world.rows.len()

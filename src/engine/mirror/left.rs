@@ -1,11 +1,12 @@
-//! Alerts that fire on and end for one Alertmanager alone: a reload made them too mild for it.
+//! Alerts that fire and end for one Alertmanager alone: a reload made them too mild for it, which may know of them, or of
+//! an episode before under the same labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::GOES_ON;
-use super::peer::{Peer, Told};
+use super::peer::Peer;
 use super::{EXPIRY, Mirror, Mirrored, ended};
-use crate::engine::event::{AlertEvent, Effect, NotificationStatus};
+use crate::engine::event::{AlertEvent, AlertState, Effect, NotificationStatus};
 use crate::model::Timestamp;
 
 impl Mirror {
@@ -14,14 +15,17 @@ impl Mirror {
     pub fn withdraw(&mut self, now: Timestamp, own: &BTreeMap<String, AlertEvent>, effects: &mut Vec<Effect>) {
         for peer in self.peers.values_mut().filter(|peer| peer.send_resolved) {
             let mild = |(key, alert): &(&u64, &Mirrored)| {
-                // The end of an episode before may be on its way.
-                let own = |told: Told| alert.is_of(told.taken) || !peer.flies(**key);
-                let known = peer.believes(**key).is_some_and(own) || peer.holds(**key, alert);
-                alert.ended().is_none() && !peer.wants(**key, alert) && known && !peer.left.contains_key(key)
+                let unwanted = alert.ended().is_none() && !peer.wants(**key, alert);
+                unwanted && peer.may_believe(**key) && !peer.left.contains_key(key)
             };
             let mild: Vec<u64> = self.alerts.iter().filter(mild).map(|(key, _)| *key).collect();
             for key in mild {
                 let known = &self.alerts[&key].event;
+                // The end of an episode before that is on its way is all that it is to hear, also if that fails.
+                if let Some(end) = peer.flying(key).filter(|end| end.state == AlertState::Resolved).cloned() {
+                    peer.left.insert(key, Mirrored::new(end));
+                    continue;
+                }
                 let end = own.get(&known.id).filter(|end| end.severity == known.severity).unwrap_or(known);
                 let reason =
                     format!("{GOES_ON}, but below `min_severity: {}` of {}", peer.min_severity.as_str(), peer.name);
@@ -57,6 +61,23 @@ impl Peer {
     /// Whether it is to know the newest state of an alert and does not.
     pub fn lacks_newest(&self, key: u64, alerts: &BTreeMap<u64, Mirrored>) -> bool {
         self.state(key, alerts).is_some_and(|alert| self.lacks(key, alert))
+    }
+
+    /// Whether it takes an alert to fire, or may by what is on its way.
+    fn may_believe(&self, key: u64) -> bool {
+        self.believes(key).is_some() || self.flying(key).is_some_and(|event| event.state == AlertState::Firing)
+    }
+
+    /// Keeps the end of an episode that it is still to hear, or may be, though the next one under the same labels has
+    /// begun: whether it does, as that one is too mild for it.
+    pub fn keep_end(&mut self, now: Timestamp, key: u64, before: &Mirrored, next: &Mirrored) -> bool {
+        let other = before.event.id != next.event.id && before.ended().is_some() && next.ended().is_none();
+        let keeps = other && self.send_resolved && self.may_believe(key) && !self.wants(key, next);
+        if keeps {
+            self.left.insert(key, before.clone());
+            self.schedule(key, now);
+        }
+        keeps
     }
 
     /// Takes in how an alert ends for it.

@@ -261,7 +261,7 @@ impl Mirror {
         let other = before.filter(|before| before.event.id != alert.event.id);
         for peer in self.peers.values_mut() {
             // For whom it was over before.
-            if peer.left.contains_key(&key) {
+            if peer.left.contains_key(&key) || before.is_some_and(|before| peer.keep_end(now, key, before, &alert)) {
                 continue;
             }
             // What is on its way may yet be taken.

@@ -21,7 +21,7 @@ pub struct Peer {
     pub send_resolved: bool,
     /// What it was told last, by alert.
     pub told: BTreeMap<u64, Told>,
-    /// How those end for it that fire on and are too mild for it since a reload, until it took that.
+    /// How those end for it that fire and are too mild for it since a reload, or an episode before them did, until it took that.
     pub left: BTreeMap<u64, Mirrored>,
     /// Alerts of which it refused the newest request.
     pub refused: BTreeMap<u64, RefusedView>,
@@ -158,6 +158,11 @@ impl Peer {
         self.flight
             .as_ref()
             .is_some_and(|f| f.holds.iter().any(|(k, version, _)| (*k, *version) == (key, alert.version)))
+    }
+
+    /// What the request that is on its way to it says of an alert.
+    pub fn flying(&self, key: u64) -> Option<&AlertEvent> {
+        self.flight.as_ref()?.held().find(|held| held.key == key).map(|held| held.event)
     }
 
     pub fn flies(&self, key: u64) -> bool {
