@@ -147,8 +147,8 @@ impl Dispatch {
             if new { news.push((*key, event)) } else { known.push((*key, event)) }
         }
         over.iter().for_each(|key| drop(group.members.remove(key)));
-        // A flood that ebbs is over when all of it is.
-        if group.flood && ended.len() < group.members.len() {
+        // A flood that ebbs is over when all of it is that was told, or is now.
+        if group.flood && (!news.is_empty() || group.burns()) {
             ended.clear();
         }
         let fresh = !news.is_empty() || !ended.is_empty();

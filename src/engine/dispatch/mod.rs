@@ -136,6 +136,11 @@ impl Group {
         follows
     }
 
+    /// Whether something fires of what was told.
+    fn burns(&self) -> bool {
+        self.members.values().any(|member| member.ended.is_none() && member.told.is_some())
+    }
+
     fn is_due(&self, now: Timestamp) -> bool {
         self.due.is_some_and(|due| due <= now)
     }

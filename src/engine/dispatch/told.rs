@@ -323,7 +323,7 @@ impl Dispatch {
         let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
         let holds = || !hears_ends(settings, &place.0) || self.holds_ends(now, settings.routing.damping.flaps, group);
         let held = held.filter(|_| holds());
-        let burns = group.flood && group.members.values().any(|member| member.ended.is_none());
+        let burns = group.flood && group.burns();
         let route = route::of(settings, group.route);
         match (held, route::closed(route, now)) {
             (Some(until), _) if !hears_ends(settings, &place.0) => {
