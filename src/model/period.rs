@@ -21,6 +21,11 @@ pub enum Period {
 }
 
 impl Period {
+    /// The shortest window.
+    pub const SHORTEST: Span = Span::minutes(1);
+    /// The longest.
+    pub const LONGEST: Span = Span::days(366);
+
     /// Reads a calendar word or a length of time.
     pub fn parse(text: &str) -> Option<Period> {
         Some(match text {
@@ -29,7 +34,7 @@ impl Period {
             "week" => Period::Week,
             "month" => Period::Month,
             _ => Period::Window(
-                Span::parse(text).ok().filter(|span| (Span::minutes(1)..=Span::days(366)).contains(span))?,
+                Span::parse(text).ok().filter(|span| (Period::SHORTEST..=Period::LONGEST).contains(span))?,
             ),
         })
     }

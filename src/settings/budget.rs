@@ -67,7 +67,9 @@ fn budget(section: Section<'_>, own: &[Label], names: &mut BTreeMap<String, Rang
         let found = Period::parse(&text.value);
         if found.is_none() {
             let message = format!("`period` is `{}`, which is no period", text.value);
-            section.reader.error(text.bytes, message, "write hour, day, week, month or a length such as `5h`");
+            let (least, most) = (Period::SHORTEST, Period::LONGEST);
+            let help = format!("write hour, day, week, month or a length such as `5h`, from {least} to {most}");
+            section.reader.error(text.bytes, message, help);
         }
         found
     });

@@ -115,6 +115,10 @@ fn a_required_list_without_entries_is_a_fault() {
             "1:54 `parameters` is empty (list at least one)",
         ),
         (
+            "budgets: [{name: b, amount: $5, period: 59s}]\n".to_owned(),
+            "1:41 `period` is `59s`, which is no period (write hour, day, week, month or a length such as `5h`, from 1m to 366d)",
+        ),
+        (
             "budgets: [{name: b, amount: $5, period: day, where: {agent: []}}]\n".to_owned(),
             "1:61 `agent` is empty, which selects nothing (write a pattern such as `agent: \"a-*\"`, or delete it)",
         ),

@@ -389,6 +389,14 @@ mod tests {
             ),
             ("{days: []}", "`days` is empty (leave it out for every day)"),
             ("{days: mon, times: []}", "`times` is empty (leave it out for the whole day)"),
+            (
+                "{times: \"08:00-12:00, 13:00-17:30\"}",
+                "`08:00-12:00, 13:00-17:30` is not a range of hours such as 09:00-18:00 (several ranges are a list: `[\"08:00-12:00\", \"13:00-17:30\"]`)",
+            ),
+            (
+                "\"2026-12-24 18:00/2026-12-27 08:00\"",
+                "`hours`: `2026-12-24` is not a range of hours such as 09:00-18:00 (such as `2026-12-24T18:00:00Z/2026-12-27T08:00:00Z`)",
+            ),
             ("{times: \"8-9\"}", "`8-9` is not a range of hours such as 09:00-18:00 (write `08:00-18:00`, in quotes)"),
             (
                 "{zone: UTC}",

@@ -7,6 +7,7 @@ use crate::wire::fields::{Faults, Fields, scalar};
 use crate::wire::yaml::{Node, Value};
 
 const EXAMPLE: &str = "such as `mon-fri 09:00-18:00 Europe/Berlin`";
+const ONCE: &str = "such as `2026-12-24T18:00:00Z/2026-12-27T08:00:00Z`";
 
 /// The hours under a key; `None` when it is absent. Every fault goes to `faults`.
 pub fn read(fields: &Fields<'_>, name: &'static str, faults: &Faults<'_>) -> Option<Vec<Hours>> {
@@ -31,7 +32,13 @@ fn one(node: &Node, name: &'static str, faults: &Faults<'_>) -> Option<Hours> {
     }
     let text = scalar(node, name, faults)?;
     let read = Hours::parse(&text.value);
-    read.map_err(|reason| faults.error(text.bytes, format!("`{name}`: {reason}"), EXAMPLE)).ok()
+    let example = if is_dated(&text.value) { ONCE } else { EXAMPLE };
+    read.map_err(|reason| faults.error(text.bytes, format!("`{name}`: {reason}"), example)).ok()
+}
+
+/// Whether it begins with a date, as what comes once does.
+fn is_dated(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(year, _)| year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// `{zone: Europe/Berlin, days: mon-fri, times: "08:00-18:00"}`.
@@ -59,6 +66,11 @@ fn mapped(fields: Fields<'_>, node: &Node, name: &str, faults: &Faults<'_>) -> O
     for word in times.iter().flatten() {
         match hours::clock_range(&word.value) {
             Ok(range) => ranges.push(range),
+            Err(reason) if word.value.contains(',') => {
+                let several: Vec<String> = word.value.split(',').map(|range| format!("\"{}\"", range.trim())).collect();
+                let help = format!("several ranges are a list: `[{}]`", several.join(", "));
+                faults.error(word.bytes.clone(), reason, help);
+            }
             Err(reason) => faults.error(word.bytes.clone(), reason, "write `08:00-18:00`, in quotes"),
         }
     }
