@@ -301,7 +301,7 @@ fn labels(section: &Section<'_>, name: &'static str) -> Option<Vec<String>> {
 /// The matchers under a key; `None` when it is absent.
 fn matchers(section: &Section<'_>, name: &'static str) -> Option<Vec<LabelMatcher>> {
     let read = |text: Spanned<String>| match LabelMatcher::parse(&text.value) {
-        Ok(matcher) => Some(matcher),
+        Ok(matcher) => Some((matcher, text.bytes)),
         Err(reason) => {
             section.reader.error(
                 text.bytes,
@@ -311,7 +311,16 @@ fn matchers(section: &Section<'_>, name: &'static str) -> Option<Vec<LabelMatche
             None
         }
     };
-    section.texts(name).map(|texts| texts.into_iter().filter_map(read).collect())
+    let read: Vec<_> = section.texts(name)?.into_iter().filter_map(read).collect();
+    for (at, (matcher, bytes)) in read.iter().enumerate() {
+        let excludes = |other: &LabelMatcher| matcher.excludes(other) || other.excludes(matcher);
+        if let Some((other, _)) = read[..at].iter().find(|(other, _)| excludes(other)) {
+            let message = format!("no alert passes both `{other}` and `{matcher}`, and all matchers must hold");
+            let help = "part alternatives by `|`, such as `agent=a|b`, or write a second entry";
+            section.reader.faults.warning(bytes.clone(), message, help);
+        }
+    }
+    Some(read.into_iter().map(|(matcher, _)| matcher).collect())
 }
 
 #[cfg(test)]
@@ -341,6 +350,14 @@ mod tests {
             (
                 "routes:\n- receivers: [ops]\n",
                 "4:1 no route names the receiver `pager`: it gets nothing (add it to the `receivers` of a route, or delete it)",
+            ),
+            (
+                "routes:\n- {matchers: [\"agent=a\", \"agent=b|c\"], receivers: [ops]}\n- receivers: [ops, pager]\n",
+                "5:26 no alert passes both `agent=a` and `agent=b|c`, and all matchers must hold (part alternatives by `|`, such as `agent=a|b`, or write a second entry)",
+            ),
+            (
+                "routes:\n- {matchers: [\"agent=a|b\", \"agent=b*\", \"agent!=c\"], receivers: [ops]}\n- receivers: [ops, pager]\n",
+                "",
             ),
             ("routes:\n- receivers: [ops]\ndigests: [{name: day, receivers: [pager]}]\n", ""),
             (

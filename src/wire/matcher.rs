@@ -76,6 +76,17 @@ impl LabelMatcher {
         if let Test::Is(words) = &self.test { words } else { &[] }
     }
 
+    /// Whether no value that passes `other`, on the same label, is one of those that this wants.
+    pub fn excludes(&self, other: &LabelMatcher) -> bool {
+        let same = |word: &String| match self.label.as_str() {
+            "severity" => Severity::from_word(word).map_or_else(String::new, |severity| severity.as_str().to_owned()),
+            _ => word.clone(),
+        };
+        let passes =
+            |word: &String| word.contains('*') || other.matches(&BTreeMap::from([(self.label.clone(), same(word))]));
+        self.label == other.label && matches!(&self.test, Test::Is(words) if !words.iter().any(passes))
+    }
+
     /// Whether a set of labels passes; a label that is absent is empty.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.label).map(String::as_str).unwrap_or_default();
