@@ -71,6 +71,7 @@ fn a_group_is_not_over_while_alerts_fire_that_no_message_shows() {
     let said: Vec<_> = plan.got.iter().filter_map(|(_, _, d)| d.notification()).collect();
     assert_eq!(said.iter().map(|n| n.state()).collect::<Vec<_>>(), [AlertState::Firing, AlertState::Firing]);
     assert_eq!((said[1].alerts.len(), said[1].truncated), (100, 150));
+    assert_eq!(said[0].summary, "250 alerts fire, 100 shown");
     assert_eq!(said[1].summary, "100 alerts fire and 150 ended, 100 shown");
     for agent in 150..250 {
         plan.agent(&format!("{agent:03}"), "ok");

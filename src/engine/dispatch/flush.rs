@@ -240,7 +240,10 @@ impl Dispatch {
         alerts.truncate(shown);
         let summary = match alerts.first() {
             Some(lead) if group.flood => flood::summary(&lead.rule, scene, firing, ended, alerts.len()),
-            _ if truncated > 0 => format!("{firing} alerts fire and {ended} ended, {shown} shown"),
+            _ if truncated > 0 => {
+                let ended = if ended > 0 { format!(" and {ended} ended") } else { String::new() };
+                format!("{firing} alerts fire{ended}, {shown} shown")
+            }
             _ => String::new(),
         };
         let (group, matched, group_labels) = (group.name.clone(), group.matched.clone(), group.labels.clone());
