@@ -39,7 +39,7 @@ pub fn run(
     if out.json {
         out.json(&margins)?;
     } else {
-        text(out, &margins)?;
+        text(out, &margins, rule)?;
         daemon.map_or(Ok(()), |daemon| daemon.notes(out))?;
     }
     let fires = margins.margins.iter().any(|margin| margin.state == AlertState::Firing);
@@ -59,7 +59,7 @@ fn distance(margin: &MarginView) -> String {
     }
 }
 
-fn text(out: &mut Output, margins: &Margins) -> Result<(), Failure> {
+fn text(out: &mut Output, margins: &Margins, rule: Option<&str>) -> Result<(), Failure> {
     let (some, none): (Vec<&MarginView>, Vec<&MarginView>) =
         margins.margins.iter().partition(|margin| margin.lacking.is_empty());
     if margins.subjects == 0 {
@@ -110,7 +110,8 @@ fn text(out: &mut Output, margins: &Margins) -> Result<(), Failure> {
         }
     }
     let more = margins.subjects - margins.margins.len() as u64;
-    let more = if more > 0 { format!("; {more} more: --limit shows more, --rule one rule") } else { String::new() };
+    let one_rule = if rule.is_none() { ", --rule one rule" } else { "" };
+    let more = if more > 0 { format!("; {more} more: --limit shows more{one_rule}") } else { String::new() };
     let watched = plural(margins.subjects as usize, "watched value");
     writeln!(out, "\n{watched} at {}, {} without data{more}", margins.at, margins.without_data)?;
     Ok(())

@@ -355,6 +355,10 @@ fn the_running_daemon_answers_as_a_recording_does() {
         code == Some(1) && near.contains("100% beyond") && near.contains("error_rate has 1 of 3 samples"),
         "{near}"
     );
+    let (_, one, _) = run(&home, &["alerts", "--margin", "--limit", "1"]);
+    assert!(one.contains("; 1 more: --limit shows more, --rule one rule\n"), "{one}");
+    let (_, one, _) = run(&home, &["alerts", "--margin", "--limit", "1", "--rule", "errors"]);
+    assert!(one.contains("; 1 more: --limit shows more\n"), "{one}");
     let (code, near, _) = run(&home, &["alerts", "--margin", "s.jsonl", "--rules", "rules.yaml", "--json"]);
     let (_, text, _) = run(&home, &["why", "errors", "a 1,b", "s.jsonl", "--config", "evenkeel.yaml"]);
     assert!(
