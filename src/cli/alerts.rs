@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::meant::{Kind, meant};
 use super::recording::RecordingArgs;
 use super::remote::{Call, DaemonArgs, author};
 use super::{Exit, Failure, Output};
@@ -72,8 +73,8 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
     let daemon = DaemonArgs::of(args.recording.config.as_deref());
     let mut answer = daemon.call("/api/v1/alerts", Call::Get)?;
     if let Some(start) = args.ack {
-        let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
-        let id = meant(&alerts, &start)?;
+        let firing = firing(answer["alerts"].as_array().map_or(&[], Vec::as_slice));
+        let id = meant(&FIRING, &firing, &start)?;
         let body = json!({"author": author(args.author)?, "note": args.note});
         answer = daemon.call(&format!("/api/v1/alerts/{id}/ack"), Call::Post(body))?;
         if out.json {
@@ -110,34 +111,19 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
 
 /// Alerts that ended and are shown.
 const ENDED: usize = 20;
-/// Alerts that a message names.
-const NAMED: usize = 10;
 
-/// The id of the one firing alert that is meant by the beginning of it.
-fn meant<'a>(alerts: &'a [Value], start: &str) -> Result<&'a str, Failure> {
+/// The alerts that somebody may take on.
+const FIRING: Kind = Kind { one: "alert", candidate: "firing alert", none: "none fires", these: "these fire" };
+
+/// The id of each alert that fires, and what it is of.
+fn firing(alerts: &[Value]) -> Vec<(String, String)> {
     let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
-    let known = firing.filter_map(|alert| Some((alert["id"].as_str()?, alert)));
-    let (meant, others): (Vec<_>, Vec<_>) = known.partition(|(id, _)| id.starts_with(start));
-    if let [(id, _)] = meant[..] {
-        return Ok(id);
-    }
-    let listed = |alerts: &[(&str, &Value)]| {
-        let one = |(id, alert): &(&str, &Value)| {
-            let subject: Subject = serde_json::from_value(alert["subject"].clone()).unwrap_or_default();
-            let rule = alert["rule"].as_str().unwrap_or_default();
-            format!("\n  {}  {rule} on {subject}", &id[..id.len().min(12)])
-        };
-        let mut list: Vec<String> = alerts.iter().take(NAMED).map(one).collect();
-        list.extend((alerts.len() > NAMED).then(|| format!("\n  and {} more", alerts.len() - NAMED)));
-        list.concat()
+    let one = |alert: &Value| {
+        let subject: Subject = serde_json::from_value(alert["subject"].clone()).unwrap_or_default();
+        let rule = alert["rule"].as_str().unwrap_or_default();
+        Some((alert["id"].as_str()?.to_owned(), format!("{rule} on {subject}")))
     };
-    Err(Failure::Usage(match (meant.is_empty(), others.is_empty()) {
-        (true, true) => format!("no alert has an id that begins with `{start}`: none fires"),
-        (true, false) => {
-            format!("no firing alert has an id that begins with `{start}`; these fire:{}", listed(&others))
-        }
-        _ => format!("several alerts have an id that begins with `{start}`, write more of it:{}", listed(&meant)),
-    }))
+    firing.filter_map(one).collect()
 }
 
 fn show(out: &mut Output, alert: &Value) -> Result<(), Failure> {

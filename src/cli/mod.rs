@@ -13,6 +13,7 @@ pub mod explain;
 pub mod init;
 pub mod junit;
 pub mod margin;
+mod meant;
 pub mod notify;
 pub mod output;
 pub mod profiles;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::meant::{Kind, meant};
 use super::output::plural;
 use super::remote::{Call, DaemonArgs, as_json, author};
 use super::{Exit, Failure, Output};
@@ -64,10 +65,32 @@ enum Verb {
     List,
     /// End a silence now.
     Expire {
-        /// Its id.
+        /// Its id (its beginning is enough).
         #[arg(value_name = "ID")]
         id: String,
     },
+}
+
+/// The silences that may be ended.
+const LASTING: Kind = Kind {
+    one: "silence",
+    candidate: "silence",
+    none: "none is to end; `evenkeel silence list` shows those that ended, too",
+    these: "`evenkeel silence list` shows these",
+};
+
+/// The id of each silence that has not ended, and what it covers.
+fn lasting(answer: &Value) -> Vec<(String, String)> {
+    let now = answer["at"].as_str().unwrap_or_default();
+    let silences = answer["silences"].as_array().into_iter().flatten();
+    let lasting = silences.filter(|silence| silence["ends"].as_str().is_some_and(|ends| ends > now));
+    let one = |silence: &Value| Some((silence["id"].as_str()?.to_owned(), matchers(silence)));
+    lasting.filter_map(one).collect()
+}
+
+fn matchers(silence: &Value) -> String {
+    let matchers = silence["matchers"].as_array().into_iter().flatten().filter_map(|matcher| matcher.as_str());
+    matchers.collect::<Vec<_>>().join(" ")
 }
 
 /// How many active alerts a silence covers, in words.
@@ -107,8 +130,7 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
             let now = answer["at"].as_str().unwrap_or_default();
             for silence in silences {
                 let text = |name: &str| silence[name].as_str().unwrap_or_default().to_owned();
-                let matchers = silence["matchers"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
-                let matchers = matchers.collect::<Vec<_>>().join(" ");
+                let matchers = matchers(&silence);
                 // RFC 3339 in UTC with the same number of digits sorts as time does.
                 let covers = format!("  {}", covers(&silence));
                 let (state, covers) = match (text("starts").as_str() > now, text("ends").as_str() <= now) {
@@ -122,7 +144,12 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
             }
             args.daemon.notes(out)?;
         }
-        Verb::Expire { id } => {
+        Verb::Expire { id: start } => {
+            let known = args.daemon.call("/api/v1/silences", Call::Get)?;
+            let whole = known["silences"].as_array().is_some_and(|all| all.iter().any(|known| known["id"] == *start));
+            let lasting = lasting(&known);
+            // Of one that ended the daemon says when.
+            let id = if whole { &start } else { meant(&LASTING, &lasting, &start)? };
             let answer = args.daemon.call(&format!("/api/v1/silences/{id}"), Call::Delete)?;
             if out.json {
                 return as_json(out, &answer);

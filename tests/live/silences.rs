@@ -46,7 +46,12 @@ fn a_silence_set_from_the_shell_holds_over_a_kill_and_ends_when_it_is_taken_back
     assert!(warned.contains("warning: evenkeel.yaml has 1 fault; `evenkeel check` tells them"), "{warned}");
     assert!(warned.contains("has the label `agnet`: did you mean `agent`?"), "{warned}");
     let typo = said.split(' ').nth(1).expect("an id").to_owned();
-    assert_eq!(run(&home, &["silence", "expire", &typo]).0, Some(0));
+    let (code, _, fault) = run(&home, &["silence", "expire", "zzzz"]);
+    let shows = "no silence has an id that begins with `zzzz`; `evenkeel silence list` shows these:\n";
+    let own = format!("  {}  agnet=b1\n", &typo[..12]);
+    assert!(code == Some(64) && fault.contains(shows) && fault.contains(&own), "{fault}");
+    let (code, said, fault) = run(&home, &["silence", "expire", &typo[..10]]);
+    assert_eq!((code, &said[..]), (Some(0), &format!("silence {typo} ended\n")[..]), "{fault}");
     let mended = home.text("evenkeel.yaml").replace("grup_wait: 3s\n", "");
     std::fs::write(home.path("evenkeel.yaml"), mended).expect("writes");
 
