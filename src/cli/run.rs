@@ -1,12 +1,13 @@
 //! `evenkeel run`: the daemon, with a summary for the person who starts it.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::output::plural;
 use super::{Exit, Failure, Output, ranking};
 use crate::engine::event::{AlertEvent, AlertState, Decision, Recommendation};
-use crate::engine::view::View;
+use crate::engine::view::{MessageView, View};
 use crate::model::{Severity, Span, Unit};
 use crate::settings::{Mode, ParameterKind, Settings};
 use crate::shell::daemon::{self, Options, Seen};
@@ -64,7 +65,10 @@ pub fn run(args: Args, out: &mut Output) -> Result<Exit, Failure> {
             }
             Seen::CaughtUp(engine) => {
                 let view = engine.view();
-                if out.json { out.json(&view).map_err(Failure::from) } else { summary(out, &view, settings.as_ref()) }
+                match out.json {
+                    true => out.json(&view).map_err(Failure::from),
+                    false => summary(out, &view, settings.as_ref(), args.once),
+                }
             }
         };
         // A closed standard output ends the talking, not the daemon.
@@ -102,7 +106,7 @@ fn started_with(out: &mut Output, settings: &Settings, listen: Option<std::net::
     Ok(writeln!(out)?)
 }
 
-fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result<(), Failure> {
+fn summary(out: &mut Output, view: &View, settings: Option<&Settings>, once: bool) -> Result<(), Failure> {
     let counters = &view.counters;
     let (read, agents) = (plural(counters.records as usize, "execution"), plural(view.known_agents as usize, "agent"));
     write!(out, "{read} of {agents}")?;
@@ -117,6 +121,9 @@ fn summary(out: &mut Output, view: &View, settings: Option<&Settings>) -> Result
     }
     writeln!(out)?;
     alerts(out, &view.alerts)?;
+    if once {
+        unsent(out, view)?;
+    }
     if !view.agents.is_empty() {
         writeln!(out, "\n{}", out.bold("Agents"))?;
         ranking::write(out, &view.agents)?;
@@ -149,6 +156,23 @@ fn alerts(out: &mut Output, alerts: &[AlertEvent]) -> Result<(), Failure> {
         )?;
     }
     Ok(())
+}
+
+/// What receivers are to be told later, for which a process that ends does not wait.
+fn unsent(out: &mut Output, view: &View) -> Result<(), Failure> {
+    let waits = |message: &&MessageView| message.last.is_none() && message.waiting.is_none() && message.next > view.now;
+    let mut unsent = BTreeMap::<(&str, &str), usize>::new();
+    for message in view.messages.iter().flat_map(|messages| &messages.receivers).filter(waits) {
+        *unsent.entry((&message.receiver, &message.why)).or_default() += 1;
+    }
+    if unsent.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", out.bold("Not sent yet"))?;
+    for ((receiver, why), alerts) in unsent {
+        writeln!(out, "  {receiver}  {}: {why}", plural(alerts, "alert"))?;
+    }
+    Ok(writeln!(out, "  --once does not wait for that: the next `evenkeel run` sends it")?)
 }
 
 fn changes(out: &mut Output, recommendations: &[Recommendation], settings: Option<&Settings>) -> Result<(), Failure> {

@@ -130,3 +130,23 @@ fn a_run_that_ends_has_judged_what_it_read() {
         assert_eq!((code, sink.messages().len()), (Some(1), 1), "{out}");
     }
 }
+
+#[test]
+fn a_run_that_ends_says_what_waits_to_be_sent_and_until_when() {
+    let sink = Sink::start(Duration::ZERO);
+    let config = format!(
+        "listen: off\nstate_dir: state\nrules: [rules.yaml]\nevaluation_interval: 1s\n\
+         sources: [{{name: fleet, path: fleet.jsonl}}]\n\
+         receivers: [{{name: ops, webhook: {{url: \"{}\"}}}}]\nroutes: [{{receivers: [ops]{}}}]\n",
+        sink.url, ", group_by: [alertname], group_wait: 10m"
+    );
+    for (config, waits) in [(config.clone(), true), (config.replace("group_wait: 10m", "group_wait: 0s"), false)] {
+        let home = Home::new(&config, RULES);
+        home.append("fleet.jsonl", execution(now_ms(), "a", false));
+        home.append("fleet.jsonl", execution(now_ms(), "b", false));
+        let (code, out, _) = run(&home, &["run", "--once"]);
+        let unsent = "\nNot sent yet\n  ops  2 alerts: waiting for its group until ";
+        assert_eq!((code, sink.messages().is_empty(), out.contains(unsent)), (Some(1), waits, waits), "{out}");
+        assert_eq!(out.contains("the next `evenkeel run` sends it"), waits, "{out}");
+    }
+}
