@@ -13,6 +13,7 @@ mod alike;
 mod baseline;
 mod batch;
 mod budget;
+mod calendar;
 mod carry;
 mod column;
 mod covers;

@@ -43,8 +43,8 @@ impl ActiveHours {
         hours::within(&self.0, now)
     }
 
-    /// When alerts may be told next, looking from an instant at which they may not.
-    pub fn opens_after(&self, now: Timestamp) -> Option<Timestamp> {
+    /// The next instant at which it could change whether alerts may be told.
+    pub fn changes_after(&self, now: Timestamp) -> Option<Timestamp> {
         hours::next_change(&self.0, now)
     }
 }
@@ -86,12 +86,12 @@ mod tests {
             for form in forms {
                 let hours = hours(form);
                 assert_eq!(hours.contain(at(now)), inside, "{form} {now}");
-                assert_eq!(hours.opens_after(at(now)).filter(|_| !inside), opens.map(at), "{form} {now}");
+                assert_eq!(hours.changes_after(at(now)).filter(|_| !inside), opens.map(at), "{form} {now}");
             }
             assert_eq!(hours(forms[0]), hours(forms[1]));
         }
         let both = hours("[mon-fri 08:00-18:00, {days: sat, times: \"10:00-12:00\"}]");
         assert_eq!(both.to_string(), "mon-fri 08:00-18:00 and sat 10:00-12:00 UTC");
-        assert_eq!(both.opens_after(at("2025-07-04T18:00:00Z")), Some(at("2025-07-05T10:00:00Z")));
+        assert_eq!(both.changes_after(at("2025-07-04T18:00:00Z")), Some(at("2025-07-05T10:00:00Z")));
     }
 }

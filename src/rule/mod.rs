@@ -108,7 +108,7 @@ impl Rule {
 
     /// When its alerts may be told again; `None`: they may be told at `now`.
     pub fn opens(&self, now: Timestamp) -> Option<Timestamp> {
-        self.terms.active_hours.as_ref().filter(|hours| !hours.contain(now)).and_then(|hours| hours.opens_after(now))
+        self.terms.active_hours.as_ref().filter(|hours| !hours.contain(now)).and_then(|hours| hours.changes_after(now))
     }
 }
 

@@ -156,6 +156,10 @@ struct Daemon {
     changed: bool,
     pictured: Instant,
     picture_cost: Duration,
+    /// The faults in it.
+    faults: Vec<String>,
+    /// When it is no longer true although nothing happens.
+    turns_at: Option<Timestamp>,
     summary: Summary,
     /// When no line was left unread that could be taken in, by the clock that stands still while the machine sleeps and
     /// by the one that does not.
@@ -213,6 +217,8 @@ impl Daemon {
             changed: true,
             pictured: Instant::now(),
             picture_cost: Duration::ZERO,
+            faults: Vec::new(),
+            turns_at: None,
             summary: Summary::Reading,
             all_read: (Instant::now(), now),
             refused_since: None,

@@ -190,3 +190,22 @@ fn an_alert_that_rose_outside_of_its_hours_ends_as_what_was_told() {
     let firing = "firing warning p50_latency > 100s";
     assert_eq!(said, [firing, firing, "resolved warning p50_latency > 100s"]);
 }
+
+/// A plan begins at 20:26:40.
+#[test]
+fn it_is_known_when_what_is_shown_changes_though_nothing_happens() {
+    let rules = "alerts: [{name: down, condition: error_rate > 50%, window: 10s, active_hours: \"21:00-23:30\"}]";
+    let routing = "maintenance: [{name: nightly, matchers: [\"agent=a\"], hours: [\"22:00-23:00\"]}]\n\
+                   routes: [{receivers: [ops], active_hours: \"20:00-21:30\", mute: \"22:30-22:45\"}]\n";
+    let mut plan = Plan { engine: Engine::new(policy_of(rules, routing), State::default()), ..Plan::new("") };
+    plan.command(Command::Silence(silence("agent=a", &plan, 300)));
+    let mut at = plan.at();
+    let mut changes = Vec::new();
+    while changes.len() < 9 {
+        at = plan.engine.next_change(at).expect("the next day comes");
+        changes.push(at.to_rfc3339()[11..16].to_owned());
+    }
+    let expected = ["20:31", "21:00", "21:30", "22:00", "22:30", "22:45", "23:00", "23:30", "20:00"];
+    assert_eq!(changes, expected);
+    assert_eq!(Plan::new("").engine.next_change(at), None);
+}

@@ -58,6 +58,11 @@ impl Silences {
         found
     }
 
+    /// When one begins or ends next, if any does after `now`.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        self.all.values().flat_map(|silence| [silence.starts, silence.ends]).filter(|at| *at > now).min()
+    }
+
     /// All that are known, those that end last first.
     pub fn list(&self) -> Vec<Silence> {
         let mut all: Vec<Silence> = self.all.values().cloned().collect();

@@ -26,12 +26,14 @@ impl Daemon {
             }
             return;
         }
+        // Where nothing is evaluated, silences and hours end all the same.
+        let turns = self.turns_at.is_some_and(|at| self.machine.now() >= at);
+        let changed = self.changed || turns || self.faults() != self.faults;
         // A large fleet's picture costs time: it gets a twentieth of it at most.
-        if age >= STALE {
-            // Where nothing is evaluated, silences and hours end all the same.
-            self.deadline();
-        }
-        if age >= STALE || self.changed && age >= FRESH.max(self.picture_cost * 20) {
+        if age >= STALE || changed && age >= FRESH.max(self.picture_cost * 20) {
+            if age >= STALE || turns {
+                self.deadline();
+            }
             self.publish();
         }
     }
@@ -48,8 +50,16 @@ impl Daemon {
             }
         }
         self.changed = false;
+        let engine = &self.machine.fold.engine;
+        self.turns_at = engine.now().and_then(|now| engine.next_change(now));
         self.pictured = Instant::now();
         self.picture_cost = start.elapsed();
+    }
+
+    /// What keeps the daemon from its work.
+    fn faults(&self) -> Vec<String> {
+        let parts = self.heartbeat.trouble().into_iter().chain(self.store.trouble()).chain(self.targets.trouble());
+        self.machine.faults().chain(self.intake.troubles()).chain(parts).map(str::to_owned).collect()
     }
 
     /// What the engine and the shell know now.
@@ -59,10 +69,8 @@ impl Daemon {
         status.journal_bytes = self.machine.journal_bytes();
         status.snapshot_at = self.machine.snapshot_at();
         status.engine_busy = self.machine.busy();
-        status.faults = self.machine.faults().map(str::to_owned).collect();
-        status.faults.extend(self.intake.troubles().map(str::to_owned));
-        status.faults.extend(self.heartbeat.trouble().map(str::to_owned));
-        status.faults.extend(self.store.trouble().into_iter().chain(self.targets.trouble()).map(str::to_owned));
+        self.faults = self.faults();
+        status.faults.clone_from(&self.faults);
         if status.policy_stale {
             let at = status.policy_loaded_at;
             let text = format!("the files of the policy have faults: the policy loaded at {at} stays in force");
