@@ -189,3 +189,31 @@ fn a_flood_on_a_route_that_says_nothing_now_holds_nothing_back_on_others() {
     assert!(plan.told("ops").iter().all(|said| !said.contains("batch")), "{:?}", plan.told("ops"));
     assert!(plan.told("ops").len() <= 5, "it is a flood, too: {:?}", plan.told("ops"));
 }
+
+#[test]
+fn what_is_graver_than_all_that_a_flood_told_does_not_wait() {
+    let mut plan = Plan::new("damping: {flood: 3}\n");
+    (0..6).for_each(|n| plan.agent(&format!("a{n}"), "late"));
+    plan.until(10);
+    let told = |plan: &Plan| plan.told("ops").iter().filter(|said| said.contains("/late")).count();
+    let before = told(&plan);
+    // One that begins so grave, and one that gets so.
+    plan.agent("new", "latest");
+    plan.until(12);
+    assert_eq!(told(&plan), before + 1, "{:?}", plan.told("ops"));
+    assert!(plan.told("ops").last().is_some_and(|said| said.contains("new/late")), "{:?}", plan.told("ops"));
+    plan.agent("newer", "latest");
+    plan.agent("a1", "latest");
+    plan.until(60);
+    assert_eq!(told(&plan), before + 1, "as grave as what was told: with the next message");
+    plan.until(90);
+    assert_eq!(told(&plan), before + 2, "{:?}", plan.told("ops"));
+
+    let mut plan = Plan::new("damping: {flood: 3}\n");
+    (0..6).for_each(|n| plan.agent(&format!("a{n}"), "late"));
+    plan.until(10);
+    let before = told(&plan);
+    plan.agent("a1", "latest");
+    plan.until(22);
+    assert_eq!(told(&plan), before + 1, "{:?}", plan.told("ops"));
+}

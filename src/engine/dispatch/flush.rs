@@ -189,6 +189,7 @@ impl Dispatch {
                 next = next.min(now + FULL);
             } else {
                 for (key, severity) in firing {
+                    group.loudest = group.loudest.max(Some(severity));
                     let member = group.members.get_mut(&key).expect("it was found there");
                     member.said(now, severity, shown(&key));
                     member.held =
@@ -205,6 +206,7 @@ impl Dispatch {
                 }
                 // Whoever closes what is open by that takes them for over, too: what a hold kept out of it is told after that.
                 if closes {
+                    group.loudest = None;
                     let open = group.members.values_mut().filter(|member| member.told.is_some());
                     open.for_each(|member| member.again = true);
                 }

@@ -71,6 +71,8 @@ struct Group {
     route: Option<u32>,
     /// It stands for a flood of alerts of one rule.
     flood: bool,
+    /// The gravest severity that it told since all of it was over.
+    loudest: Option<Severity>,
     members: BTreeMap<u64, Member>,
     /// When it is looked at next.
     due: Option<Timestamp>,
@@ -139,6 +141,12 @@ impl Group {
     /// Whether something fires of what was told.
     fn burns(&self) -> bool {
         self.members.values().any(|member| member.ended.is_none() && member.told.is_some())
+    }
+
+    /// Whether an alert of this severity is graver than all that a flood told, which then does not wait for the next
+    /// message about it: once for each level.
+    fn outgrows(&self, severity: Severity) -> bool {
+        self.flood && self.loudest < Some(severity)
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
@@ -243,6 +251,9 @@ impl Dispatch {
             }
             group.lead(now, settings, place, &destinations, returns);
             group.schedule(now, route::of(settings, group.route));
+            if group.outgrows(event.severity) {
+                group.due = Some(now);
+            }
         }
         if !places.is_empty() {
             self.places.insert(key, places);

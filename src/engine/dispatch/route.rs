@@ -210,6 +210,7 @@ impl Group {
             labels,
             route,
             flood: false,
+            loudest: None,
             members: BTreeMap::new(),
             due: None,
             last: None,
