@@ -299,7 +299,10 @@ impl Alert {
         let newest = newest(self.worst).or(own);
         self.reason = self.ending(newest.is_none(), rule);
         match newest {
-            Some(newest) => (self.evidence, self.carried) = (newest, None),
+            Some(newest) => {
+                self.evidence = newest;
+                self.read_anew();
+            }
             // Without data the last that it was judged by still stands.
             None => self.evidence = self.known_of(self.worst).unwrap_or(self.evidence),
         }

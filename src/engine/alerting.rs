@@ -60,7 +60,7 @@ impl Engine {
                     && !shadow
                     && !self.state.backfill
                     && self.shows_trends()
-                    && !self.state.dispatch.floods(now, &event)
+                    && !self.state.dispatch.floods(now, &self.policy.settings, &event)
                 {
                     self.look_back(now, index, series);
                 }

@@ -73,6 +73,13 @@ pub struct Said {
     pub fields: BTreeMap<String, [Option<String>; 2]>,
 }
 
+impl Carried {
+    /// When the change was.
+    pub fn when(&self) -> Timestamp {
+        self.change.when()
+    }
+}
+
 impl Alert {
     /// Leaves undecided what the rule, after a change, may know too little for until `until`; `before` is how it read,
     /// and `levels` those of the alert's subject then.
@@ -230,7 +237,7 @@ pub(super) fn gone(change: Change, gone: Gone) -> String {
 
 /// The end, where an alert is kept up, of one whose rule a reload makes a shadow rule.
 pub(super) fn shadowed(change: Change, event: &AlertEvent) -> AlertEvent {
-    let mut ended = AlertEvent { at: change.at, state: AlertState::Resolved, ..event.clone() };
+    let mut ended = AlertEvent { at: change.when(), state: AlertState::Resolved, ..event.clone() };
     words::explain(&mut ended, format!("its rule became a shadow rule by {}", change.by()));
     ended
 }

@@ -29,8 +29,10 @@ pub fn event(
         Some(until) => Some(Muted::Hours { until }),
         None => None,
     };
+    // What a start changes ends with that, though the engine's clock stands at the last event then.
+    let changed = alert.carried.as_ref().filter(|_| state == AlertState::Resolved).map(|carried| carried.when());
     let mut event = AlertEvent {
-        at: now,
+        at: changed.map_or(now, |changed| changed.max(now)),
         id: alert.id.clone(),
         rule: rule.name.clone(),
         subject: subject.clone(),

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::clock::wall;
 use super::fold::{self, Fold};
 use super::journal::{self, Entry, Journal, JournalError, Logged, Position};
+use super::log;
 use super::snapshot::{self, SnapshotError};
 use super::source::Checkpoint;
 use crate::engine::State;
@@ -181,6 +182,9 @@ pub fn boot(
                 folding.keep_reports(fold.now(), fold.apply(&entry).effects);
             }
             if fold.source != *source {
+                for (receiver, alerts) in fold.engine.left_open_by(&policy.settings) {
+                    log::stays_open(receiver, alerts);
+                }
                 let (now, at) = (fold.now(), wall());
                 journal.append(&Entry { now, event: Logged::Start { policy: source.clone(), at } })?;
                 let effects = fold.start(at, Arc::clone(policy), source.clone());

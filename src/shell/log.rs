@@ -37,6 +37,12 @@ fn journald_reads() -> bool {
     about.is_ok_and(|about| stream == format!("{}:{}", about.dev(), about.ino()))
 }
 
+/// Says that a policy takes a receiver away that knows of alerts.
+pub fn stays_open(receiver: &str, alerts: usize) {
+    let what = "the receiver gets no messages any more: alerts that it was told of stay open there";
+    tracing::warn!(receiver, alerts, "{what}");
+}
+
 /// Writes what is wrong in a policy, each at its own level; how many are errors, and how many warnings.
 pub fn diagnostics(diagnostics: &[Diagnostic]) -> (usize, usize) {
     for diagnostic in diagnostics {

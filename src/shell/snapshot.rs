@@ -15,7 +15,7 @@ use crate::engine::State;
 use crate::policy::PolicySource;
 
 /// Kind of file and version of what is in it; the version changes with the shape of [`State`].
-const MAGIC: &[u8; 8] = b"evklsnp\x34";
+const MAGIC: &[u8; 8] = b"evklsnp\x35";
 /// Snapshots kept.
 const GENERATIONS: usize = 2;
 

@@ -85,18 +85,20 @@ fn what_began_and_ended_while_it_was_down_is_told_to_nobody_and_ends_are() {
 }
 
 #[test]
-fn an_alert_whose_rule_is_gone_at_a_start_ends_with_that() {
-    let mut plan = Plan::new("");
-    plan.agent("a", "down");
-    plan.until(30);
-    let effects = plan.engine.handle(plan.at(), Event::Command(Command::FallBehind));
-    plan.answer(effects);
-    let back = Timestamp(START + 100_000);
-    let slow = "alerts:\n- {name: slow, condition: p95_latency > 20s, window: 10s, min_samples: 1}\n";
-    let effects = plan.engine.start(back, policy_of(slow, ""));
-    plan.answer(effects);
-    read(&mut plan, 101, |_, _| true);
-    assert_eq!(plan.told("ops")[1..], ["101 ended a/down"]);
-    let end = plan.got.last().expect("a message").2.notification().expect("about alerts").alerts[0].clone();
-    assert_eq!((end.at, end.reason.contains(&back.to_string())), (back, true), "{end:?}");
+fn an_alert_ends_with_the_start_that_takes_away_or_changes_its_rule() {
+    for rule in ["slow, condition: p95_latency > 20s", "down, condition: executions > 1000"] {
+        let mut plan = Plan::new("");
+        plan.agent("a", "down");
+        plan.until(30);
+        let effects = plan.engine.handle(plan.at(), Event::Command(Command::FallBehind));
+        plan.answer(effects);
+        let back = Timestamp(START + 100_000);
+        let rules = format!("alerts:\n- {{name: {rule}, window: 10s, min_samples: 1}}\n");
+        let effects = plan.engine.start(back, policy_of(&rules, ""));
+        plan.answer(effects);
+        read(&mut plan, 101, |_, _| true);
+        assert_eq!(plan.told("ops")[1..], ["101 ended a/down"], "{rule}");
+        let end = plan.got.last().expect("a message").2.notification().expect("about alerts").alerts[0].clone();
+        assert_eq!((end.at, end.reason.contains(&back.to_string())), (back, true), "{end:?}");
+    }
 }

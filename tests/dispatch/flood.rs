@@ -52,7 +52,7 @@ fn one_of_a_flood_that_ended_is_shown_at_the_gravest_severity_that_its_receivers
     let view = plan.engine.view();
     let ended = view.ended.iter().find(|ended| ended.alert.rule == "late").expect("its receivers are not told yet");
     let receivers: Vec<&str> = ended.messages.receivers.iter().map(|m| m.receiver.as_str()).collect();
-    assert_eq!(receivers.len(), 2, "{receivers:?}");
+    assert_eq!(receivers, ["team"], "it is no flood at who takes critical ones alone");
     let shown = (ended.alert.severity, ended.alert.threshold, &ended.alert.condition[..]);
     assert_eq!(shown, (Severity::Critical, Some(200_000.0), "p50_latency > 200s"));
 }
@@ -188,6 +188,24 @@ fn a_flood_on_a_route_that_says_nothing_now_holds_nothing_back_on_others() {
     plan.until(400);
     assert!(plan.told("ops").iter().all(|said| !said.contains("batch")), "{:?}", plan.told("ops"));
     assert!(plan.told("ops").len() <= 5, "it is a flood, too: {:?}", plan.told("ops"));
+}
+
+#[test]
+fn a_flood_on_a_route_makes_none_of_what_another_one_leads_to_others() {
+    let mut plan = Plan::new(
+        "damping: {flood: 3}\nroutes:\n- {matchers: [\"agent=batch*\"], receivers: [team]}\n- {receivers: [ops]}\n",
+    );
+    (0..6).for_each(|n| plan.agent(&format!("batch{n}"), "down"));
+    plan.until(30);
+    for (n, second) in [(0, 40), (1, 50), (2, 60)] {
+        plan.agent(&format!("prod{n}"), "down");
+        plan.until(second);
+        assert_eq!(plan.told("ops").len(), n + 1, "each alone, and at once: {:?}", plan.told("ops"));
+    }
+    plan.agent("prod0", "ok");
+    plan.until(80);
+    assert!(plan.told("ops").last().is_some_and(|said| said.ends_with("ended prod0/down")), "{:?}", plan.told("ops"));
+    assert!(plan.told("team").len() <= 2, "{:?}", plan.told("team"));
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! Receivers that say that a message is wrong.
 
-use crate::plan::{Plan, stands, states};
-use evenkeel::engine::event::AlertState;
+use std::sync::Arc;
+
+use crate::plan::{Plan, late_on, stands, states};
+use evenkeel::engine::event::{Acknowledgement, AlertState, Command};
+use evenkeel::engine::{Engine, State};
+use evenkeel::model::Span;
+use evenkeel::policy::Policy;
+use evenkeel::settings::{Channel, Secret};
 
 #[test]
 fn who_refuses_a_message_is_not_told_and_not_asked_again_at_once() {
@@ -170,4 +176,33 @@ fn who_refused_a_beginning_is_told_the_next_one_although_the_end_waits_for_its_g
     plan.agent("a", "down");
     plan.until(180);
     assert_eq!(states(&plan, "ops"), [AlertState::Firing, AlertState::Firing], "{:?}", plan.told("ops"));
+}
+
+/// What is added to an incident that was taken on calls nobody, so a graver alert opens a new one: at the latest when it is
+/// repeated after it was refused.
+#[test]
+fn a_repeat_of_what_was_refused_opens_the_incident_that_the_refused_message_was_to_open() {
+    let mut plan = late_on("routes:\n- {receivers: [ops], repeat_interval: 1m}\n");
+    let mut policy = Policy::clone(plan.engine.policy());
+    policy.settings.receivers[0].channel = Channel::PagerDuty {
+        url: "http://a".to_owned(),
+        routing_key: Secret::Env("X".to_owned()),
+        timeout: Span::seconds(5),
+    };
+    plan.engine = Engine::new(Arc::new(policy), State::default());
+    plan.agent("a", "late");
+    plan.until(20);
+    let alert = plan.engine.alerts()[0].id.clone();
+    let (author, note, at) = ("kim".to_owned(), String::new(), plan.at());
+    plan.command(Command::Acknowledge(Acknowledgement { alert, author, note, at }));
+    plan.refusing_one.push("ops".to_owned());
+    plan.agent("a", "latest");
+    plan.until(40);
+    let reopens = |plan: &Plan| -> Vec<bool> {
+        let said = plan.got.iter().filter(|(_, to, _)| to == "ops").filter_map(|(.., d)| d.notification());
+        said.filter(|said| said.acknowledged.is_none()).map(|said| said.reopens).collect()
+    };
+    assert_eq!((reopens(&plan), plan.refusing_one.len()), (vec![false], 0), "{:?}", plan.told("ops"));
+    plan.until(180);
+    assert_eq!(reopens(&plan), [false, true, false], "and is repeated in that one: {:?}", plan.told("ops"));
 }

@@ -56,3 +56,19 @@ fn an_alert_is_told_and_repeated_as_the_route_has_it_that_leads_to_it_now() {
     assert!(said(&plan).len() <= 4, "milder ones are not repeated: {:?}", said(&plan));
     assert!(levels_told(&plan, "ops").iter().all(|(state, _)| *state == FIRES));
 }
+
+/// A rise of its only alert has the group follow the route of graver ones, and what joins it as a milder one has it back.
+#[test]
+fn a_group_has_its_own_route_again_when_an_alert_of_that_joins_it() {
+    let by = "group_by: [alertname], group_wait: 0s, group_interval: 1s";
+    let mut plan = late_on(&format!(
+        "routes:\n- {{matchers: [severity=critical], receivers: [ops], {by}}}\n- {{receivers: [ops], {by}, repeat_interval: 1m}}\n"
+    ));
+    for (agent, wrong, second) in [("a", "late", 20), ("a", "latest", 40), ("w", "late", 60), ("a", "ok", 80)] {
+        plan.agent(agent, wrong);
+        plan.until(second);
+    }
+    let before = said(&plan).len();
+    plan.until(80 + 150);
+    assert_eq!(said(&plan).len(), before + 2, "a warning is repeated every minute: {:?}", plan.told("ops"));
+}

@@ -148,11 +148,17 @@ fn changed_files_are_obeyed_or_the_policy_in_force_stays() {
     // Who is removed is told nothing more, which somebody is to know.
     std::fs::write(home.path("evenkeel.yaml"), old.replace("name: ops", "name: team")).expect("written");
     home.until_logged("alerts that it was told of stay open there");
+    home.until("the new one is told", || told(&sink).iter().filter(|text| text.starts_with("failing")).count() == 4);
     let log = home.text("log");
     let line = log.lines().find(|line| line.contains("stay open there")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains(" WARN ") && line.ends_with("receiver=\"ops\" alerts=2"), "{line}");
     let (status, _) = home.stop();
     assert!(status.success());
+    // So it is at a start.
+    std::fs::write(home.path("evenkeel.yaml"), &old).expect("written");
+    home.start();
+    home.until_logged("receiver=\"team\" alerts=2");
+    home.stop();
 }
 
 #[test]

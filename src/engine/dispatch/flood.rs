@@ -1,8 +1,8 @@
 //! Many alerts of one rule at once become one message that says how many.
 //!
-//! Counts only the starts of the last minute. When they pass the bound, the alerts of that rule that
-//! nobody was told of yet leave their own groups for that of the flood, and so do all that follow
-//! until the last of them ended.
+//! Counts, for every receiver and route, what began there within the last minute to be told alone. When that passes
+//! the bound, the alerts of that rule that the receiver was not told of yet leave their own groups for that of the
+//! flood, and so do all that follow until the last of them ended.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,23 +21,23 @@ pub const INTERVAL: Span = Span::minutes(1);
 /// Alerts that a message about a flood shows.
 pub const SHOWN: usize = 20;
 
-/// The newest starts of each rule, as many as tell whether there is a flood.
+/// The newest starts by receiver and flood, as many as tell whether there is one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Floods {
-    starts: BTreeMap<String, VecDeque<Timestamp>>,
+    starts: BTreeMap<Place, VecDeque<Timestamp>>,
     bound: u32,
 }
 
 impl Floods {
-    /// An alert fires of which nobody is told yet; `bound` 0 counts nothing.
-    pub fn note(&mut self, now: Timestamp, event: &AlertEvent, bound: u32) {
+    /// An alert fires that is to be told alone, or with this flood; `bound` 0 counts nothing.
+    pub fn note(&mut self, now: Timestamp, flood: &Place, event: &AlertEvent, bound: u32) {
         self.bound = bound;
         if bound == 0 {
             self.starts.clear();
             return;
         }
         self.starts.retain(|_, starts| starts.back().is_some_and(|last| now.since(*last) <= WITHIN));
-        let starts = self.starts.entry(event.rule.clone()).or_default();
+        let starts = self.starts.entry(flood.clone()).or_default();
         // One that got graver within the minute was counted when it began.
         if event.fired_at.is_some_and(|began| began < now && starts.contains(&began)) {
             return;
@@ -49,9 +49,9 @@ impl Floods {
     }
 
     /// Whether more than the bound began within the last minute.
-    pub fn rages(&self, now: Timestamp, rule: &str) -> bool {
+    pub fn rages(&self, now: Timestamp, flood: &Place) -> bool {
         let full = |starts: &&VecDeque<Timestamp>| starts.len() > self.bound as usize;
-        let first = self.starts.get(rule).filter(full).and_then(|starts| starts.front());
+        let first = self.starts.get(flood).filter(full).and_then(|starts| starts.front());
         self.bound > 0 && first.is_some_and(|first| now.since(*first) <= WITHIN)
     }
 }

@@ -160,13 +160,13 @@ impl Dispatch {
             (repeat, next) = (false, next.min(now + again.wait(group.repeats)));
         }
         if fresh || repeat {
-            for alerts in [&mut news, &mut known] {
+            for alerts in [&mut news, &mut ended, &mut known] {
                 alerts.sort_by_key(|(key, event)| (std::cmp::Reverse(event.severity), *key));
             }
             let tells = |(key, event): &(u64, AlertEvent)| (*key, event.severity);
             let firing: Vec<(u64, Severity)> = news.iter().chain(&known).map(tells).collect();
             let gone: Vec<u64> = ended.iter().map(|(key, _)| *key).collect();
-            let reopens = self.reopens(group, &news);
+            let reopens = self.reopens(group, &news, &known);
             let alerts = [news, ended, known].concat().into_iter().map(|(_, event)| event).collect();
             let message =
                 Notification { reopens, ..self.message(now, group, scene, (firing.len(), gone.len()), alerts) };

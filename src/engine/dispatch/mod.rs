@@ -129,9 +129,11 @@ impl Group {
     ) -> bool {
         let mut own = destinations.iter().filter(|to| to.receiver == place.0);
         let exact = own.clone().find(|to| to.keeps(settings, place, Some(self)));
-        let Some(to) = exact.or_else(|| own.next()).filter(|to| to.route != self.route) else { return false };
+        // What it began on is its own again, as soon as one of its alerts is.
+        let (own, to) = (exact.is_some(), exact.or_else(|| own.next()));
+        let Some(to) = to.filter(|to| to.route != self.route) else { return false };
         let speaks = |route| route::closed(route::of(settings, route), now).is_none();
-        let follows = returns || speaks(to.route) && (self.members.len() == 1 || !speaks(self.route));
+        let follows = returns || speaks(to.route) && (own || self.members.len() == 1 || !speaks(self.route));
         if follows {
             self.route = to.route;
         }
@@ -172,7 +174,6 @@ impl Dispatch {
         self.acks.rise(&event.id, event.severity);
         let mut anew = false;
         if !self.knows(event) {
-            self.floods.note(now, event, damping.flood);
             // Getting graver is no beginning, nor are hours that open.
             anew = event.fired_at == Some(now) && self.flaps.note(now, key, damping.flaps);
         }
@@ -365,12 +366,14 @@ impl Dispatch {
     /// Alerts that a receiver was told of and whose end it was not.
     pub fn open_at(&self, receiver: &str) -> usize {
         let groups = self.groups.iter().filter(|(place, _)| place.0 == receiver);
-        groups.flat_map(|(_, group)| group.members.values()).filter(|member| member.is_told()).count()
+        groups.flat_map(|(_, group)| group.members.values()).filter(|member| member.heard.something()).count()
     }
 
-    /// Whether so many alerts of a rule begin that few of them are shown.
-    pub fn floods(&self, now: Timestamp, event: &AlertEvent) -> bool {
-        self.floods.rages(now, &event.rule)
+    /// Whether so many alerts like this one begin, wherever it is told, that few of them are shown.
+    pub fn floods(&self, now: Timestamp, settings: &Settings, event: &AlertEvent) -> bool {
+        let flood = |to: &Destination| flood::key(route::of(settings, to.route), &event.rule);
+        let rages = |to: &Destination| to.labels.is_none() && self.floods.rages(now, &(to.receiver.clone(), flood(to)));
+        route::destinations(settings, event).iter().all(rages)
     }
 
     /// Looks at the groups in which something was held back.

@@ -260,8 +260,8 @@ impl Dispatch {
         let flaps = self.flaps.held_until(now, key, settings.routing.damping.flaps);
         let news = member.told.is_none() || member.again;
         if let Some(until) = flaps.filter(|_| news && member.holds(event.severity)) {
-            let whose = if member.told.is_none() { "its end" } else { "the end of its group" };
-            let why = format!("it flaps, so its beginning is held until {until} at least; {whose} was told last");
+            let last = if member.told.is_none() { "; its end was told last" } else { "" };
+            let why = format!("it flaps, so its beginning is held until {until} at least{last}");
             return (Some(until), why);
         }
         let opens = |_: &Muted| member.waits(event) || group.repeat_at(route, &self.acks).is_none();
@@ -413,9 +413,12 @@ impl Dispatch {
     }
 
     /// Whether a message of a group whose incident was taken on has news that nobody took on: what is added to such an
-    /// incident calls nobody.
-    pub(super) fn reopens(&self, group: &Group, news: &[(u64, AlertEvent)]) -> bool {
-        group.taken_on && news.iter().any(|(_, event)| !self.acks.cover(&event.id))
+    /// incident calls nobody. What its receiver refused is news to it when it is repeated.
+    pub(super) fn reopens(&self, group: &Group, news: &[(u64, AlertEvent)], known: &[(u64, AlertEvent)]) -> bool {
+        let refused =
+            |(key, _): &&(u64, AlertEvent)| group.members.get(key).is_some_and(|m| m.heard.refused().is_some());
+        let mut news = news.iter().chain(known.iter().filter(refused));
+        group.taken_on && news.any(|(_, event)| !self.acks.cover(&event.id))
     }
 
     /// Why nobody is told of an alert that fires.

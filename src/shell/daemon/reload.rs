@@ -93,8 +93,7 @@ impl Daemon {
             }
         }
         for (receiver, alerts) in open {
-            let what = "the receiver gets no messages any more: alerts that it was told of stay open there";
-            tracing::warn!(receiver, alerts, "{what}");
+            log::stays_open(&receiver, alerts);
         }
         for (rule, uncounted) in self.machine.fold.engine.uncounted_rules() {
             tracing::info!(rule, "{uncounted}");
