@@ -301,6 +301,8 @@ impl Alert {
         match newest {
             Some(newest) => {
                 self.evidence = newest;
+                // Of what a change left undecided nothing is left where the end is none of that.
+                self.carried = self.carried.filter(|carried| carried.ends());
                 self.read_anew();
             }
             // Without data the last that it was judged by still stands.

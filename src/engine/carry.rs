@@ -74,6 +74,11 @@ pub struct Said {
 }
 
 impl Carried {
+    /// Whether what it ends with is the change: with it, it did not hold, or has no data since.
+    pub fn ends(&self) -> bool {
+        self.unheld || self.said.is_some()
+    }
+
     /// When the change was.
     pub fn when(&self) -> Timestamp {
         self.change.when()

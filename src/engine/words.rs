@@ -30,7 +30,8 @@ pub fn event(
         None => None,
     };
     // What a start changes ends with that, though the engine's clock stands at the last event then.
-    let changed = alert.carried.as_ref().filter(|_| state == AlertState::Resolved).map(|carried| carried.when());
+    let changed = alert.carried.as_ref().filter(|carried| state == AlertState::Resolved && carried.ends());
+    let changed = changed.map(|carried| carried.when());
     let mut event = AlertEvent {
         at: changed.map_or(now, |changed| changed.max(now)),
         id: alert.id.clone(),

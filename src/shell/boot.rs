@@ -185,7 +185,8 @@ pub fn boot(
                 for (receiver, alerts) in fold.engine.left_open_by(&policy.settings) {
                     log::stays_open(receiver, alerts);
                 }
-                let (now, at) = (fold.now(), wall());
+                let now = fold.now();
+                let at = if policy.settings.clock == Clock::Wall { wall() } else { now };
                 journal.append(&Entry { now, event: Logged::Start { policy: source.clone(), at } })?;
                 let effects = fold.start(at, Arc::clone(policy), source.clone());
                 folding.keep_reports(now, effects);

@@ -102,3 +102,18 @@ fn an_alert_ends_with_the_start_that_takes_away_or_changes_its_rule() {
         assert_eq!((end.at, end.reason.contains(&back.to_string())), (back, true), "{end:?}");
     }
 }
+
+#[test]
+fn an_end_that_the_data_brought_is_of_when_it_was_though_a_start_changed_the_rule() {
+    let mut plan = Plan::new("");
+    plan.agent("a", "down");
+    plan.until(30);
+    let effects = plan.engine.handle(plan.at(), Event::Command(Command::FallBehind));
+    plan.answer(effects);
+    let rules = "alerts:\n- {name: down, condition: error_rate > 50%, window: 1h, where: {agent: a}, min_samples: 1}\n";
+    let effects = plan.engine.start(Timestamp(START + 3_000_000), policy_of(rules, ""));
+    plan.answer(effects);
+    read(&mut plan, 3_000, |_, second| second < 60);
+    let end = plan.got.last().expect("a message").2.notification().expect("about alerts").alerts[0].clone();
+    assert!(end.reason.is_empty() && end.at < Timestamp(START + 200_000), "{end:?}");
+}

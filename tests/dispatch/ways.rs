@@ -1,6 +1,6 @@
 //! Alerts that another route leads to the same receiver, as they get graver and milder.
 
-use crate::plan::{FIRES, OVER, Plan, late_on, levels_told};
+use crate::plan::{FIRES, OVER, Plan, RULES, late_on, levels_told, with_pager};
 use evenkeel::model::Severity;
 
 /// Seconds of the messages to `ops`, and how grave the alert is in each.
@@ -57,9 +57,9 @@ fn an_alert_is_told_and_repeated_as_the_route_has_it_that_leads_to_it_now() {
     assert!(levels_told(&plan, "ops").iter().all(|(state, _)| *state == FIRES));
 }
 
-/// A rise of its only alert has the group follow the route of graver ones, and what joins it as a milder one has it back.
+/// A rise of its only alert has the group follow the route of graver ones, for as long as one of these fires in it.
 #[test]
-fn a_group_has_its_own_route_again_when_an_alert_of_that_joins_it() {
+fn a_group_has_its_own_route_again_when_the_last_alert_of_the_graver_one_is_over() {
     let by = "group_by: [alertname], group_wait: 0s, group_interval: 1s";
     let mut plan = late_on(&format!(
         "routes:\n- {{matchers: [severity=critical], receivers: [ops], {by}}}\n- {{receivers: [ops], {by}, repeat_interval: 1m}}\n"
@@ -71,4 +71,32 @@ fn a_group_has_its_own_route_again_when_an_alert_of_that_joins_it() {
     let before = said(&plan).len();
     plan.until(80 + 150);
     assert_eq!(said(&plan).len(), before + 2, "a warning is repeated every minute: {:?}", plan.told("ops"));
+}
+
+#[test]
+fn a_milder_alert_that_joins_a_group_takes_no_repeats_from_a_graver_one() {
+    let by = "group_by: [alertname], group_wait: 0s, group_interval: 1s";
+    let mut plan = late_on(&format!(
+        "routes:\n- {{matchers: [severity=critical], receivers: [ops], {by}, repeat_interval: 1m}}\n- {{receivers: [ops], {by}}}\n"
+    ));
+    for (agent, wrong, second) in [("a", "late", 20), ("a", "latest", 40), ("w", "late", 60), ("w", "ok", 80)] {
+        plan.agent(agent, wrong);
+        plan.until(second);
+    }
+    let before = said(&plan).len();
+    plan.until(80 + 200);
+    assert_eq!(said(&plan).len(), before + 3, "{:?}", plan.told("ops"));
+}
+
+#[test]
+fn alerts_that_get_graver_together_are_a_flood_where_they_are_led_then() {
+    for first in ["late", "latest"] {
+        let mut plan = with_pager(RULES, "damping: {flood: 3}\n");
+        plan.agent("00", first);
+        (1..30).for_each(|n| plan.agent(&format!("{n:02}"), "late"));
+        plan.until(20);
+        (0..30).for_each(|n| plan.agent(&format!("{n:02}"), "latest"));
+        plan.until(50);
+        assert!(plan.told("ops").len() <= 2, "first {first}: {:?}", plan.told("ops"));
+    }
 }

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{Dispatch, Group, Member, Place, Scene, flush, route, short};
-use crate::engine::event::AlertEvent;
 use crate::model::{Span, Timestamp};
 use crate::settings::Settings;
 use crate::settings::routing::Route;
@@ -30,7 +29,7 @@ pub struct Floods {
 
 impl Floods {
     /// An alert fires that is to be told alone, or with this flood; `bound` 0 counts nothing.
-    pub fn note(&mut self, now: Timestamp, flood: &Place, event: &AlertEvent, bound: u32) {
+    pub fn note(&mut self, now: Timestamp, flood: &Place, bound: u32) {
         self.bound = bound;
         if bound == 0 {
             self.starts.clear();
@@ -38,10 +37,6 @@ impl Floods {
         }
         self.starts.retain(|_, starts| starts.back().is_some_and(|last| now.since(*last) <= WITHIN));
         let starts = self.starts.entry(flood.clone()).or_default();
-        // One that got graver within the minute was counted when it began.
-        if event.fired_at.is_some_and(|began| began < now && starts.contains(&began)) {
-            return;
-        }
         starts.push_back(now);
         while starts.len() > bound as usize + 1 {
             starts.pop_front();

@@ -6,6 +6,7 @@ use super::{Dispatch, Group, Member, Place, Sources, flap, flood, lineage, mute,
 use crate::engine::event::{AlertEvent, AlertState, Notification};
 use crate::engine::split::NEVER;
 use crate::model::{Severity, Span, Timestamp};
+use crate::settings::routing::Route;
 use crate::settings::{Receiver, Settings};
 use crate::wire::notice;
 
@@ -38,6 +39,23 @@ pub struct Scene {
     pub gravest: BTreeMap<String, Severity>,
     /// Per alert that somebody sees as milder than it is, for a flush: what is known of it at its milder severities.
     pub milder: BTreeMap<String, Vec<AlertEvent>>,
+}
+
+/// A group that followed an alert to the route of graver ones is on its own again when none of that route fires in it.
+fn go_home(now: Timestamp, settings: &Settings, scene: &Scene, place: &Place, group: &mut Group) {
+    let own = |route: &Route| place.1.strip_prefix(&route.key()).is_some_and(|rest| rest.starts_with(':'));
+    let Some(home) = settings.routing.routes.iter().position(own).map(|index| index as u32) else { return };
+    if group.route == Some(home) || route::closed(route::of(settings, Some(home)), now).is_some() {
+        return;
+    }
+    let led = |event: &AlertEvent| {
+        let mut destinations = route::destinations(settings, event).into_iter();
+        destinations.any(|to| to.receiver == place.0 && to.route == group.route)
+    };
+    let firing = group.members.values().filter(|member| member.ended.is_none());
+    if !firing.filter_map(|member| scene.firing.get(&member.id)).any(led) {
+        group.route = Some(home);
+    }
 }
 
 impl Dispatch {
@@ -77,7 +95,10 @@ impl Dispatch {
             let Some(mut group) = self.groups.remove(&place) else { continue };
             let before: Vec<u64> = group.members.keys().copied().collect();
             match settings.receivers.iter().find(|receiver| receiver.name == place.0) {
-                Some(receiver) => self.look(now, settings, scene, receiver, &mut group, say),
+                Some(receiver) => {
+                    go_home(now, settings, scene, &place, &mut group);
+                    self.look(now, settings, scene, receiver, &mut group, say);
+                }
                 None => group.members.clear(),
             }
             for key in before.iter().filter(|key| !group.members.contains_key(key)) {

@@ -129,11 +129,9 @@ impl Group {
     ) -> bool {
         let mut own = destinations.iter().filter(|to| to.receiver == place.0);
         let exact = own.clone().find(|to| to.keeps(settings, place, Some(self)));
-        // What it began on is its own again, as soon as one of its alerts is.
-        let (own, to) = (exact.is_some(), exact.or_else(|| own.next()));
-        let Some(to) = to.filter(|to| to.route != self.route) else { return false };
+        let Some(to) = exact.or_else(|| own.next()).filter(|to| to.route != self.route) else { return false };
         let speaks = |route| route::closed(route::of(settings, route), now).is_none();
-        let follows = returns || speaks(to.route) && (own || self.members.len() == 1 || !speaks(self.route));
+        let follows = returns || speaks(to.route) && (self.members.len() == 1 || !speaks(self.route));
         if follows {
             self.route = to.route;
         }
@@ -199,7 +197,10 @@ impl Dispatch {
             let returns = member.off_route && leads(&place);
             member.fall(event.severity, leads(&place));
             // As a reload may have its routes by now, and graver perhaps than it was told there.
-            if leads(&place) && group.lead(now, settings, &place, &destinations, returns) || returns {
+            let moves = leads(&place) && group.lead(now, settings, &place, &destinations, returns);
+            // Where others keep it on the route of graver ones, it may be the last of these.
+            let away = destinations.iter().any(|to| to.receiver == place.0 && to.route != group.route);
+            if moves || away || returns {
                 group.schedule(now, route::of(settings, group.route));
             }
             kept.push(place);
@@ -363,7 +364,7 @@ impl Dispatch {
         places.map(|(receiver, _)| receiver.clone()).collect()
     }
 
-    /// Alerts that a receiver was told of and whose end it was not.
+    /// Alerts of which a receiver took a message, and whose end it was not told.
     pub fn open_at(&self, receiver: &str) -> usize {
         let groups = self.groups.iter().filter(|(place, _)| place.0 == receiver);
         groups.flat_map(|(_, group)| group.members.values()).filter(|member| member.heard.something()).count()
@@ -373,7 +374,8 @@ impl Dispatch {
     pub fn floods(&self, now: Timestamp, settings: &Settings, event: &AlertEvent) -> bool {
         let flood = |to: &Destination| flood::key(route::of(settings, to.route), &event.rule);
         let rages = |to: &Destination| to.labels.is_none() && self.floods.rages(now, &(to.receiver.clone(), flood(to)));
-        route::destinations(settings, event).iter().all(rages)
+        let destinations = route::destinations(settings, event);
+        !destinations.is_empty() && destinations.iter().all(rages)
     }
 
     /// Looks at the groups in which something was held back.

@@ -184,7 +184,7 @@ impl Dispatch {
         if destination.labels.is_none() && !self.groups.contains_key(&place) {
             let route = of(settings, destination.route);
             let flood = (destination.receiver.clone(), flood::key(route, &event.rule));
-            self.floods.note(now, &flood, event, settings.routing.damping.flood);
+            self.floods.note(now, &flood, settings.routing.damping.flood);
             if self.groups.contains_key(&flood) || self.floods.rages(now, &flood) {
                 self.swell(settings, &flood, destination.route, &event.rule);
                 return flood;

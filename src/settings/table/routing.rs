@@ -131,7 +131,7 @@ pub(super) const DAMPING: Section = Section {
             "flood",
             Integer(0, 100_000),
             "100",
-            "When more alerts of one rule than this begin within a minute, one message stands for all; 0: never.",
+            "When more alerts of one rule than this, which a route has told alone, begin within a minute at a receiver, one message stands for all; 0: never.",
         ),
     ],
 };
