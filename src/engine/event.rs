@@ -6,7 +6,7 @@ mod report;
 
 use serde::{Deserialize, Serialize};
 
-pub use alert::{AlertEvent, AlertState, Muted};
+pub use alert::{AlertEvent, AlertState, GOES_ON, Muted};
 pub use message::{Delivery, Digest, DigestSection, Message, Notification};
 pub use report::{Answers, Failing, NotificationReport, NotificationStatus, OtherAlert, Report};
 

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::{AckView, Dispatch, Scene, gets_messages};
 use super::event::{AlertEvent, AlertState, Muted};
-use super::mirror::GOES_ON;
 use super::notify::Queues;
 use super::view::{MuteKind, MuteView, ReceiverView, WayView};
 use super::{Engine, words};
@@ -271,7 +270,7 @@ impl Engine {
                 messages.add(more.iter().cloned());
             }
             let mut alert = AlertEvent { trend: None, ..event.clone() };
-            if alert.reason.contains(GOES_ON) {
+            if alert.goes_on() {
                 // As it was over for some, which it is for all by now.
                 words::explain(&mut alert, String::new());
             }

@@ -27,14 +27,7 @@ fn a_former_level_is_no_end_where_the_next_one_finds_no_room() {
 
 #[test]
 fn an_alert_that_finds_no_room_is_not_called_kept_up() {
-    let mut world = World::new(&["am"]);
-    let mut policy = Arc::unwrap_or_clone(policy(&["am"]));
-    policy.settings.limits.outbox = 1;
-    world.engine = Engine::new(Arc::new(policy), State::default());
-    world.executions("b", 80, 20);
-    world.until(20);
-    world.executions("a", 80, 20);
-    world.until(40);
+    let world = crowded();
     let whys: Vec<String> =
         world.engine.view().messages.iter().map(|messages| messages.receivers[0].why.clone()).collect();
     assert_eq!(whys[0], "not kept up: there are as many alerts already as `limits.outbox` allows");

@@ -56,9 +56,12 @@ pub fn key(route: &Route, rule: &str) -> String {
     format!("{}{rule}", begin(route))
 }
 
-/// How the keys of floods on a route begin.
+/// How the keys of floods begin.
+pub const KIND: &str = "flood:";
+
+/// How those on a route do.
 pub fn begin(route: &Route) -> String {
-    format!("flood:{}:", route.key())
+    format!("{KIND}{}:", route.key())
 }
 
 /// `12,345`.

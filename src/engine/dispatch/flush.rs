@@ -43,7 +43,7 @@ pub struct Scene {
 
 /// A group that followed an alert to the route of graver ones is on its own again when none of that route fires in it.
 fn go_home(now: Timestamp, settings: &Settings, scene: &Scene, place: &Place, group: &mut Group) {
-    let own = |route: &Route| place.1.strip_prefix(&route.key()).is_some_and(|rest| rest.starts_with(':'));
+    let own = |route: &Route| route::is_of(place, route);
     let Some(home) = settings.routing.routes.iter().position(own).map(|index| index as u32) else { return };
     if group.route == Some(home) || route::closed(route::of(settings, Some(home)), now).is_some() {
         return;
@@ -169,7 +169,7 @@ impl Dispatch {
         }
         over.iter().for_each(|key| drop(group.members.remove(key)));
         // A flood that ebbs is over when all of it is that was told, or is now.
-        if group.flood && (!news.is_empty() || group.burns()) {
+        if group.flood && !news.is_empty() || group.burns() {
             ended.clear();
         }
         let fresh = !news.is_empty() || !ended.is_empty();
@@ -210,7 +210,7 @@ impl Dispatch {
                 next = next.min(now + FULL);
             } else {
                 for (key, severity) in firing {
-                    group.loudest = group.loudest.max(Some(severity));
+                    group.gravest = group.gravest.max(Some(severity));
                     let member = group.members.get_mut(&key).expect("it was found there");
                     member.said(now, severity, shown(&key));
                     member.held =
@@ -227,7 +227,7 @@ impl Dispatch {
                 }
                 // Whoever closes what is open by that takes them for over, too: what a hold kept out of it is told after that.
                 if closes {
-                    group.loudest = None;
+                    group.gravest = None;
                     let open = group.members.values_mut().filter(|member| member.told.is_some());
                     open.for_each(|member| member.again = true);
                 }

@@ -72,7 +72,7 @@ struct Group {
     /// It stands for a flood of alerts of one rule.
     flood: bool,
     /// The gravest severity that it told since all of it was over.
-    loudest: Option<Severity>,
+    gravest: Option<Severity>,
     members: BTreeMap<u64, Member>,
     /// When it is looked at next.
     due: Option<Timestamp>,
@@ -138,15 +138,15 @@ impl Group {
         follows
     }
 
-    /// Whether something fires of what was told.
+    /// Whether it is a flood of which something fires that was told.
     fn burns(&self) -> bool {
-        self.members.values().any(|member| member.ended.is_none() && member.told.is_some())
+        self.flood && self.members.values().any(|member| member.ended.is_none() && member.told.is_some())
     }
 
     /// Whether an alert of this severity is graver than all that a flood told, which then does not wait for the next
     /// message about it: once for each level.
     fn outgrows(&self, severity: Severity) -> bool {
-        self.flood && self.loudest < Some(severity)
+        self.flood && self.gravest < Some(severity)
     }
 
     fn is_due(&self, now: Timestamp) -> bool {

@@ -43,9 +43,15 @@ impl Destination {
             let flood = || place.1.starts_with(&flood::begin(of(settings, self.route)));
             return place.0 == self.receiver && (place.1 == self.key || flood());
         };
-        let route = place.1.strip_prefix(&of(settings, self.route).key()).is_some_and(|rest| rest.starts_with(':'));
-        place.0 == self.receiver && route && lasting(then.iter()).eq(lasting(now.iter()))
+        place.0 == self.receiver
+            && is_of(place, of(settings, self.route))
+            && lasting(then.iter()).eq(lasting(now.iter()))
     }
+}
+
+/// Whether a place is that of a group of several alerts of a route.
+pub fn is_of(place: &Place, route: &Route) -> bool {
+    place.1.strip_prefix(&route.key()).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// Labels without what may change while an alert fires.
@@ -211,7 +217,7 @@ impl Group {
             labels,
             route,
             flood: false,
-            loudest: None,
+            gravest: None,
             members: BTreeMap::new(),
             due: None,
             last: None,

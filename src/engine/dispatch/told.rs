@@ -2,7 +2,7 @@
 
 use super::mute::{self, Mute};
 use super::route::{self, Destination};
-use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, lineage};
+use super::{AckView, Dispatch, Group, Member, Place, Scene, flap, flood, lineage};
 use crate::engine::event::{Acknowledgement, AlertEvent, AlertState, Muted, Notification};
 use crate::engine::notify::Queues;
 use crate::engine::view::{MessageView, MuteKind, MuteView, WayView};
@@ -153,7 +153,7 @@ impl Dispatch {
             let free = |place: &Place| destinations.iter().all(|other| !is(other, place) && !keeps(other, place));
             let stays = || places.iter().position(|place| place.0 == to.receiver && free(place));
             let place = exact.or_else(kept).or_else(stays).map(|at| places.remove(at));
-            let alone = |place: &Place| ["alert:", "flood:"].iter().any(|kind| place.1.starts_with(kind));
+            let alone = |place: &Place| ["alert:", flood::KIND].iter().any(|kind| place.1.starts_with(kind));
             let labels = match &place {
                 Some(place) => self.groups.get(place).filter(|_| !alone(place)).map(|group| group.labels.clone()),
                 None => to.labels.clone(),
@@ -222,7 +222,7 @@ impl Dispatch {
             let why = format!("{ack}; not repeated until it ends{graver}");
             add(MuteKind::Acknowledgement, why, Some(&ack.author), None);
         }
-        if self.places.get(&key).into_iter().flatten().any(|place| place.1.starts_with("flood:")) {
+        if self.places.get(&key).into_iter().flatten().any(|place| place.1.starts_with(flood::KIND)) {
             let why = format!("a flood: one message stands for all alerts of `{}`", event.rule);
             add(MuteKind::Flood, why, None, None);
         }
@@ -323,7 +323,7 @@ impl Dispatch {
         let held = self.flaps.held_until(now, key, settings.routing.damping.flaps).filter(|_| member.held.is_some());
         let holds = || !hears_ends(settings, &place.0) || self.holds_ends(now, settings.routing.damping.flaps, group);
         let held = held.filter(|_| holds());
-        let burns = group.flood && group.burns();
+        let burns = group.burns();
         let route = route::of(settings, group.route);
         match (held, route::closed(route, now)) {
             (Some(until), _) if !hears_ends(settings, &place.0) => {

@@ -106,7 +106,15 @@ impl fmt::Display for Muted {
     }
 }
 
+/// What the reason of an end says of an alert that fires on: at another severity, or under other labels.
+pub const GOES_ON: &str = "goes on";
+
 impl AlertEvent {
+    /// Whether it ended for some alone, and fires on.
+    pub fn goes_on(&self) -> bool {
+        self.state == AlertState::Resolved && self.reason.contains(GOES_ON)
+    }
+
     /// That it is over for who takes graver ones alone, where it fires on.
     pub fn over_as(&self) -> String {
         format!("its end as severity={} at {}", self.severity.as_str(), self.at)

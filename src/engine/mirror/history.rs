@@ -10,17 +10,13 @@ use sha2::{Digest as _, Sha256};
 use super::peer::{Flight, Peer};
 use super::{Mirrored, version};
 use crate::engine::alert::hex;
-use crate::engine::event::{
-    AlertEvent, AlertState, DeliveryId, Effect, Failing, NotificationReport, NotificationStatus, Report,
-};
+use crate::engine::event::{AlertEvent, DeliveryId, Effect, Failing, NotificationReport, NotificationStatus, Report};
 use crate::model::Timestamp;
 
 /// Why an alert is not kept up for which there is no room.
 pub const NO_ROOM: &str = "there are as many alerts already as `limits.outbox` allows";
 /// Why a state is not told that an Alertmanager was to know before a reload.
 pub const UNWANTED: &str = "the receiver takes it no more since a reload";
-/// How the reason begins of the end of an alert that goes on under other labels.
-pub const GOES_ON: &str = "goes on";
 
 impl Peer {
     /// What became of a state that it was to know, after so many attempts.
@@ -51,8 +47,7 @@ impl Peer {
 
     /// What there is to say of a state that it took: of one that ended that the alert has not.
     pub fn beside(event: &AlertEvent) -> String {
-        let goes_on = event.state == AlertState::Resolved && event.reason.starts_with(GOES_ON);
-        if goes_on { event.reason.clone() } else { String::new() }
+        if event.goes_on() { event.reason.clone() } else { String::new() }
     }
 
     /// The id of a state, the same whenever it is said.

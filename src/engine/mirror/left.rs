@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::GOES_ON;
 use super::peer::Peer;
 use super::{EXPIRY, Mirror, Mirrored, ended};
-use crate::engine::event::{AlertEvent, AlertState, Effect, NotificationStatus};
+use crate::engine::event::{AlertEvent, AlertState, Effect, GOES_ON, NotificationStatus};
 use crate::model::Timestamp;
 
 impl Mirror {

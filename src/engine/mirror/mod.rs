@@ -16,14 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{AlertEvent, AlertState, Effect, NotificationStatus};
+use super::event::{AlertEvent, AlertState, Effect, GOES_ON, NotificationStatus};
 use super::notify;
 use super::words;
 use crate::model::{Severity, Span, Timestamp};
 use crate::settings::Receiver;
 use crate::wire::alertmanager::fingerprint;
 use gone::Gone;
-pub use history::GOES_ON;
 use history::{NO_ROOM, UNWANTED};
 use peer::Peer;
 

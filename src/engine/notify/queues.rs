@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Envelope, Outbox, Queue};
 use crate::engine::event::{AlertEvent, AlertState, Message};
-use crate::engine::mirror::GOES_ON;
 use crate::engine::split::NEVER;
 use crate::engine::view::{FollowingView, MessageView, ReceiverView, WaitingView};
 use crate::model::{Subject, Timestamp};
@@ -117,7 +116,7 @@ impl Queues<'_> {
                 waiting: self.waiting(receiver, group, &event.id),
                 refused: None,
                 next: None,
-                why: match event.reason.contains(GOES_ON) {
+                why: match event.goes_on() {
                     true => event.over_as(),
                     false => format!("it ended at {}", event.at),
                 },
